@@ -1,0 +1,52 @@
+"""Optimizers for Keras 3 and the tuner that finds their settings.
+
+Names are imported when they are first used: an optimizer brings neither Optuna nor Plotly along.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from keras_optim_lab import functional, optimizers, tasks
+    from keras_optim_lab.optimizers import Optimizer
+    from keras_optim_lab.tasks import Task
+    from keras_optim_lab.tuning import TuningResult, search_space, suggest, tune
+
+_HOMES = {
+    "functional": None,
+    "optimizers": None,
+    "tasks": None,
+    "Optimizer": "optimizers",
+    "Task": "tasks",
+    "TuningResult": "tuning",
+    "search_space": "tuning",
+    "suggest": "tuning",
+    "tune": "tuning",
+}
+
+__all__ = [
+    "Optimizer",
+    "Task",
+    "TuningResult",
+    "functional",
+    "optimizers",
+    "search_space",
+    "suggest",
+    "tasks",
+    "tune",
+]
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES[name]
+    if home is None:
+        return import_module(f"{__name__}.{name}")
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__():
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,377 @@
+"""The shell: turns a docstring, fields, slots and one pure rule into a Keras optimizer.
+
+`fit` calls `apply` (Keras) → `_backend_update_step` (once a step: the scalars) →
+`update_step` (once a weight: the rule) → `rule` (the method itself).
+"""
+
+import re
+from typing import Any
+
+import keras
+from keras import Variable, ops
+from keras.saving import deserialize_keras_object
+
+from keras_optim_lab.optimizers.declaration import Declared
+from keras_optim_lab.optimizers.fields import (
+    Hyperparameter,
+    KerasArgument,
+    Numeric,
+    Static,
+    keras_argument,
+    nonnegative,
+)
+from keras_optim_lab.optimizers.slots import Record, Slot
+
+_HALF_PRECISION = ("float16", "bfloat16")
+
+
+def _at_least_float32(dtype: str | None) -> str:
+    dtype = dtype or keras.config.floatx()
+    return "float32" if dtype in _HALF_PRECISION else dtype
+
+
+def _full_gradient(gradient):
+    """A dense gradient in at least float32; sparse rows that occur twice are summed."""
+    gradient = ops.convert_to_tensor(gradient, sparse=False)
+    return ops.cast(gradient, Optimizer.state_dtype(gradient.dtype))
+
+
+def _not_yet_set():
+    raise RuntimeError("The learning rate is read before the optimizer has been constructed.")
+
+
+class Optimizer(Declared, keras.optimizers.Optimizer):
+    """An optimizer that is its docstring, its fields, its slots and one pure rule.
+
+    A subclass declares its hyperparameters with `rate`, `decay`, `nonnegative`, `constant` and
+    `switch`, names its slots, and defines `rule`. Arithmetic and slots are float32 (float64 for
+    float64 weights) whatever the dtype of the weights.
+    """
+
+    weight_decay: Hyperparameter | None = nonnegative(
+        default=None,
+        kw_only=True,
+        doc="Decoupled weight decay λ: every step also subtracts η λ w.",
+    )
+    clipnorm: float | None = keras_argument(
+        default=None, norm=True, doc="Largest norm of each weight's gradient."
+    )
+    clipvalue: float | None = keras_argument(
+        default=None, norm=True, doc="Largest magnitude of each number in a gradient."
+    )
+    global_clipnorm: float | None = keras_argument(
+        default=None, norm=True, doc="Largest norm of all gradients together."
+    )
+    use_ema: bool = keras_argument(
+        default=False, doc="Keep a moving average of the weights and end training on it."
+    )
+    ema_momentum: float = keras_argument(default=0.99, doc="Decay rate of that average.")
+    ema_overwrite_frequency: int | None = keras_argument(
+        default=None, doc="Overwrite the weights by their average every so many steps."
+    )
+    loss_scale_factor: float | None = keras_argument(
+        default=None, doc="Factor on the loss, taken back from the gradients."
+    )
+    gradient_accumulation_steps: int | None = keras_argument(
+        default=None, doc="Update once in so many steps, with their mean gradient; at least 2."
+    )
+    name: str | None = keras_argument(
+        default=None, doc="Name of the optimizer and of its variables."
+    )
+
+    # The declaration of a method.
+
+    def rule(self, g, w, slot: Record, h: Record) -> tuple[Any, Record]:
+        """The method: what to subtract from the weight, and the new slots. Assigns nothing.
+
+        Args:
+            g: gradient, a dense tensor of the weight's shape.
+            w: the weight, in the gradient's dtype.
+            slot: this weight's slots, read as `slot.name`, replaced as `slot(name=value)`.
+            h: hyperparameters at this step: tensors, `Decay` objects, and `h.t` = 1, 2, …
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no rule")
+
+    def prepare(self, shared: Record, h: Record) -> tuple[Record, Record]:
+        """Once a step, before any weight: new shared state, and scalars added to `h`."""
+        return shared, h
+
+    # Construction.
+
+    def __init__(self, *args, **kwargs):
+        owner = type(self).__name__
+        values = {
+            name: self.fields[name].check(owner, value)
+            for name, value in self.bind(args, kwargs).items()
+        }
+        super().__init__(
+            learning_rate=_not_yet_set,
+            **{n: v for n, v in values.items() if isinstance(self.fields[n], KerasArgument)},
+        )
+        self.__dict__["_numbers"] = {}
+        for name, value in values.items():
+            match self.fields[name]:
+                case Numeric() as field:
+                    self._hold(field, value)
+                case Static():
+                    self.__dict__[name] = value
+
+    def _hold(self, field: Numeric, value):
+        """Keeps a checked value: a number in a variable, a schedule or callable as it is."""
+        if isinstance(value, float):
+            self._numbers[field.name] = value
+            value = self.add_variable(
+                shape=(),
+                initializer=keras.initializers.Constant(field.to_held(value)),
+                aggregation="only_first_replica",
+                name=field.name,
+            )
+        setattr(self, field._attribute, value)
+
+    def _set_hyperparameter(self, field: Numeric, value):
+        if "_numbers" not in self.__dict__:
+            return  # Keras's constructor assigns its own defaults before ours follow
+        owner = type(self).__name__
+        value = field.check(owner, value)
+        source = field.given(self)
+        if isinstance(value, float) and isinstance(source, Variable):
+            self._numbers[field.name] = value
+            source.assign(field.to_held(value))
+        elif isinstance(value, float) and source is not None:
+            raise TypeError(
+                f"{owner}: `{field.name}` is given by {source!r}, so it cannot be set to "
+                f"{value!r}. Create the optimizer with a number to change it later."
+            )
+        elif self.built and (source is None) != (value is None):
+            raise ValueError(
+                f"{owner}: `{field.name}` cannot change between None and a number once the "
+                f"optimizer is built. Create the optimizer with {field.name}=0.0 instead of None."
+            )
+        else:
+            if isinstance(source, Variable):
+                self._untrack_variable(source)
+            self._hold(field, value)
+
+    def declares(self, name: str) -> bool:
+        """Whether a field was given as on: not False, not the constant 0."""
+        if name in self.numeric:
+            return self._numbers.get(name) != 0
+        return bool(getattr(self, name))
+
+    # State.
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self._slot_variables = {
+            slot.name: self.add_optimizer_variables(
+                variables, slot.name, keras.initializers.Constant(slot.first_value(self))
+            )
+            for slot in self.active_slots
+        }
+        self._shared_variables = {
+            slot.name: self.add_variable(
+                shape=(),
+                initializer=keras.initializers.Constant(slot.first_value(self)),
+                aggregation="only_first_replica",
+                name=slot.name,
+            )
+            for slot in self.shared_slots
+        }
+        self._decays = [self._use_weight_decay(variable) for variable in variables]
+
+    def add_variable(self, shape, initializer="zeros", dtype=None, **kwargs):
+        """As in Keras, but state of half-precision weights is kept in float32."""
+        return super().add_variable(shape, initializer, _at_least_float32(dtype), **kwargs)
+
+    @property
+    def active_slots(self) -> tuple[Slot, ...]:
+        """The slots that this configuration keeps."""
+        return tuple(slot for slot in self.weight_slots if slot.exists(self))
+
+    @property
+    def bytes_per_weight(self) -> int:
+        """Bytes of optimizer state per weight, for weights of at most 32 bits."""
+        return 4 * len(self.active_slots)
+
+    # A step.
+
+    def apply(self, grads, trainable_variables=None):
+        grads = [None if g is None else _full_gradient(g) for g in grads]
+        super().apply(grads, trainable_variables)
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        shared, h = self._begin_step()
+        for name, variable in self._shared_variables.items():
+            variable.assign(shared[name])
+        super()._backend_update_step(grads, trainable_variables, h)
+
+    def _begin_step(self) -> tuple[Record, Record]:
+        """The scalars of this step, computed once for all weights."""
+        shared = Record({n: ops.convert_to_tensor(v) for n, v in self._shared_variables.items()})
+        held = {name: field.current(self) for name, field in self.numeric.items()}
+        return self.prepare(shared, self.scalars(held, self.iterations))
+
+    @staticmethod
+    def state_dtype(dtype) -> str:
+        """The dtype of arithmetic and slots for weights of `dtype`: at least float32."""
+        return _at_least_float32(keras.backend.standardize_dtype(dtype))
+
+    def scalars(self, held: dict[str, Any], iterations) -> Record:
+        """What a rule reads: each numeric field's held value at this step, and `t`."""
+        dtype = _at_least_float32(None)
+        t = ops.cast(iterations, dtype) + 1.0
+        values = {
+            name: None if value is None else self.numeric[name].in_rule(ops.cast(value, dtype), t)
+            for name, value in held.items()
+        }
+        return Record({**values, "t": t})
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Keras's hook for one weight; what it passes on as learning rate are all scalars."""
+        index = self._get_variable_index(variable)
+        slots = {name: every[index] for name, every in self._slot_variables.items()}
+        w = ops.cast(ops.stop_gradient(ops.convert_to_tensor(variable)), gradient.dtype)
+        state = Record({name: ops.convert_to_tensor(slot) for name, slot in slots.items()})
+        new_w, state = self.next_weight(
+            gradient, w, state, learning_rate, decays=self._decays[index]
+        )
+        self.assign(variable, new_w)
+        for name, value in state.items():
+            self.assign(slots[name], value)
+
+    def next_weight(self, g, w, slot: Record, h: Record, *, decays: bool = True):
+        """The weight and its slots after one step: the rule, and decoupled weight decay."""
+        dtype = keras.backend.standardize_dtype(g.dtype)
+        if dtype != keras.backend.standardize_dtype(h.t.dtype):
+            h = h.cast(dtype)
+        step, slot = self.rule(g, w, slot, h)
+        if h.weight_decay is not None and decays:
+            step = step + h.learning_rate * h.weight_decay * w
+        return w - step, slot
+
+    def _apply_weight_decay(self, variables):
+        """Nothing: `next_weight` subtracts it together with the step, in one rounding."""
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        """Keras's average of the weights, computed in the average's own precision."""
+        first_step = ops.equal(self.iterations, 0)
+        for variable, average in zip(
+            trainable_variables, self._model_variables_moving_average, strict=True
+        ):
+            if average is not None:
+                old = ops.convert_to_tensor(average)
+                new = ops.cast(variable, average.dtype)
+                share = ops.cast(ops.where(first_step, 1.0, 1.0 - self.ema_momentum), old.dtype)
+                self.assign(average, old + share * (new - old))
+
+    def _overwrite_model_variables_with_average_value(self, trainable_variables):
+        for variable, average in zip(
+            trainable_variables, self._model_variables_moving_average, strict=True
+        ):
+            if average is not None:
+                self.assign(variable, ops.convert_to_tensor(average))
+
+    # Weight decay of some weights only.
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Leaves weights out of weight decay; call it before the optimizer is built.
+
+        Args:
+            var_list: variables to leave out.
+            var_names: regular expressions; a weight whose path (such as
+                `"encoder/layer_norm/gamma"`) contains a match is left out.
+
+        Raises:
+            ValueError: the optimizer is built already, so that the call would have no effect.
+        """
+        if self.built:
+            raise ValueError(
+                f"{type(self).__name__}: `exclude_from_weight_decay` was called after the "
+                "optimizer was built and would have no effect. Call it before `fit`, right "
+                "after creating the optimizer."
+            )
+        super().exclude_from_weight_decay(var_list, var_names)
+        self.__dict__["_exclusions"] = {
+            "paths": [_path(variable) for variable in var_list or ()],
+            "names": sorted(set(var_names or ())),
+        }
+
+    def _use_weight_decay(self, variable):
+        exclusions = self.__dict__.get("_exclusions")
+        if exclusions is None:
+            return True
+        if self._var_key(variable) in self._exclude_from_weight_decay:
+            return False
+        path = _path(variable)
+        return path not in exclusions.get("loaded", ()) and not any(
+            re.search(pattern, path) for pattern in exclusions["names"]
+        )
+
+    # What cannot work is said in terms of the cause.
+
+    def _check_variables_are_known(self, variables):
+        unknown = [
+            _path(v) for v in variables if self._var_key(v) not in self._trainable_variables_indices
+        ]
+        if unknown:
+            raise ValueError(self._other_weights(f"It has no state for {', '.join(unknown)}."))
+
+    def stateless_apply(self, optimizer_variables, grads, trainable_variables):
+        if self.built and len(trainable_variables) != len(self._trainable_variables):
+            raise ValueError(
+                self._other_weights(
+                    f"It was built for {len(self._trainable_variables)} weights and is given "
+                    f"{len(trainable_variables)}."
+                )
+            )
+        return super().stateless_apply(optimizer_variables, grads, trainable_variables)
+
+    def _other_weights(self, what: str) -> str:
+        return (
+            f"{type(self).__name__} was built for another set of weights. {what} If layers were "
+            "frozen or unfrozen, compile the model again with a new optimizer: "
+            "model.compile(optimizer=type(optimizer).from_config(optimizer.get_config()), ...)."
+        )
+
+    # Serialization.
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({name: field.config(self) for name, field in self.fields.items()})
+        exclusions = self.__dict__.get("_exclusions")
+        if exclusions is not None:
+            paths = exclusions["paths"] + exclusions.get("loaded", [])
+            config["weight_decay_exclusions"] = {"paths": paths, "names": exclusions["names"]}
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = {
+            name: deserialize_keras_object(value, custom_objects=custom_objects)
+            if isinstance(value, dict) and name in cls.numeric
+            else value
+            for name, value in config.items()
+        }
+        exclusions = config.pop("weight_decay_exclusions", None)
+        optimizer = cls(**config)
+        if exclusions is not None:
+            optimizer.exclude_from_weight_decay(var_names=exclusions["names"])
+            optimizer.__dict__["_exclusions"]["loaded"] = exclusions["paths"]
+        return optimizer
+
+    def __repr__(self):
+        shown = [
+            f"{name}={field.given(self)!r}"
+            if isinstance(field, Numeric) and not isinstance(field.given(self), Variable)
+            else f"{name}={field.config(self)!r}"
+            for name, field in self.fields.items()
+            if name != "name" and (not field.kw_only or field.config(self) != field.default)
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _path(variable) -> str:
+    """A Keras variable's path, or the name of a bare framework variable."""
+    return getattr(variable, "path", None) or str(variable.name)

@@ -1,0 +1,95 @@
+"""The catalogue: optimizers by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import keras
+
+from keras_optim_lab.optimizers.base import Optimizer
+from keras_optim_lab.optimizers.fields import near_matches
+
+_T = TypeVar("_T", bound=type[Optimizer])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An optimizer's row in the catalogue."""
+
+    name: str
+    cls: type[Optimizer]
+    year: int
+
+    @property
+    def idea(self) -> str:
+        """The first sentence of the docstring."""
+        return (self.cls.__doc__ or "").strip().partition("\n")[0]
+
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+def register(name: str, *, year: int, package: str = "keras_optim_lab") -> Callable[[_T], _T]:
+    """Puts a class in the catalogue and makes it known to Keras serialization.
+
+    Args:
+        name: its name in `get`, in `functional` and on the command line: an identifier.
+        year: of first publication.
+        package: the prefix of its name in saved models; give your own for a class of yours.
+
+    Raises:
+        ValueError: the name is taken by another class, or is no identifier.
+    """
+    if not name.isidentifier():
+        raise ValueError(f"An optimizer's name must be an identifier. Received: {name!r}")
+
+    def enter(cls: _T) -> _T:
+        known = _ENTRIES.get(name)
+        if known and known.cls.__qualname__ != cls.__qualname__:
+            raise ValueError(f"The name {name!r} belongs to {known.cls.__name__} already.")
+        _ENTRIES[name] = Entry(name, cls, year)
+        return keras.saving.register_keras_serializable(package=package)(cls)
+
+    return enter
+
+
+def names() -> list[str]:
+    """Names of all optimizers, in order of their year."""
+    return [entry.name for entry in entries()]
+
+
+def entries() -> list[Entry]:
+    """The catalogue in order of year."""
+    return sorted(_ENTRIES.values(), key=lambda entry: entry.year)
+
+
+def entry(name: str) -> Entry:
+    """The catalogue's row for `name`, whose case, spaces, `-` and `_` do not matter.
+
+    Raises:
+        ValueError: no optimizer has this name; the message lists near ones.
+    """
+    wanted = _plain(name)
+    for known, row in _ENTRIES.items():
+        if _plain(known) == wanted:
+            return row
+    raise ValueError(
+        f"There is no optimizer {name!r}.{near_matches(name, _ENTRIES)} "
+        f"Known: {', '.join(names())}."
+    )
+
+
+def get(name: str | Optimizer, **hyperparameters) -> Optimizer:
+    """A new optimizer by name: `get("radam", learning_rate=3e-4)`.
+
+    An optimizer is returned unchanged, so that arguments may take either.
+    """
+    if isinstance(name, keras.optimizers.Optimizer) and not hyperparameters:
+        return name
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be an optimizer's name. Received: name={name!r}")
+    return entry(name).cls(**hyperparameters)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "")

@@ -1,0 +1,92 @@
+"""What a class body declares, and all that follows from it: signature, arguments, docstring."""
+
+import inspect
+from typing import Any, ClassVar, dataclass_transform
+
+from keras_optim_lab.optimizers.fields import (
+    Field,
+    Numeric,
+    constant,
+    decay,
+    keras_argument,
+    near_matches,
+    nonnegative,
+    rate,
+    switch,
+)
+from keras_optim_lab.optimizers.slots import Slot
+
+
+@dataclass_transform(
+    field_specifiers=(rate, decay, nonnegative, constant, switch, keras_argument),
+)
+class Declared:
+    """A class whose constructor's arguments are the fields in its body.
+
+    Attributes:
+        slots: state for each weight, a `Slot` or the name of one.
+        shared: scalars of state that all weights share.
+        fields: every field by name, in the order of the signature.
+    """
+
+    slots: ClassVar[tuple[str | Slot, ...]] = ()
+    shared: ClassVar[tuple[str | Slot, ...]] = ()
+
+    fields: ClassVar[dict[str, Field]] = {}
+    numeric: ClassVar[dict[str, Numeric]] = {}
+    weight_slots: ClassVar[tuple[Slot, ...]] = ()
+    shared_slots: ClassVar[tuple[Slot, ...]] = ()
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        own = {name: field for name, field in vars(cls).items() if isinstance(field, Field)}
+        # As in a dataclass: a field declared again keeps its place, keyword-only ones come last.
+        fields = {**cls.fields, **own}
+        cls.fields = dict(sorted(fields.items(), key=lambda item: item[1].kw_only))
+        cls.numeric = {n: field for n, field in cls.fields.items() if isinstance(field, Numeric)}
+        cls.weight_slots = tuple(Slot(s) if isinstance(s, str) else s for s in cls.slots)
+        cls.shared_slots = tuple(Slot(s) if isinstance(s, str) else s for s in cls.shared)
+        cls.__signature__ = inspect.Signature([_parameter(cls, name) for name in cls.fields])
+        if cls.__doc__:
+            cls.__doc__ = _documented(cls)
+
+    @classmethod
+    def bind(cls, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """A constructor's arguments by name, defaults filled in.
+
+        Raises:
+            TypeError: an argument is unknown (the message lists near ones), missing or given twice.
+        """
+        unknown = [name for name in kwargs if name not in cls.fields]
+        if unknown:
+            raise TypeError(
+                f"{cls.__name__} has no argument `{unknown[0]}`."
+                f"{near_matches(unknown[0], cls.fields)} It accepts: {', '.join(cls.fields)}."
+            )
+        try:
+            bound = cls.__signature__.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__}{cls.__signature__}: {error}.") from None
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+
+def _parameter(cls: type[Declared], name: str) -> inspect.Parameter:
+    field = cls.fields[name]
+    kind = "KEYWORD_ONLY" if field.kw_only else "POSITIONAL_OR_KEYWORD"
+    annotation = next(
+        c.__annotations__[name] for c in cls.__mro__ if name in getattr(c, "__annotations__", {})
+    )
+    return inspect.Parameter(
+        name, getattr(inspect.Parameter, kind), default=field.default, annotation=annotation
+    )
+
+
+def _documented(cls: type[Declared]) -> str:
+    """The class's docstring with its arguments, written from the fields."""
+    lines = [
+        f"    {name}: {field.doc} Defaults to {field.default}."
+        for name, field in cls.fields.items()
+    ]
+    return "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", "Args:", *lines, ""])

@@ -1,0 +1,330 @@
+"""Hyperparameters: what an optimizer's fields accept, and how they enter its rule.
+
+A field is declared once, in the body of an optimizer class, and is a descriptor from then on::
+
+    beta_1: Hyperparameter = decay(default=0.9, doc="…")
+
+Numeric fields are *live*: each is a scalar variable of the optimizer, so that assigning to it
+changes the next step of a compiled program without a new trace.
+"""
+
+import difflib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+from keras import Variable, ops
+from keras.optimizers.schedules import LearningRateSchedule
+from keras.saving import serialize_keras_object
+
+Hyperparameter = float | LearningRateSchedule | Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Range:
+    """A log-uniform search range `[low, high]` and where it comes from.
+
+    For a decay rate β the range is that of 1 − β: that is the number whose magnitude matters.
+    """
+
+    low: float
+    high: float
+    source: str
+
+
+class Decay:
+    """A decay rate β at step t, held as 1 − β so that β = 0.99999 keeps its digits in float32."""
+
+    def __init__(self, complement, t):
+        self._complement = complement
+        self._t = t
+
+    @property
+    # What a class body calls. Type checkers read the names `default` and `kw_only`, so that
+    # constructors are checked and completed as those of dataclasses are.
+
+    def rate(self):
+        """β."""
+        return 1.0 - self._complement
+
+    @property
+    def steepness(self):
+        """−ln β, exact to rounding however near β is to 1."""
+        return -ops.log1p(-self._complement)
+
+    @property
+    def correction(self):
+        """1 − βᵗ."""
+        return -ops.expm1(-self._t * self.steepness)
+
+    def decay(self, x):
+        """β x."""
+        return x - self._complement * x
+
+    def average(self, average, x):
+        """β·average + (1 − β)·x: the moving average after one more value."""
+        return average + self._complement * (x - average)
+
+    def debias(self, average):
+        """Divides a moving average that began at zero by the weight 1 − βᵗ it has collected."""
+        return average / self.correction
+
+    def cast(self, dtype):
+        return Decay(ops.cast(self._complement, dtype), ops.cast(self._t, dtype))
+
+
+class Field:
+    """One argument of an optimizer's constructor."""
+
+    accepts = ""
+    kw_only = False
+
+    def __init__(self, default, *, doc: str):
+        self.default = default
+        self.doc = doc
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def check(self, owner: str, value):
+        """Returns `value` in its canonical form; raises TypeError or ValueError before use."""
+        raise NotImplementedError
+
+    def refuse(self, error: type[Exception], owner: str, value) -> NoReturn:
+        raise error(
+            f"{owner}: `{self.name}` must be {self.accepts}. Received: {self.name}={value!r}"
+        )
+
+    def config(self, optimizer):
+        """The value that `get_config` stores."""
+        return getattr(optimizer, self.name)
+
+
+class Static(Field):
+    """A part of the method's definition; it cannot change once the optimizer exists."""
+
+    def __get__(self, optimizer, owner=None):
+        return self if optimizer is None else optimizer.__dict__[self.name]
+
+    def __set__(self, optimizer, value):
+        raise AttributeError(
+            f"{type(optimizer).__name__}: `{self.name}` is fixed when the optimizer is created. "
+            f"Create a new one with {self.name}={value!r}."
+        )
+
+
+class Switch(Static):
+    """A choice between two forms of the method."""
+
+    accepts = "True or False"
+
+    def check(self, owner, value):
+        if not isinstance(value, bool | np.bool_):
+            self.refuse(TypeError, owner, value)
+        return bool(value)
+
+
+class Constant(Static):
+    """A number ≥ 0 that is used once, when the slots are created."""
+
+    accepts = "a finite number ≥ 0"
+
+    def check(self, owner, value):
+        number = _plain_number(value)
+        if number is None:
+            self.refuse(TypeError, owner, value)
+        if not 0 <= number < math.inf:
+            self.refuse(ValueError, owner, value)
+        return number
+
+
+class KerasArgument(Field):
+    """An argument that `keras.optimizers.Optimizer` understands and checks by itself."""
+
+    accepts = "a finite number > 0 or None"
+    kw_only = True
+
+    def __init__(self, default, *, norm: bool, doc: str):
+        super().__init__(default, doc=doc)
+        self.norm = norm
+
+    def check(self, owner, value):
+        # Keras takes a negative or NaN norm in silence, and then does not clip.
+        if self.norm and value is not None:
+            number = _plain_number(value)
+            if number is None:
+                self.refuse(TypeError, owner, value)
+            if not 0 < number < math.inf:
+                self.refuse(ValueError, owner, value)
+        return value
+
+
+class Numeric(Field):
+    """A live number: held in a scalar variable, or given by a schedule or a callable."""
+
+    accepts = "a finite number ≥ 0, a LearningRateSchedule or a callable"
+
+    def __init__(self, default, *, doc: str, search: Range | None = None, kw_only: bool = False):
+        super().__init__(default, doc=doc)
+        self.search = search
+        self.kw_only = kw_only
+        if default is None:
+            self.accepts += ", or None"
+
+    def __set_name__(self, owner, name):
+        super().__set_name__(owner, name)
+        self._attribute = f"_{name}"
+
+    def contains(self, number: float) -> bool:
+        return 0 <= number < math.inf
+
+    def to_held(self, number):
+        """What the variable holds for `number`."""
+        return number
+
+    def to_number(self, held):
+        return held
+
+    def in_rule(self, held, t):
+        """What a rule sees of this hyperparameter at step `t` (1, 2, …)."""
+        return held
+
+    def check(self, owner, value):
+        if value is None and self.default is None:
+            return None
+        if isinstance(value, LearningRateSchedule):
+            return value
+        number = _plain_number(value)
+        if number is None:
+            if callable(value) and not isinstance(value, type):
+                return value
+            self.refuse(TypeError, owner, value)
+        if not self.contains(number):
+            self.refuse(ValueError, owner, value)
+        return number
+
+    def __get__(self, optimizer, owner=None):
+        return self if optimizer is None else self.number(optimizer)
+
+    def __set__(self, optimizer, value):
+        optimizer._set_hyperparameter(self, value)
+
+    def given(self, optimizer):
+        """The variable, schedule or callable behind the field, or None."""
+        return getattr(optimizer, self._attribute, None)
+
+    def current(self, optimizer):
+        """What is held at the optimizer's present step, as a variable or tensor, or None."""
+        source = self.given(optimizer)
+        if source is None or isinstance(source, Variable):
+            return source
+        return self.evaluate(source, optimizer._iterations)
+
+    def evaluate(self, source, iterations):
+        """What a schedule or callable makes the field hold at a step."""
+        value = source(iterations) if isinstance(source, LearningRateSchedule) else source()
+        return self.to_held(ops.cast(value, "float32"))
+
+    def number(self, optimizer) -> float | None:
+        """The present value as a Python number: the one that was given, not its float32."""
+        held = self.current(optimizer)
+        if held is None:
+            return None
+        value = float(ops.convert_to_numpy(held))
+        remembered = optimizer._numbers.get(self.name)
+        if remembered is not None and _rounded(self.to_held(remembered), held) == value:
+            return remembered
+        return self.to_number(value)
+
+    def config(self, optimizer):
+        source = self.given(optimizer)
+        if source is None or isinstance(source, Variable):
+            return self.number(optimizer)
+        return serialize_keras_object(source)
+
+
+class Rate(Numeric):
+    """A learning rate. Read from an optimizer it is a tensor or variable, as in Keras."""
+
+    def __get__(self, optimizer, owner=None):
+        return self if optimizer is None else self.current(optimizer)
+
+
+class DecayRate(Numeric):
+    """A decay rate β in [0, 1), held as 1 − β."""
+
+    accepts = "a number in [0, 1), a LearningRateSchedule or a callable"
+
+    def contains(self, number):
+        return 0 <= number < 1
+
+    def to_held(self, number):
+        return 1.0 - number
+
+    def to_number(self, held):
+        return 1.0 - held
+
+    def in_rule(self, held, t):
+        return Decay(held, t)
+
+
+# What a class body calls. Type checkers read the names `default` and `kw_only`, so that
+# constructors are checked and completed as those of dataclasses are.
+
+
+def rate(*, default: float, search: Range | None = None, doc: str = "Learning rate η ≥ 0.") -> Any:
+    """Declares a learning rate."""
+    return Rate(default, search=search, doc=doc)
+
+
+def decay(*, default: float, search: Range | None = None, doc: str) -> Any:
+    """Declares a decay rate in [0, 1)."""
+    return DecayRate(default, search=search, doc=doc)
+
+
+def nonnegative(
+    *, default: float | None, search: Range | None = None, doc: str, kw_only: bool = False
+) -> Any:
+    """Declares any other live number ≥ 0."""
+    return Numeric(default, search=search, doc=doc, kw_only=kw_only)
+
+
+def constant(*, default: float, doc: str) -> Any:
+    """Declares a number ≥ 0 that is used once, when the slots are created."""
+    return Constant(default, doc=doc)
+
+
+def switch(*, default: bool, doc: str) -> Any:
+    """Declares a choice between two forms of the method."""
+    return Switch(default, doc=doc)
+
+
+def keras_argument(
+    *, default: Any, norm: bool = False, doc: str, kw_only: Literal[True] = True
+) -> Any:
+    """Declares an argument that is passed on to `keras.optimizers.Optimizer`."""
+    return KerasArgument(default, norm=norm, doc=doc)
+
+
+def near_matches(word: str, known) -> str:
+    """`" Did you mean 'adam', 'adamw'?"`, or nothing when no known word is near."""
+    near = difflib.get_close_matches(str(word).lower(), list(known), n=3, cutoff=0.5)
+    return f" Did you mean {', '.join(map(repr, near))}?" if near else ""
+
+
+def _plain_number(value) -> float | None:
+    """`value` as a float if it is one real number of any kind, else None."""
+    if isinstance(value, bool | np.bool_ | str | bytes) or value is None:
+        return None
+    if isinstance(value, int | float | np.integer | np.floating):
+        return float(value)
+    if getattr(value, "shape", None) == () and not callable(value):
+        return float(ops.convert_to_numpy(value))
+    return None
+
+
+def _rounded(number: float, like) -> float:
+    """`number` after a trip through the dtype of `like`."""
+    return float(np.asarray(number, dtype=str(like.dtype).rpartition(".")[2]))

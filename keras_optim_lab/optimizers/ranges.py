@@ -1,0 +1,24 @@
+"""Search ranges from the literature, each with its source; η, ε and 1 − β are log-uniform.
+
+Sivaprasad et al. give log-normal priors of η in base 10; a range here is their mean ± one
+standard deviation.
+"""
+
+from keras_optim_lab.optimizers.fields import Range
+
+_SIVAPRASAD = "Sivaprasad et al., 2020, arXiv:1910.11758"
+_ALGOPERF = "AlgoPerf, Dahl et al., 2023, arXiv:2306.07179"
+
+SGD_RATE = Range(3.9e-4, 0.164, _SIVAPRASAD)
+# Their prior is for heavy-ball momentum; an average of gradients takes 1/(1 − 0.9) times as much.
+MOMENTUM_RATE = Range(1.6e-3, 1.08, _SIVAPRASAD)
+ADAGRAD_RATE = Range(6.2e-4, 0.158, _SIVAPRASAD)
+ADAM_RATE = Range(7.6e-5, 5.3e-2, _SIVAPRASAD)
+
+MOMENTUM_DECAY = Range(5e-3, 0.3, _ALGOPERF)
+ADAM_BETA_1 = Range(2e-2, 0.5, _ALGOPERF)
+NADAM_BETA_1 = Range(4e-3, 0.1, _ALGOPERF)
+BETA_2 = Range(1e-5, 1e-1, _SIVAPRASAD)
+
+EPSILON = Range(1e-8, 1.0, _SIVAPRASAD)
+WEIGHT_DECAY = Range(5e-3, 1.0, _ALGOPERF)

@@ -1,0 +1,77 @@
+"""Slots: the state that an optimizer keeps for each weight, or once for all of them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keras import ops
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One array of state per weight, of the weight's shape.
+
+    Args:
+        name: how the rule calls it.
+        when: the switch or number that must be on (not False, not 0) for the slot to exist.
+        initial: its first value: a number, or the name of the field that gives it.
+    """
+
+    name: str
+    when: str | None = None
+    initial: float | str = 0.0
+
+    def exists(self, optimizer) -> bool:
+        return self.when is None or optimizer.declares(self.when)
+
+    def first_value(self, optimizer) -> float:
+        return getattr(optimizer, self.initial) if isinstance(self.initial, str) else self.initial
+
+
+class Record(Mapping[str, Any]):
+    """Named values that cannot change; calling it gives a copy with some replaced or added.
+
+    Rules read `slot.velocity` and `h.learning_rate`, and return `slot(velocity=v)`.
+    """
+
+    __slots__ = ("_values",)
+    _values: dict[str, Any]
+
+    def __init__(self, values: Mapping[str, Any]):
+        object.__setattr__(self, "_values", dict(values))
+
+    def __getattr__(self, name: str):
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(
+                f"no value named {name!r}; there are {sorted(self._values)}"
+            ) from None
+
+    def __setattr__(self, name, value):
+        raise AttributeError(f"a record cannot change; call it: record({name}=...)")
+
+    def __call__(self, **changes) -> "Record":
+        return Record({**self._values, **changes})
+
+    def __getitem__(self, name: str):
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Record({self._values})"
+
+    def cast(self, dtype: str) -> "Record":
+        """Every value in `dtype`."""
+        return Record({name: _cast(value, dtype) for name, value in self._values.items()})
+
+
+def _cast(value, dtype: str):
+    if value is None:
+        return None
+    return value.cast(dtype) if hasattr(value, "cast") else ops.cast(value, dtype)
