@@ -1,0 +1,113 @@
+"""Data sets that Keras downloads: guarded in its cache, explained where there is no network.
+
+Keras deletes a cached file whose hash is wrong before it knows whether it can download another,
+and a failed download surfaces as a bare exception. Here a cached file is checked before Keras
+sees it, and every failure says which file belongs where.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import gettempdir
+
+import keras
+from keras.src.backend.config import keras_home  # the only place that knows the folder in use
+
+from keras_optim_lab.tasks.splits import Pair
+
+
+@dataclass(frozen=True, kw_only=True)
+class KerasDataset:
+    """A module of `keras.datasets` and the files that it looks for.
+
+    Args:
+        title: what people call it.
+        module: its name in `keras.datasets`.
+        folder: where Keras keeps its files, relative to the cache of Keras.
+        files: the names under which Keras keeps them.
+        sha256: the hash that Keras insists on; such a set has one file.
+        published: the name of that one file where it is published, if Keras keeps it under another.
+    """
+
+    title: str
+    module: str
+    folder: str
+    files: tuple[str, ...]
+    sha256: str = ""
+    published: str = ""
+
+    def load(self) -> tuple[Pair, Pair]:
+        """Returns ((x, y) for training, (x, y) for testing) as Keras gives them.
+
+        Raises:
+            FileNotFoundError: a file is missing and cannot be downloaded.
+            ValueError: a file is damaged; it is left where it is.
+        """
+        self._refuse_damaged()
+        try:
+            return getattr(keras.datasets, self.module).load_data()
+        except Exception as error:
+            missing = [name for name in self.files if not (self._folder() / name).exists()]
+            if missing:
+                raise FileNotFoundError(
+                    f"{self.title} is not in the cache of Keras and could not be downloaded: "
+                    f"put {self._placement(missing)}."
+                ) from error
+            raise ValueError(
+                f"{self.title} could not be read from {self._folder()} ({error}): "
+                f"replace what is damaged of {', '.join(self.files)}."
+            ) from error
+
+    def _refuse_damaged(self) -> None:
+        for path in (self._folder() / name for name in self.files):
+            if self.sha256 and path.exists() and sha256(path) != self.sha256:
+                raise ValueError(
+                    f"{path} is incomplete or not the published {self.title} (its SHA-256 is "
+                    f"{sha256(path)}, not {self.sha256}), and Keras would delete it: move it "
+                    f"away to download it anew, or put {self._placement(self.files)}."
+                )
+
+    def _placement(self, names: list[str] | tuple[str, ...]) -> str:
+        if self.published:
+            return f"{self.published} into {self._folder()} under the name {names[0]}"
+        return f"{', '.join(names)} into {self._folder()}"
+
+    def _folder(self) -> Path:
+        home = Path(keras_home()).expanduser()
+        if not os.access(home, os.W_OK):  # Keras then looks elsewhere, even if it could read
+            home = Path("/tmp" if os.path.isdir("/tmp") else gettempdir()) / ".keras"
+        return home / self.folder
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+MNIST = KerasDataset(
+    title="MNIST",
+    module="mnist",
+    folder="datasets",
+    files=("mnist.npz",),
+    sha256="731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
+)
+FASHION_MNIST = KerasDataset(
+    title="Fashion-MNIST",
+    module="fashion_mnist",
+    folder="datasets/fashion-mnist",
+    files=(
+        "train-images-idx3-ubyte.gz",
+        "train-labels-idx1-ubyte.gz",
+        "t10k-images-idx3-ubyte.gz",
+        "t10k-labels-idx1-ubyte.gz",
+    ),
+)
+CIFAR10 = KerasDataset(
+    title="CIFAR-10",
+    module="cifar10",
+    folder="datasets",
+    files=("cifar-10-batches-py-target_archive",),
+    sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    published="cifar-10-python.tar.gz",
+)
