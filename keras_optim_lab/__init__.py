@@ -11,8 +11,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from keras_optim_lab import functional, optimizers, tasks
     from keras_optim_lab.optimizers import Optimizer
+    from keras_optim_lab.results import TuningResult, tune
     from keras_optim_lab.tasks import Task
-    from keras_optim_lab.tuning import TuningResult, search_space, suggest, tune
+    from keras_optim_lab.tuning import search_space, suggest
 
 _HOMES = {
     "functional": None,
@@ -20,10 +21,10 @@ _HOMES = {
     "tasks": None,
     "Optimizer": "optimizers",
     "Task": "tasks",
-    "TuningResult": "tuning",
+    "TuningResult": "results",
     "search_space": "tuning",
     "suggest": "tuning",
-    "tune": "tuning",
+    "tune": "results",
 }
 
 __all__ = [

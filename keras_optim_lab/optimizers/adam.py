@@ -75,5 +75,5 @@ class AdamW(Adam):
     """
 
     weight_decay: Hyperparameter = nonnegative(
-        default=0.01, search=WEIGHT_DECAY, doc="Decay λ ≥ 0 of the weights."
+        default=0.01, kw_only=True, search=WEIGHT_DECAY, doc="Decay λ ≥ 0 of the weights."
     )

@@ -11,8 +11,14 @@ import keras
 from keras import Variable, ops
 from keras.saving import deserialize_keras_object
 
-from keras_optim_lab.optimizers.declaration import Declared
+from keras_optim_lab.optimizers.declaration import Declared, KerasOptimizer
 from keras_optim_lab.optimizers.fields import (
+    FRACTION,
+    ONE_OR_MORE,
+    POSITIVE,
+    TEXT,
+    TWO_OR_MORE,
+    YES_OR_NO,
     Hyperparameter,
     KerasArgument,
     Numeric,
@@ -31,16 +37,20 @@ def _at_least_float32(dtype: str | None) -> str:
 
 
 def _full_gradient(gradient):
-    """A dense gradient in at least float32; sparse rows that occur twice are summed."""
+    """A dense gradient in at least float32; rows that occur twice are summed."""
+    gradient = ops.cast(gradient, Optimizer.state_dtype(gradient.dtype))
     gradient = ops.convert_to_tensor(gradient, sparse=False)
-    return ops.cast(gradient, Optimizer.state_dtype(gradient.dtype))
+    if hasattr(gradient, "dense_shape"):  # TensorFlow's IndexedSlices pass for a tensor above
+        rows = ops.convert_to_tensor(gradient.indices)
+        return ops.segment_sum(gradient.values, rows, gradient.dense_shape[0])
+    return gradient
 
 
 def _not_yet_set():
     raise RuntimeError("The learning rate is read before the optimizer has been constructed.")
 
 
-class Optimizer(Declared, keras.optimizers.Optimizer):
+class Optimizer(Declared, KerasOptimizer, kw_only=True):
     """An optimizer that is its docstring, its fields, its slots and one pure rule.
 
     A subclass declares its hyperparameters with `rate`, `decay`, `nonnegative`, `constant` and
@@ -49,34 +59,38 @@ class Optimizer(Declared, keras.optimizers.Optimizer):
     """
 
     weight_decay: Hyperparameter | None = nonnegative(
-        default=None,
-        kw_only=True,
-        doc="Decoupled weight decay λ: every step also subtracts η λ w.",
+        default=None, doc="Decoupled weight decay λ ≥ 0: every step also subtracts η λ w."
     )
     clipnorm: float | None = keras_argument(
-        default=None, norm=True, doc="Largest norm of each weight's gradient."
+        default=None, accepts=POSITIVE, doc="Largest norm of each weight's gradient."
     )
     clipvalue: float | None = keras_argument(
-        default=None, norm=True, doc="Largest magnitude of each number in a gradient."
+        default=None, accepts=POSITIVE, doc="Largest magnitude of each number in a gradient."
     )
     global_clipnorm: float | None = keras_argument(
-        default=None, norm=True, doc="Largest norm of all gradients together."
+        default=None, accepts=POSITIVE, doc="Largest norm of all gradients together."
     )
     use_ema: bool = keras_argument(
-        default=False, doc="Keep a moving average of the weights and end training on it."
+        default=False,
+        accepts=YES_OR_NO,
+        doc="Keep a moving average of the weights and end training on it.",
     )
-    ema_momentum: float = keras_argument(default=0.99, doc="Decay rate of that average.")
+    ema_momentum: float = keras_argument(
+        default=0.99, accepts=FRACTION, doc="Decay rate of that average."
+    )
     ema_overwrite_frequency: int | None = keras_argument(
-        default=None, doc="Overwrite the weights by their average every so many steps."
+        default=None, accepts=ONE_OR_MORE, doc="Every so many steps, overwrite the weights by it."
     )
     loss_scale_factor: float | None = keras_argument(
-        default=None, doc="Factor on the loss, taken back from the gradients."
+        default=None, accepts=POSITIVE, doc="Factor on the loss, taken back from the gradients."
     )
     gradient_accumulation_steps: int | None = keras_argument(
-        default=None, doc="Update once in so many steps, with their mean gradient; at least 2."
+        default=None,
+        accepts=TWO_OR_MORE,
+        doc="Update once in so many steps, with their mean gradient.",
     )
     name: str | None = keras_argument(
-        default=None, doc="Name of the optimizer and of its variables."
+        default=None, accepts=TEXT, doc="Name of the optimizer and of its variables."
     )
 
     # The declaration of a method.
@@ -118,6 +132,7 @@ class Optimizer(Declared, keras.optimizers.Optimizer):
 
     def _hold(self, field: Numeric, value):
         """Keeps a checked value: a number in a variable, a schedule or callable as it is."""
+        self._numbers.pop(field.name, None)
         if isinstance(value, float):
             self._numbers[field.name] = value
             value = self.add_variable(
@@ -255,16 +270,17 @@ class Optimizer(Declared, keras.optimizers.Optimizer):
         """Nothing: `next_weight` subtracts it together with the step, in one rounding."""
 
     def _update_model_variables_moving_average(self, trainable_variables):
-        """Keras's average of the weights, computed in the average's own precision."""
-        first_step = ops.equal(self.iterations, 0)
+        """Keras's average of the weights, in its own precision and once in an accumulated step."""
+        updates = ops.equal((self._iterations + 1) % (self.gradient_accumulation_steps or 1), 0)
+        share = ops.where(updates, 1.0 - self.ema_momentum, 0.0)
+        share = ops.where(ops.equal(self.iterations, 0), 1.0, share)
         for variable, average in zip(
             trainable_variables, self._model_variables_moving_average, strict=True
         ):
             if average is not None:
                 old = ops.convert_to_tensor(average)
                 new = ops.cast(variable, average.dtype)
-                share = ops.cast(ops.where(first_step, 1.0, 1.0 - self.ema_momentum), old.dtype)
-                self.assign(average, old + share * (new - old))
+                self.assign(average, old + ops.cast(share, old.dtype) * (new - old))
 
     def _overwrite_model_variables_with_average_value(self, trainable_variables):
         for variable, average in zip(
@@ -305,8 +321,8 @@ class Optimizer(Declared, keras.optimizers.Optimizer):
         if self._var_key(variable) in self._exclude_from_weight_decay:
             return False
         path = _path(variable)
-        return path not in exclusions.get("loaded", ()) and not any(
-            re.search(pattern, path) for pattern in exclusions["names"]
+        return not any(_same_place(path, loaded) for loaded in exclusions.get("loaded", ())) and (
+            not any(re.search(pattern, path) for pattern in exclusions["names"])
         )
 
     # What cannot work is said in terms of the cause.
@@ -319,13 +335,10 @@ class Optimizer(Declared, keras.optimizers.Optimizer):
             raise ValueError(self._other_weights(f"It has no state for {', '.join(unknown)}."))
 
     def stateless_apply(self, optimizer_variables, grads, trainable_variables):
-        if self.built and len(trainable_variables) != len(self._trainable_variables):
-            raise ValueError(
-                self._other_weights(
-                    f"It was built for {len(self._trainable_variables)} weights and is given "
-                    f"{len(trainable_variables)}."
-                )
-            )
+        known = [tuple(v.shape) for v in self._trainable_variables]
+        given = [tuple(v.shape) for v in trainable_variables]
+        if self.built and known != given:
+            raise ValueError(self._other_weights(f"Their shapes were {known}; now {given}."))
         return super().stateless_apply(optimizer_variables, grads, trainable_variables)
 
     def _other_weights(self, what: str) -> str:
@@ -375,3 +388,9 @@ class Optimizer(Declared, keras.optimizers.Optimizer):
 def _path(variable) -> str:
     """A Keras variable's path, or the name of a bare framework variable."""
     return getattr(variable, "path", None) or str(variable.name)
+
+
+def _same_place(path: str, other: str) -> bool:
+    """Whether two paths name the same weight: a model that is loaded may lose its own name."""
+    short, long = sorted((path.split("/"), other.split("/")), key=len)
+    return long[-len(short) :] == short

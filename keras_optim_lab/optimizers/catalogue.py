@@ -79,7 +79,7 @@ def entry(name: str) -> Entry:
     )
 
 
-def get(name: str | Optimizer, **hyperparameters) -> Optimizer:
+def get(name: str | Optimizer, /, **hyperparameters) -> Optimizer:
     """A new optimizer by name: `get("radam", learning_rate=3e-4)`.
 
     An optimizer is returned unchanged, so that arguments may take either.

@@ -1,7 +1,9 @@
 """What a class body declares, and all that follows from it: signature, arguments, docstring."""
 
 import inspect
-from typing import Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
+
+import keras
 
 from keras_optim_lab.optimizers.fields import (
     Field,
@@ -16,12 +18,33 @@ from keras_optim_lab.optimizers.fields import (
 )
 from keras_optim_lab.optimizers.slots import Slot
 
+if TYPE_CHECKING:
+
+    class KerasOptimizer:
+        """What we call of Keras's class. Keras has no types, and type checkers would not check
+        the arguments of a class whose base they do not know."""
+
+        def __init__(self, **kwargs: Any): ...
+        def __getattr__(self, name: str) -> Any: ...
+        def build(self, variables: Any) -> None: ...
+        def add_variable(self, *args: Any, **kwargs: Any) -> Any: ...
+        def apply(self, grads: Any, trainable_variables: Any = None) -> None: ...
+        def stateless_apply(self, *args: Any) -> Any: ...
+        def _backend_update_step(self, *args: Any) -> None: ...
+        def exclude_from_weight_decay(self, *args: Any) -> None: ...
+        def get_config(self) -> dict[str, Any]: ...
+
+else:
+    KerasOptimizer = keras.optimizers.Optimizer
+
 
 @dataclass_transform(
     field_specifiers=(rate, decay, nonnegative, constant, switch, keras_argument),
 )
 class Declared:
     """A class whose constructor's arguments are the fields in its body.
+
+    A class declared with `kw_only=True` takes its own fields by keyword only.
 
     Attributes:
         slots: state for each weight, a `Slot` or the name of one.
@@ -38,9 +61,11 @@ class Declared:
     shared_slots: ClassVar[tuple[Slot, ...]] = ()
     __signature__: ClassVar[inspect.Signature]
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, *, kw_only: bool = False, **kwargs):
         super().__init_subclass__(**kwargs)
         own = {name: field for name, field in vars(cls).items() if isinstance(field, Field)}
+        for field in own.values():
+            field.kw_only |= kw_only
         # As in a dataclass: a field declared again keeps its place, keyword-only ones come last.
         fields = {**cls.fields, **own}
         cls.fields = dict(sorted(fields.items(), key=lambda item: item[1].kw_only))

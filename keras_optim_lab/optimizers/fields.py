@@ -12,14 +12,16 @@ import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from keras import Variable, ops
 from keras.optimizers.schedules import LearningRateSchedule
 from keras.saving import serialize_keras_object
 
-Hyperparameter = float | LearningRateSchedule | Callable[[], float]
+# A schedule is a callable of the step, any other callable takes nothing. Keras's own class is not
+# named here: it has no types, and a union with it would let type checkers accept anything.
+Hyperparameter = float | Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,6 @@ class Decay:
         self._t = t
 
     @property
-    # What a class body calls. Type checkers read the names `default` and `kw_only`, so that
-    # constructors are checked and completed as those of dataclasses are.
-
     def rate(self):
         """β."""
         return 1.0 - self._complement
@@ -121,9 +120,10 @@ class Switch(Static):
     accepts = "True or False"
 
     def check(self, owner, value):
-        if not isinstance(value, bool | np.bool_):
+        choice = _plain_bool(value)
+        if choice is None:
             self.refuse(TypeError, owner, value)
-        return bool(value)
+        return choice
 
 
 class Constant(Static):
@@ -140,25 +140,35 @@ class Constant(Static):
         return number
 
 
+class Accepted(NamedTuple):
+    """The values that a Keras argument accepts, besides None where that is its default."""
+
+    description: str
+    read: Callable[[Any], Any]
+    contains: Callable[[Any], bool] = lambda value: True
+
+
 class KerasArgument(Field):
-    """An argument that `keras.optimizers.Optimizer` understands and checks by itself."""
+    """An argument that is passed on to `keras.optimizers.Optimizer`.
 
-    accepts = "a finite number > 0 or None"
-    kw_only = True
+    It is checked here because Keras takes most wrong values in silence: with a negative or NaN
+    norm, for one, it does not clip.
+    """
 
-    def __init__(self, default, *, norm: bool, doc: str):
+    def __init__(self, default, *, accepts: Accepted, doc: str):
         super().__init__(default, doc=doc)
-        self.norm = norm
+        self.accepts = accepts.description + (" or None" if default is None else "")
+        self._accepted = accepts
 
     def check(self, owner, value):
-        # Keras takes a negative or NaN norm in silence, and then does not clip.
-        if self.norm and value is not None:
-            number = _plain_number(value)
-            if number is None:
-                self.refuse(TypeError, owner, value)
-            if not 0 < number < math.inf:
-                self.refuse(ValueError, owner, value)
-        return value
+        if value is None and self.default is None:
+            return None
+        plain = self._accepted.read(value)
+        if plain is None:
+            self.refuse(TypeError, owner, value)
+        if not self._accepted.contains(plain):
+            self.refuse(ValueError, owner, value)
+        return plain
 
 
 class Numeric(Field):
@@ -225,7 +235,8 @@ class Numeric(Field):
     def evaluate(self, source, iterations):
         """What a schedule or callable makes the field hold at a step."""
         value = source(iterations) if isinstance(source, LearningRateSchedule) else source()
-        return self.to_held(ops.cast(value, "float32"))
+        # A Python number is turned into what is held first: float32 keeps few digits of 1 − β.
+        return self.to_held(value if isinstance(value, float) else ops.cast(value, "float32"))
 
     def number(self, optimizer) -> float | None:
         """The present value as a Python number: the one that was given, not its float32."""
@@ -234,7 +245,7 @@ class Numeric(Field):
             return None
         value = float(ops.convert_to_numpy(held))
         remembered = optimizer._numbers.get(self.name)
-        if remembered is not None and _rounded(self.to_held(remembered), held) == value:
+        if remembered is not None and _rounded(self.to_held(remembered), held.dtype) == value:
             return remembered
         return self.to_number(value)
 
@@ -301,11 +312,9 @@ def switch(*, default: bool, doc: str) -> Any:
     return Switch(default, doc=doc)
 
 
-def keras_argument(
-    *, default: Any, norm: bool = False, doc: str, kw_only: Literal[True] = True
-) -> Any:
+def keras_argument(*, default: Any, accepts: Accepted, doc: str) -> Any:
     """Declares an argument that is passed on to `keras.optimizers.Optimizer`."""
-    return KerasArgument(default, norm=norm, doc=doc)
+    return KerasArgument(default, accepts=accepts, doc=doc)
 
 
 def near_matches(word: str, known) -> str:
@@ -316,15 +325,35 @@ def near_matches(word: str, known) -> str:
 
 def _plain_number(value) -> float | None:
     """`value` as a float if it is one real number of any kind, else None."""
-    if isinstance(value, bool | np.bool_ | str | bytes) or value is None:
-        return None
-    if isinstance(value, int | float | np.integer | np.floating):
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
         return float(value)
     if getattr(value, "shape", None) == () and not callable(value):
-        return float(ops.convert_to_numpy(value))
+        array = ops.convert_to_numpy(value)
+        return None if array.dtype.kind in "bcmMOSU" else float(array)
     return None
 
 
-def _rounded(number: float, like) -> float:
-    """`number` after a trip through the dtype of `like`."""
-    return float(np.asarray(number, dtype=str(like.dtype).rpartition(".")[2]))
+def _plain_integer(value) -> int | None:
+    number = _plain_number(value)
+    return int(number) if number is not None and number.is_integer() else None
+
+
+def _plain_bool(value) -> bool | None:
+    return bool(value) if isinstance(value, bool | np.bool_) else None
+
+
+def _plain_text(value) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+POSITIVE = Accepted("a finite number > 0", _plain_number, lambda x: 0 < x < math.inf)
+FRACTION = Accepted("a number in [0, 1]", _plain_number, lambda x: 0 <= x <= 1)
+ONE_OR_MORE = Accepted("an integer ≥ 1", _plain_integer, lambda n: n >= 1)
+TWO_OR_MORE = Accepted("an integer ≥ 2", _plain_integer, lambda n: n >= 2)
+YES_OR_NO = Accepted("True or False", _plain_bool)
+TEXT = Accepted("a string", _plain_text)
+
+
+def _rounded(number: float, dtype: str) -> float:
+    """`number` after a trip through `dtype`."""
+    return float(np.asarray(number, dtype))

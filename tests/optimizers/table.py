@@ -1,39 +1,513 @@
 """The table of expectations: one row per optimizer and form; every generic check runs on each."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
+from keras import ops
+
 from keras_optim_lab import optimizers
+from tests import oracles
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Another implementation, and the settings at which it equals a case.
+
+    Args:
+        package: where it is from: "keras", "torch", "optax" or "pytorch_optimizer".
+        name: of the class or function there.
+        settings: its arguments.
+        ours: what to change in the case; nothing where the other defines the same.
+        why: what the other defines differently, where it does.
+    """
+
+    package: str
+    name: str
+    settings: dict[str, Any]
+    ours: dict[str, Any] = field(default_factory=dict)
+    why: str = ""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One form of one optimizer and what it is expected to equal."""
+    """One form of one optimizer and what it is expected to equal.
+
+    Args:
+        id: name of the row.
+        name: of the optimizer in the catalogue.
+        oracle: the method as its paper states it.
+        hyperparameters: of the optimizer and of the oracle.
+        references: other implementations, Keras's among them.
+        keras_has_no: the class that Keras lacks, where the row has no relation to a built-in.
+    """
 
     id: str
     name: str
+    oracle: type[oracles.Oracle]
     hyperparameters: dict[str, Any] = field(default_factory=dict)
+    references: tuple[Reference, ...] = ()
+    keras_has_no: str = ""
 
     def make(self, **changes) -> optimizers.Optimizer:
         return optimizers.get(self.name, **{**self.hyperparameters, **changes})
 
+    def expected(self, **changes) -> oracles.Oracle:
+        return self.oracle(**{**self.hyperparameters, **changes})
+
+
+@keras.saving.register_keras_serializable(package="keras_optim_lab_tests")
+class Corrected(keras.optimizers.schedules.LearningRateSchedule):
+    """`value` / √(1 − βᵗ): as an ε, one that is added to √v before v is corrected for its bias."""
+
+    def __init__(self, value: float, beta: float = 0.999):
+        self.value = value
+        self.beta = beta
+
+    def __call__(self, iterations):
+        t = ops.cast(iterations, "float32") + 1.0
+        return self.value / ops.sqrt(-ops.expm1(t * math.log(self.beta)))
+
+    def get_config(self):
+        return {"value": self.value, "beta": self.beta}
+
+
+_EPSILON_FIRST = "adds ε to √v before the bias correction"
+_EPSILON_INSIDE = "adds ε inside the root"
+_SUM_OF_STEPS = "adds gradients up undamped, times η"
+_LATER = "scales from ρ > 5 on"
+
+# ε large enough to be seen at all is what tells where it stands.
+_SEEN = 1e-2
 
 CASES = [
-    Case("gradient_descent", "gradient_descent"),
-    Case("momentum", "momentum"),
-    Case("momentum-nesterov", "momentum", {"nesterov": True}),
-    Case("heavy-ball", "momentum", {"heavy_ball": True, "learning_rate": 0.01}),
-    Case("heavy-ball-nesterov", "momentum", {"heavy_ball": True, "nesterov": True}),
-    Case("rmsprop", "rmsprop"),
-    Case("rmsprop-momentum", "rmsprop", {"momentum": 0.9}),
-    Case("rmsprop-centered", "rmsprop", {"centered": True}),
-    Case("adagrad", "adagrad"),
-    Case("adagrad-from-0.1", "adagrad", {"initial_accumulator_value": 0.1}),
-    Case("adam", "adam"),
-    Case("amsgrad", "adam", {"amsgrad": True}),
-    Case("adamw", "adamw"),
-    Case("nadam", "nadam"),
-    Case("radam", "radam"),
-    Case("adabound", "adabound"),
-    Case("amsbound", "adabound", {"amsbound": True}),
+    Case(
+        "gradient_descent",
+        "gradient_descent",
+        oracles.GradientDescent,
+        references=(
+            Reference("keras", "SGD", {"learning_rate": 0.01}),
+            Reference("torch", "SGD", {"lr": 0.01}),
+            Reference("optax", "sgd", {"learning_rate": 0.01}),
+            Reference(
+                "pytorch_optimizer",
+                "SGDW",
+                {"lr": 0.1, "weight_decay": 0.5},
+                {"learning_rate": 0.1, "weight_decay": 0.5},
+            ),
+        ),
+    ),
+    Case(
+        "momentum",
+        "momentum",
+        oracles.Momentum,
+        references=(
+            Reference("keras", "SGD", {"learning_rate": 0.01, "momentum": 0.9}, why=_SUM_OF_STEPS),
+            Reference("torch", "SGD", {"lr": 0.01, "momentum": 0.9}, why=_SUM_OF_STEPS),
+            Reference("optax", "sgd", {"learning_rate": 0.01, "momentum": 0.9}, why=_SUM_OF_STEPS),
+            Reference("pytorch_optimizer", "QHM", {"lr": 0.1, "momentum": 0.9, "nu": 1.0}),
+        ),
+    ),
+    Case(
+        "momentum-nesterov",
+        "momentum",
+        oracles.Momentum,
+        {"nesterov": True},
+        references=(
+            Reference(
+                "keras",
+                "SGD",
+                {"learning_rate": 0.01, "momentum": 0.9, "nesterov": True},
+                why=_SUM_OF_STEPS,
+            ),
+            Reference(
+                "torch", "SGD", {"lr": 0.01, "momentum": 0.9, "nesterov": True}, why=_SUM_OF_STEPS
+            ),
+            Reference(
+                "optax",
+                "sgd",
+                {"learning_rate": 0.01, "momentum": 0.9, "nesterov": True},
+                why=_SUM_OF_STEPS,
+            ),
+            Reference("pytorch_optimizer", "QHM", {"lr": 0.1, "momentum": 0.9, "nu": 0.9}),
+        ),
+    ),
+    Case(
+        "heavy-ball",
+        "momentum",
+        oracles.Momentum,
+        {"heavy_ball": True, "learning_rate": 0.01},
+        references=(
+            Reference("keras", "SGD", {"learning_rate": 0.01, "momentum": 0.9}),
+            Reference("torch", "SGD", {"lr": 0.01, "momentum": 0.9}),
+            Reference("optax", "sgd", {"learning_rate": 0.01, "momentum": 0.9}),
+        ),
+    ),
+    Case(
+        "heavy-ball-nesterov",
+        "momentum",
+        oracles.Momentum,
+        {"heavy_ball": True, "nesterov": True},
+        references=(
+            Reference("keras", "SGD", {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True}),
+            Reference("torch", "SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+            Reference("optax", "sgd", {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True}),
+        ),
+    ),
+    Case(
+        "rmsprop",
+        "rmsprop",
+        oracles.RMSprop,
+        references=(
+            Reference(
+                "keras",
+                "RMSprop",
+                {"learning_rate": 1e-3, "rho": 0.9, "epsilon": 0.0},
+                {"epsilon": 0.0},
+                why=_EPSILON_INSIDE,
+            ),
+            Reference(
+                "torch", "RMSprop", {"lr": 1e-3, "alpha": 0.9, "eps": _SEEN}, {"epsilon": _SEEN}
+            ),
+            Reference(
+                "optax",
+                "rmsprop",
+                {"learning_rate": 1e-3, "decay": 0.9, "eps": _SEEN, "eps_in_sqrt": False},
+                {"epsilon": _SEEN},
+            ),
+        ),
+    ),
+    Case(
+        "rmsprop-momentum",
+        "rmsprop",
+        oracles.RMSprop,
+        {"momentum": 0.9},
+        references=(
+            Reference(
+                "keras",
+                "RMSprop",
+                {"learning_rate": 1e-3, "rho": 0.9, "momentum": 0.9, "epsilon": 0.0},
+                {"epsilon": 0.0},
+                why=_EPSILON_INSIDE,
+            ),
+            Reference(
+                "torch",
+                "RMSprop",
+                {"lr": 1e-3, "alpha": 0.9, "momentum": 0.9, "eps": _SEEN},
+                {"epsilon": _SEEN},
+            ),
+            Reference(
+                "optax",
+                "rmsprop",
+                {
+                    "learning_rate": 1e-3,
+                    "decay": 0.9,
+                    "momentum": 0.9,
+                    "eps": _SEEN,
+                    "eps_in_sqrt": False,
+                },
+                {"epsilon": _SEEN},
+            ),
+        ),
+    ),
+    Case(
+        "rmsprop-centered",
+        "rmsprop",
+        oracles.RMSprop,
+        {"centered": True},
+        references=(
+            Reference(
+                "keras",
+                "RMSprop",
+                {"learning_rate": 1e-3, "rho": 0.9, "centered": True, "epsilon": 0.0},
+                {"epsilon": 0.0},
+                why=_EPSILON_INSIDE,
+            ),
+            Reference(
+                "torch",
+                "RMSprop",
+                {"lr": 1e-3, "alpha": 0.9, "momentum": 0.8, "centered": True, "eps": _SEEN},
+                {"epsilon": _SEEN, "momentum": 0.8},
+            ),
+            Reference(
+                "optax",
+                "rmsprop",
+                {
+                    "learning_rate": 1e-3,
+                    "decay": 0.9,
+                    "eps": _SEEN,
+                    "eps_in_sqrt": False,
+                    "centered": True,
+                },
+                {"epsilon": _SEEN},
+            ),
+        ),
+    ),
+    Case(
+        "adagrad",
+        "adagrad",
+        oracles.Adagrad,
+        references=(
+            Reference(
+                "keras",
+                "Adagrad",
+                {"learning_rate": 0.01, "initial_accumulator_value": 0.0, "epsilon": 0.0},
+                {"epsilon": 0.0},
+                why=_EPSILON_INSIDE,
+            ),
+            Reference("torch", "Adagrad", {"lr": 0.01, "eps": _SEEN}, {"epsilon": _SEEN}),
+        ),
+    ),
+    Case(
+        "adagrad-from-0.1",
+        "adagrad",
+        oracles.Adagrad,
+        {"initial_accumulator_value": 0.1},
+        references=(
+            Reference(
+                "keras",
+                "Adagrad",
+                {"learning_rate": 0.01, "initial_accumulator_value": 0.1, "epsilon": 0.0},
+                {"epsilon": 0.0},
+                why=_EPSILON_INSIDE,
+            ),
+            Reference(
+                "torch",
+                "Adagrad",
+                {"lr": 0.01, "initial_accumulator_value": 0.1, "eps": _SEEN},
+                {"epsilon": _SEEN},
+            ),
+            Reference(
+                "optax",
+                "adagrad",
+                {"learning_rate": 0.01, "initial_accumulator_value": 0.1, "eps": 0.0},
+                {"epsilon": 0.0},
+                why=_EPSILON_INSIDE,
+            ),
+        ),
+    ),
+    Case(
+        "adam",
+        "adam",
+        oracles.Adam,
+        references=(
+            Reference(
+                "keras",
+                "Adam",
+                {"learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 0.0},
+                {"epsilon": 0.0},
+                why=_EPSILON_FIRST,
+            ),
+            Reference(
+                "keras",
+                "Adam",
+                {"learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": _SEEN},
+                {"epsilon": Corrected(_SEEN)},
+                why=_EPSILON_FIRST,
+            ),
+            Reference(
+                "torch",
+                "Adam",
+                {"lr": 1e-3, "betas": (0.9, 0.999), "eps": _SEEN},
+                {"epsilon": _SEEN},
+            ),
+            Reference(
+                "optax",
+                "adam",
+                {"learning_rate": 1e-3, "b1": 0.9, "b2": 0.999, "eps": _SEEN},
+                {"epsilon": _SEEN},
+            ),
+        ),
+    ),
+    Case(
+        "amsgrad",
+        "adam",
+        oracles.Adam,
+        {"amsgrad": True},
+        references=(
+            Reference(
+                "keras",
+                "Adam",
+                {"learning_rate": 1e-3, "epsilon": 0.0, "beta_2": 0.9, "amsgrad": True},
+                {"epsilon": 0.0, "beta_2": 0.9},
+                why=_EPSILON_FIRST,
+            ),
+            Reference(
+                "keras",
+                "Adam",
+                {"learning_rate": 1e-3, "epsilon": _SEEN, "beta_2": 0.9, "amsgrad": True},
+                {"epsilon": Corrected(_SEEN, 0.9), "beta_2": 0.9},
+                why=_EPSILON_FIRST,
+            ),
+            Reference(
+                "torch",
+                "Adam",
+                {"lr": 1e-3, "betas": (0.9, 0.9), "eps": _SEEN, "amsgrad": True},
+                {"epsilon": _SEEN, "beta_2": 0.9},
+            ),
+            Reference(
+                "optax",
+                "amsgrad",
+                {"learning_rate": 1e-3, "b2": 0.9, "eps": _SEEN, "bias_correction_nu": False},
+                {
+                    "learning_rate": Corrected(1e-3, 0.9),
+                    "epsilon": Corrected(_SEEN, 0.9),
+                    "beta_2": 0.9,
+                },
+                why="corrects v before the maximum or not at all, never after it",
+            ),
+        ),
+    ),
+    Case(
+        "adamw",
+        "adamw",
+        oracles.AdamW,
+        references=(
+            Reference(
+                "keras",
+                "AdamW",
+                {"learning_rate": 0.01, "weight_decay": 0.5, "epsilon": 0.0},
+                {"learning_rate": 0.01, "weight_decay": 0.5, "epsilon": 0.0},
+                why=_EPSILON_FIRST,
+            ),
+            Reference(
+                "keras",
+                "Adam",
+                {"learning_rate": 0.01, "weight_decay": 0.5, "epsilon": _SEEN},
+                {"learning_rate": 0.01, "weight_decay": 0.5, "epsilon": Corrected(_SEEN)},
+                why=_EPSILON_FIRST,
+            ),
+            Reference(
+                "torch",
+                "AdamW",
+                {"lr": 0.01, "weight_decay": 0.5, "eps": _SEEN},
+                {"learning_rate": 0.01, "weight_decay": 0.5, "epsilon": _SEEN},
+            ),
+            Reference("torch", "AdamW", {}),
+            Reference(
+                "optax",
+                "adamw",
+                {"learning_rate": 0.01, "weight_decay": 0.5, "eps": _SEEN},
+                {"learning_rate": 0.01, "weight_decay": 0.5, "epsilon": _SEEN},
+            ),
+        ),
+    ),
+    Case(
+        "nadam",
+        "nadam",
+        oracles.Nadam,
+        references=(
+            Reference(
+                "keras",
+                "Nadam",
+                {"learning_rate": 2e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": _SEEN},
+                {"momentum_decay": 1.0, "epsilon": _SEEN},
+                why="has the schedule 0.96^t",
+            ),
+            Reference(
+                "torch",
+                "NAdam",
+                {"lr": 2e-3, "betas": (0.9, 0.999), "momentum_decay": 4e-3, "eps": _SEEN},
+                {"epsilon": _SEEN},
+            ),
+            Reference(
+                "torch",
+                "NAdam",
+                {"lr": 0.01, "eps": _SEEN, "weight_decay": 0.5, "decoupled_weight_decay": True},
+                {"learning_rate": 0.01, "epsilon": _SEEN, "weight_decay": 0.5},
+            ),
+            Reference(
+                "optax",
+                "nadam",
+                {"learning_rate": 2e-3, "eps": _SEEN},
+                {"epsilon": _SEEN, "momentum_decay": 1e6},
+                why="has no schedule: μ is β₁ from the first step on",
+            ),
+        ),
+    ),
+    Case(
+        "radam",
+        "radam",
+        oracles.RAdam,
+        references=(
+            Reference(
+                "torch",
+                "RAdam",
+                {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 0.0},
+                {"threshold": 5.0, "epsilon": 0.0},
+                why=f"{_LATER}; {_EPSILON_FIRST}",
+            ),
+            Reference(
+                "torch",
+                "RAdam",
+                {"lr": 1e-3, "betas": (0.9, 0.999), "eps": _SEEN},
+                {"threshold": 5.0, "epsilon": Corrected(_SEEN)},
+                why=f"{_LATER}; {_EPSILON_FIRST}",
+            ),
+            Reference(
+                "optax",
+                "radam",
+                {"learning_rate": 1e-3, "eps": _SEEN},
+                {"threshold": 5.0, "epsilon": _SEEN},
+                why=_LATER,
+            ),
+            Reference(
+                "optax",
+                "radam",
+                {"learning_rate": 1e-3, "eps": _SEEN, "threshold": 4.0},
+                {"epsilon": _SEEN},
+            ),
+            Reference(
+                "pytorch_optimizer",
+                "RAdam",
+                {"lr": 1e-3, "n_sma_threshold": 4, "degenerated_to_sgd": True, "eps": _SEEN},
+                {"epsilon": Corrected(_SEEN)},
+                why=f"takes no step at all before it scales, unless told to; {_EPSILON_FIRST}",
+            ),
+        ),
+        keras_has_no="RAdam",
+    ),
+    Case(
+        "adabound",
+        "adabound",
+        oracles.AdaBound,
+        references=(
+            Reference(
+                "pytorch_optimizer",
+                "AdaBound",
+                {"lr": 1e-3, "final_lr": 0.1, "gamma": 1e-3, "eps": _SEEN},
+                {"epsilon": _SEEN},
+            ),
+            Reference(
+                "pytorch_optimizer",
+                "AdaBound",
+                {"lr": 1e-3, "final_lr": 1e-3, "gamma": 0.1, "eps": 1e-8, "weight_decay": 0.5},
+                {"final_learning_rate": 1e-3, "gamma": 0.1, "weight_decay": 0.5},
+            ),
+        ),
+        keras_has_no="AdaBound",
+    ),
+    Case(
+        "amsbound",
+        "adabound",
+        oracles.AdaBound,
+        {"amsbound": True},
+        references=(
+            Reference(
+                "pytorch_optimizer",
+                "AdaBound",
+                {
+                    "lr": 1e-3,
+                    "betas": (0.9, 0.9),
+                    "final_lr": 1e-2,
+                    "gamma": 0.1,
+                    "eps": _SEEN,
+                    "ams_bound": True,
+                },
+                {"beta_2": 0.9, "final_learning_rate": 1e-2, "gamma": 0.1, "epsilon": _SEEN},
+            ),
+        ),
+        keras_has_no="AdaBound",
+    ),
 ]

@@ -1,0 +1,29 @@
+"""The methods as their papers state them, in plain NumPy float64 and without a thought for speed.
+
+Nothing here is taken from the package. An oracle names its slots as the package does, so that a
+test can hand it the state of an optimizer and ask for the next step.
+"""
+
+from tests.oracles.adabound import AdaBound
+from tests.oracles.adagrad import Adagrad
+from tests.oracles.adam import Adam, AdamW, OptaxAMSGrad
+from tests.oracles.gradient_descent import GradientDescent
+from tests.oracles.momentum import Momentum
+from tests.oracles.nadam import Nadam
+from tests.oracles.oracle import Oracle
+from tests.oracles.radam import RAdam
+from tests.oracles.rmsprop import RMSprop
+
+__all__ = [
+    "AdaBound",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "GradientDescent",
+    "Momentum",
+    "Nadam",
+    "OptaxAMSGrad",
+    "Oracle",
+    "RAdam",
+    "RMSprop",
+]

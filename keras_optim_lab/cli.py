@@ -1,0 +1,261 @@
+"""The command `keras-optim-lab`: a thin layer over the public Python functions."""
+
+import os
+import shlex
+import shutil
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from keras_optim_lab import backend as backends
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Keras imports TensorFlow where it is
+
+app = typer.Typer(
+    help="Optimizers for Keras 3, and the tuner that finds their settings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+_INTERRUPTED = 130  # what shells report for Ctrl-C
+
+Backend = Annotated[
+    str | None, typer.Option(help="tensorflow, jax or torch; by default KERAS_BACKEND.")
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(help="Journal file or Optuna URL; by default studies/NAME.journal."),
+]
+Seeds = Annotated[int, typer.Option(help="Runs of default and tuned settings in the report.")]
+
+
+def main() -> None:
+    """Runs the command; a user's mistake is one line, not a traceback."""
+    try:
+        app()
+    except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
+        if os.environ.get("KERAS_OPTIM_LAB_TRACEBACK"):
+            raise
+        message = Text.assemble(("Error: ", "red"), str(error))
+        Console(stderr=True).print(message, soft_wrap=True)
+        sys.exit(2)
+
+
+@app.command()
+def tune(
+    task: Annotated[str, typer.Option(help="A task; `keras-optim-lab tasks` lists them.")],
+    optimizer: Annotated[
+        str, typer.Option(help="One optimizer, or several with commas for the study to choose.")
+    ] = "adam",
+    trials: Annotated[int, typer.Option(help="Finished trials that the study is to have.")] = 64,
+    seed: Annotated[int, typer.Option(help="Of the sampler; trial n trains with seed + n.")] = 0,
+    sampler: Annotated[str, typer.Option(help="tpe, random or qmc.")] = "tpe",
+    pruner: Annotated[str, typer.Option(help="median, hyperband, halving or none.")] = "median",
+    objective: Annotated[str, typer.Option(help="What to improve, from the logs.")] = "val_loss",
+    space: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=LOW:HIGH searches a range, NAME=VALUE fixes; may be repeated."),
+    ] = None,
+    confirm: Annotated[
+        int, typer.Option(help="Train so many of the best trials again with fresh seeds.")
+    ] = 0,
+    name: Annotated[str | None, typer.Option(help="Of the study; an old one continues.")] = None,
+    storage: Storage = None,
+    report: Annotated[bool, typer.Option(help="Write the HTML report at the end.")] = True,
+    seeds: Seeds = 5,
+    backend: Backend = None,
+) -> None:
+    """Search the settings of an optimizer that suit a task."""
+    chosen = backends.select(backend)
+    import optuna
+
+    from keras_optim_lab.results import TuningResult
+    from keras_optim_lab.tasks.checks import check_count
+    from keras_optim_lab.tuning import evaluation
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    check_count("trials", trials)
+    check_count("seeds", seeds)
+    if confirm:
+        check_count("confirm", confirm)
+    result = TuningResult.create(
+        task,
+        optimizer.split(",") if "," in optimizer else optimizer,
+        seed=seed,
+        sampler=sampler,
+        pruner=pruner,
+        storage=storage,
+        name=name,
+        space=dict(map(_override, space or [])),
+        objective=objective,
+    )
+    study = result.study.study_name
+    console.print(
+        f"Study [bold]{study}[/bold]: {', '.join(result.space.optimizers)} on {task}, "
+        f"{trials} trials, on {chosen}."
+    )
+    try:
+        _run_trials(result, trials)
+        if confirm:
+            with _progress("confirming the best") as step:
+                evaluation.confirm(result, confirm, on_run=step)
+        console.print(
+            f"\nBest: {_best(result)}\n[bold green]{result.best_optimizer()!r}[/bold green]",
+            highlight=False,
+        )
+        if report:
+            _write_report(result, None, seeds)
+    except KeyboardInterrupt:
+        command = [_program(), *sys.argv[1:]]
+        command += [] if name else ["--name", study]
+        command += [] if backend else ["--backend", chosen]
+        console.print(
+            f"\nStopped; the study keeps its {len(result.finished_trials)} finished trials. "
+            f"Continue with:\n  {shlex.join(command)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+@app.command()
+def report(
+    study: Annotated[str, typer.Argument(help="Name of the study.")],
+    storage: Storage = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Page to write; by default reports/STUDY.html.")
+    ] = None,
+    seeds: Seeds = 5,
+    backend: Backend = None,
+) -> None:
+    """Write the HTML report of a stored study."""
+    backends.select(backend)
+    from keras_optim_lab.results import TuningResult
+
+    _write_report(TuningResult.load(study, storage), output, seeds)
+
+
+@app.command()
+def optimizers(backend: Backend = None) -> None:
+    """List the optimizers."""
+    backends.select(backend)
+    from keras_optim_lab.optimizers import entries
+
+    table = _table("name", "year", "idea", "slots", "bytes\nper weight")
+    for entry in entries():
+        optimizer = entry.cls()
+        slots = len(optimizer.active_slots)
+        table.add_row(
+            entry.name, str(entry.year), entry.idea, str(slots), str(optimizer.bytes_per_weight)
+        )
+    console.print(table)
+
+
+@app.command()
+def tasks(backend: Backend = None) -> None:
+    """List the built-in tasks."""
+    backends.select(backend)
+    from keras_optim_lab.tasks import describe
+
+    table = _table("name", "what", "weights", "train/val/test", "batch", "epochs")
+    for task in describe():
+        table.add_row(
+            task.name,
+            task.summary,
+            f"{task.weights:,}",
+            "/".join(map(str, task.samples)),
+            str(task.batch_size),
+            str(task.epochs),
+        )
+    console.print(table)
+
+
+def _program() -> str:
+    """How to call this command again: by its name, or by its path where the name is not found."""
+    return "keras-optim-lab" if shutil.which("keras-optim-lab") else sys.argv[0]
+
+
+def _best(result: Any) -> str:
+    best = result.best_trial
+    seeds = result.confirmation.get(best.number)
+    value = sum(seeds) / len(seeds) if seeds else best.value
+    over = f", mean over {len(seeds)} fresh seeds" if seeds else ""
+    return f"trial {best.number}, {result.objective.name} {value:.5g}{over}"
+
+
+def _run_trials(result: Any, trials: int) -> None:
+    with _progress("no result yet", total=trials, done=len(result.finished_trials)) as step:
+
+        def told(study, trial):
+            complete = [t for t in result.finished_trials if t.state.name == "COMPLETE"]
+            best = f"best {result.objective.name} {study.best_value:.5g}" if complete else ""
+            step(len(result.finished_trials), trials, best)
+
+        result.run(trials, callbacks=[told])
+
+
+def _write_report(result: Any, output: Path | None, seeds: int) -> None:
+    from keras_optim_lab.reports.report import verdict
+    from keras_optim_lab.tuning.evaluation import evaluate
+
+    with _progress("default against tuned settings") as step:
+        evaluation = evaluate(result, seeds, on_run=step)
+    path = result.report(output, seeds)
+    console.print(f"\n{verdict(result, evaluation)}", highlight=False)
+    console.print(f"Report: {path.resolve()}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _progress(description: str, total: int | None = None, done: int = 0):
+    """A progress bar as a function `step(done, total, description)`."""
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        running = bar.add_task(description, total=total, completed=done)
+
+        def step(done: int, total: int, description: str | None = None) -> None:
+            bar.update(running, completed=done, total=total, description=description)
+
+        yield step
+
+
+def _override(text: str) -> tuple[str, Any]:
+    """`learning_rate=1e-4:1e-2` as a range, `epsilon=1e-8` as a fixed value."""
+    name, equals, value = text.partition("=")
+    low, colon, high = value.partition(":")
+    try:
+        if equals and colon:
+            return name, (float(low), float(high))
+        if equals and value.lower() in ("true", "false"):
+            return name, value.lower() == "true"
+        if equals:
+            return name, float(value)
+    except ValueError:
+        pass
+    raise ValueError(f"--space takes NAME=LOW:HIGH or NAME=VALUE with numbers. Received: {text!r}")
+
+
+def _table(*header: str) -> Table:
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for column in header:
+        right = column in ("year", "slots", "weights", "batch", "epochs") or "bytes" in column
+        whole = column not in ("what", "idea")  # only sentences are broken into lines
+        table.add_column(column, justify="right" if right else "left", no_wrap=whole)
+    return table
+
+
+if __name__ == "__main__":
+    main()

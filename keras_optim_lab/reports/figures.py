@@ -1,0 +1,222 @@
+"""The figures of a study's report."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import optuna
+import plotly.graph_objects as go
+from optuna.trial import FrozenTrial, TrialState
+from plotly.colors import sample_colorscale
+
+from keras_optim_lab.tuning.evaluation import Evaluation
+from keras_optim_lab.tuning.study import TuningStudy
+
+DEFAULT_COLOR = "#8a8f98"
+TUNED_COLOR = "#d1495b"
+_SHADES = ["#dfe3ea", "#2b3a55"]
+_TEXT = "#1d2433"
+_GRID = "#e7e9ee"
+
+
+def curves(tuning: TuningStudy, evaluation: Evaluation) -> go.Figure:
+    """The objective after every epoch: every run thin, their mean thick."""
+    figure = go.Figure()
+    for label, runs, color in (
+        ("default", evaluation.default, DEFAULT_COLOR),
+        ("tuned", evaluation.tuned, TUNED_COLOR),
+    ):
+        epochs = list(range(1, 1 + max(map(len, runs.curves))))
+        for curve in runs.curves:
+            figure.add_scatter(
+                x=epochs[: len(curve)],
+                y=curve,
+                mode="lines",
+                line={"color": color, "width": 1},
+                opacity=0.35,
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        # Up to the epoch where the first run ends.
+        means = [float(np.mean(values)) for values in zip(*runs.curves, strict=False)]
+        figure.add_scatter(
+            x=epochs[: len(means)],
+            y=means,
+            mode="lines",
+            line={"color": color, "width": 3},
+            name=label,
+        )
+    figure.update_xaxes(title="epoch")
+    figure.update_yaxes(title=tuning.objective.name)
+    both = evaluation.default.curves + evaluation.tuned.curves
+    _log_if_wide(figure, [value for curve in both for value in curve])
+    return _styled(figure)
+
+
+def history(tuning: TuningStudy) -> go.Figure:
+    """Every trial's objective, and the best so far."""
+    figure = optuna.visualization.plot_optimization_history(
+        tuning.study, target_name=tuning.objective.name
+    )
+    figure.update_traces(marker={"color": DEFAULT_COLOR})
+    figure.update_traces(
+        selector={"name": "Best Value"},
+        name="best so far",
+        line={"color": TUNED_COLOR, "width": 3, "shape": "hv"},
+    )
+    figure.update_xaxes(title="trial")
+    _log_if_wide(figure, [trial.value for trial in _complete(tuning.study)])
+    return _styled(figure)
+
+
+def by_optimizer(tuning: TuningStudy) -> go.Figure:
+    """The objective of every complete trial, by the optimizer it chose."""
+    figure = go.Figure()
+    complete = _complete(tuning.study)
+    for name in tuning.space.optimizers:
+        values = [t.value for t in complete if t.params.get("optimizer") == name]
+        color = TUNED_COLOR if name == tuning.best_name else DEFAULT_COLOR
+        figure.add_box(y=values, name=name, boxpoints="all", marker={"color": color})
+    figure.update_yaxes(title=tuning.objective.name)
+    figure.update_layout(showlegend=False)
+    _log_if_wide(figure, [trial.value for trial in complete])
+    return _styled(figure)
+
+
+def importances(tuning: TuningStudy) -> go.Figure:
+    """How much of the objective's variance each hyperparameter explains (fANOVA)."""
+    study = _of_best_optimizer(tuning)
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    figure = optuna.visualization.plot_param_importances(
+        study, evaluator=evaluator, params=_searched(study), target_name=tuning.objective.name
+    )
+    figure.update_traces(marker={"color": TUNED_COLOR})
+    figure.update_xaxes(title="share of the variance", rangemode="tozero")
+    figure.update_yaxes(title=None)
+    figure.update_layout(showlegend=False)
+    return _styled(figure)
+
+
+def slices(tuning: TuningStudy) -> list[go.Figure]:
+    """The objective over each hyperparameter by itself, the best trial ringed."""
+    study = _of_best_optimizer(tuning)
+    trials = _complete(study)
+    best = tuning.best_trial
+    hover = "%{text}<br>%{x:.4g}<br>%{y:.4g}<extra></extra>"
+    figures = []
+    for name in _searched(study):
+        figure = go.Figure()
+        figure.add_scatter(
+            x=[trial.params[name] for trial in trials],
+            y=[trial.value for trial in trials],
+            mode="markers",
+            text=[f"trial {trial.number}" for trial in trials],
+            hovertemplate=hover,
+            marker={
+                "color": [trial.number for trial in trials],
+                "colorscale": _SHADES,
+                "size": 8,
+            },
+        )
+        figure.add_scatter(
+            x=[best.params[name]],
+            y=[best.value],
+            mode="markers",
+            text=["the best trial"],
+            hovertemplate=hover,
+            marker={"color": TUNED_COLOR, "size": 14, "symbol": "circle-open", "line_width": 3},
+        )
+        figure.update_xaxes(title=name)
+        figure.update_yaxes(title=tuning.objective.name)
+        if getattr(best.distributions[name], "log", False):
+            figure.update_xaxes(_log_axis([trial.params[name] for trial in trials]))
+        _log_if_wide(figure, [trial.value for trial in trials])
+        figure.update_layout(showlegend=False)
+        figures.append(_styled(figure))
+    return figures
+
+
+def parallel_coordinates(tuning: TuningStudy) -> go.Figure:
+    """Every complete trial as a line through its hyperparameters, shaded by rank."""
+    study = _of_best_optimizer(tuning)
+    figure = optuna.visualization.plot_parallel_coordinate(
+        study, params=_searched(study), target_name=tuning.objective.name
+    )
+    trials = _complete(study)
+    maximize = tuning.objective.direction == "maximize"
+    ascending = np.argsort([cast(float, trial.value) for trial in trials])
+    lines = [figure.data[i] for i in (ascending if maximize else ascending[::-1])]
+    for line, shade in zip(lines, sample_colorscale(_SHADES, len(lines)), strict=True):
+        line.update(line_color=shade, opacity=0.8)
+    best = figure.data[[trial.params for trial in trials].index(tuning.best_trial.params)]
+    best.update(line={"color": TUNED_COLOR, "width": 3}, opacity=1)
+    figure.data = [line for line in lines if line is not best] + [best]
+    return _styled(figure)
+
+
+def enough_for_importances(tuning: TuningStudy) -> bool:
+    """Whether the best optimizer's complete trials can say what matters."""
+    study = _of_best_optimizer(tuning)
+    values = {trial.value for trial in _complete(study)}
+    return len(values) > 1 and bool(_searched(study))
+
+
+def _of_best_optimizer(tuning: TuningStudy) -> optuna.Study:
+    """The complete trials that share the best one's hyperparameters, as a study of their own."""
+    if len(tuning.space.optimizers) == 1:
+        return tuning.study
+    best = tuning.best_trial.params["optimizer"]
+    loud = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell of a new study
+    study = optuna.create_study(direction=tuning.objective.direction)
+    optuna.logging.set_verbosity(loud)
+    study.add_trials([t for t in _complete(tuning.study) if t.params["optimizer"] == best])
+    return study
+
+
+def _searched(study: optuna.Study) -> list[str]:
+    """The hyperparameters of a study of one optimizer that took more than one value."""
+    trials = _complete(study)
+    return [name for name in trials[0].params if len({t.params[name] for t in trials}) > 1]
+
+
+def _complete(study: optuna.Study) -> Sequence[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+
+
+def _log_if_wide(figure: go.Figure, values: Sequence[float | None]) -> None:
+    """Makes the y axis logarithmic where losses span more than a decade."""
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    if finite and min(finite) > 0 and max(finite) > 10 * min(finite):
+        figure.update_yaxes(_log_axis(finite))
+
+
+def _log_axis(values: Sequence[float]) -> dict[str, Any]:
+    """A logarithmic axis: ticks at powers of ten, or at 1, 2, 5 of each where those are too few."""
+    low, high = math.log10(min(values)), math.log10(max(values))
+    if high - low >= 2:
+        return {
+            "type": "log",
+            "dtick": math.ceil((high - low) / 5),
+            "exponentformat": "power",
+        }
+    ticks = [
+        digit * 10.0**power
+        for power in range(math.floor(low) - 1, math.ceil(high) + 1)
+        for digit in (1, 2, 5)
+    ]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
+def _styled(figure: go.Figure) -> go.Figure:
+    figure.update_layout(
+        template="plotly_white",
+        title=None,
+        font={"family": "system-ui, sans-serif", "size": 13, "color": _TEXT},
+        margin={"l": 60, "r": 20, "t": 30, "b": 55},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+    )
+    figure.update_xaxes(gridcolor=_GRID, zeroline=False, automargin=True)
+    figure.update_yaxes(gridcolor=_GRID, zeroline=False, automargin=True)
+    return figure

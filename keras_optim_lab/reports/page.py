@@ -1,0 +1,105 @@
+"""One self-contained HTML page: text, tables and figures, with Plotly's script inlined once."""
+
+import html
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+_STYLE = """
+:root { color-scheme: light; --ink: #1d2433; --soft: #626b7b; --line: #e3e6ec; --accent: #d1495b; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 1080px; padding: 2.5rem 1.5rem 4rem; background: #fff;
+  font: 16px/1.55 system-ui, sans-serif; color: var(--ink); }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; }
+h2 { font-size: 1.2rem; margin: 2.6rem 0 .4rem; }
+p { max-width: 46rem; margin: .4rem 0; }
+.result { font-size: 1.15rem; border-left: 4px solid var(--accent); padding: .2rem 0 .2rem 1rem;
+  margin: 1.2rem 0; }
+.note { color: var(--soft); font-size: .93rem; }
+table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: .35rem .9rem; border-bottom: 1px solid var(--line); }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+th { font-weight: 600; color: var(--soft); font-size: .9rem; }
+thead + tbody td { white-space: nowrap; }
+.text td { text-align: left; vertical-align: top; }
+.text td:first-child { color: var(--soft); white-space: nowrap; }
+.text td:last-child { overflow-wrap: anywhere; }
+.wide { overflow-x: auto; }
+.wide > .figure { min-width: 620px; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
+pre { background: #f6f7f9; padding: .9rem 1.1rem; border-radius: 6px; font-size: .9rem;
+  white-space: pre-wrap; overflow-wrap: anywhere; }
+@media (max-width: 600px) { body { padding: 1.2rem 1rem 3rem; } h1 { font-size: 1.5rem; }
+  th, td { padding: .35rem .5rem; } }
+"""
+
+
+class Page:
+    """Collects the parts of a page in their order."""
+
+    def __init__(self, title: str):
+        self.title = title
+        self._parts = [f"<h1>{html.escape(title)}</h1>"]
+        self._figures = 0
+
+    def heading(self, text: str) -> None:
+        self._parts.append(f"<h2>{html.escape(text)}</h2>")
+
+    def paragraph(self, text: str, kind: str = "") -> None:
+        """A paragraph; `kind` is "result", "note" or nothing."""
+        mark = f' class="{kind}"' if kind else ""
+        self._parts.append(f"<p{mark}>{html.escape(text)}</p>")
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table of numbers under a header, its first column in words."""
+        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+        self._parts.append(
+            f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
+            f"<tbody>{_rows(rows)}</tbody></table></div>"
+        )
+
+    def facts(self, rows: Sequence[tuple[str, str]]) -> None:
+        """A table of things by name, in words."""
+        self._parts.append(f'<table class="text"><tbody>{_rows(rows)}</tbody></table>')
+
+    def code(self, text: str) -> None:
+        self._parts.append(f"<pre>{html.escape(text)}</pre>")
+
+    def figure(self, figure: go.Figure, height: int = 420, *, wide: bool = False) -> None:
+        """A figure; a wide one is scrolled on a screen that is too narrow for it."""
+        drawn = self._drawn(figure, height)
+        self._parts.append(f'<div class="wide">{drawn}</div>' if wide else drawn)
+
+    def figures(self, figures: Sequence[go.Figure], height: int = 300) -> None:
+        """Small figures side by side, as many as there is room for."""
+        drawn = "".join(self._drawn(figure, height) for figure in figures)
+        self._parts.append(f'<div class="grid">{drawn}</div>')
+
+    def _drawn(self, figure: go.Figure, height: int) -> str:
+        self._figures += 1
+        script = figure.to_html(
+            full_html=False,
+            include_plotlyjs=False,
+            div_id=f"figure-{self._figures}",
+            default_height=height,
+            config={"displaylogo": False, "responsive": True},
+        )
+        return f'<div class="figure">{script}</div>'
+
+    def render(self) -> str:
+        script = f"<script>{get_plotlyjs()}</script>" if self._figures else ""
+        return (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            # Without an icon of its own a page makes browsers ask the server for one.
+            '<link rel="icon" href="data:,">\n'
+            f"<title>{html.escape(self.title)}</title>\n<style>{_STYLE}</style>\n{script}\n"
+            "</head>\n<body>\n" + "\n".join(self._parts) + "\n</body>\n</html>\n"
+        )
+
+
+def _rows(rows: Sequence[Sequence[str]]) -> str:
+    return "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )

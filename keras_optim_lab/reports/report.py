@@ -1,0 +1,190 @@
+"""The report of a tuning study."""
+
+import math
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState
+
+import keras_optim_lab
+from keras_optim_lab.optimizers import entry
+from keras_optim_lab.reports import figures
+from keras_optim_lab.reports.page import Page
+from keras_optim_lab.tuning.evaluation import Evaluation, Runs
+from keras_optim_lab.tuning.study import TuningStudy
+
+
+def write_report(tuning: TuningStudy, evaluation: Evaluation, path: Path) -> Path:
+    """Writes the page to `path`, whose folder is made if need be, and returns `path`."""
+    page = Page(f"{entry(tuning.best_name).cls.__name__} on {tuning.task.name}")
+    page.paragraph(verdict(tuning, evaluation), "result")
+    _settings(page, tuning)
+    _comparison(page, tuning, evaluation)
+    _search(page, tuning)
+    _making(page, tuning)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside and renamed, so that a full disk does not cost an earlier report.
+    draft = path.with_name(path.name + ".part")
+    try:
+        draft.write_text(page.render(), encoding="utf-8")
+        return draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def verdict(tuning: TuningStudy, evaluation: Evaluation) -> str:
+    """The result in one sentence, about the metric that was tuned."""
+    name = entry(tuning.best_name).cls.__name__
+    metric = tuning.objective.name.removeprefix("val_")
+    default, tuned = evaluation.default, evaluation.tuned
+    gain = tuned.mean(metric) - default.mean(metric)
+    if tuning.objective.direction == "minimize":
+        gain = -gain
+    steadier = default.diverged(metric) - tuned.diverged(metric)
+    if steadier < 0 or (steadier == 0 and not gain > 0):
+        said = "no better than"
+    elif steadier > 0:
+        said = "better than" if not gain <= 0 else "steadier, though no better, than"
+    elif len(evaluation.seeds) == 1:
+        said = "better, in a single run of each, than"
+    elif not gain <= max(default.spread(metric), tuned.spread(metric)):
+        said = "better than"
+    else:
+        said = "better, though by less than the spread over seeds, than"
+    return (
+        f"Tuned {name} is {said} its defaults on the {evaluation.split} split of "
+        f"{tuning.task.name}: {metric} {_mean_and_spread(tuned, metric)} against "
+        f"{_mean_and_spread(default, metric)} ({_over_seeds(evaluation)})."
+    )
+
+
+def _settings(page: Page, tuning: TuningStudy) -> None:
+    cls = entry(tuning.best_name).cls
+    best = tuning.best_params
+    page.heading("Settings")
+    rows = []
+    for name, value in best.items():
+        field = cls.numeric.get(name)
+        source = field.search.source if field is not None and field.search is not None else ""
+        rows.append(
+            [name, _number(cls.fields[name].default), _number(value), _range(tuning, name), source]
+        )
+    page.table(["hyperparameter", "default", "tuned", "searched", "range from"], rows)
+    given = ", ".join(f"{name}={_number(value)}" for name, value in best.items())
+    page.code(
+        "import keras_optim_lab as kol\n\n"
+        f"optimizer = kol.optimizers.{cls.__name__}({given})\n"
+        "model.compile(optimizer=optimizer, ...)"
+    )
+
+
+def _comparison(page: Page, tuning: TuningStudy, evaluation: Evaluation) -> None:
+    page.heading(f"Default and tuned settings on the {evaluation.split} split")
+    rows = [
+        [label, *(_mean_and_spread(runs, metric) for metric in runs.scores)]
+        for label, runs in (("default", evaluation.default), ("tuned", evaluation.tuned))
+    ]
+    page.table(["settings", *evaluation.default.scores], rows)
+    page.paragraph(
+        f"From seeds that the search did not use: {_over_seeds(evaluation)}. Below: "
+        f"{tuning.objective.name} during these runs, their mean in bold.",
+        "note",
+    )
+    page.figure(figures.curves(tuning, evaluation))
+
+
+def _search(page: Page, tuning: TuningStudy) -> None:
+    page.heading("The search")
+    page.paragraph(f"{tuning.objective.name} of every complete trial and the best so far.", "note")
+    page.figure(figures.history(tuning))
+    if len(tuning.space.optimizers) > 1:
+        page.heading("By optimizer")
+        page.figure(figures.by_optimizer(tuning))
+    if not figures.enough_for_importances(tuning):
+        page.paragraph(
+            "The complete trials are too few or too alike to say which hyperparameters matter.",
+            "note",
+        )
+        return
+    page.heading("Which hyperparameters matter")
+    page.paragraph("Share of the objective's variance that each one explains (fANOVA).", "note")
+    page.figure(figures.importances(tuning), height=300)
+    page.heading("Slices")
+    page.paragraph(
+        "A decay rate β is searched as 1 − β on a log scale. Darker points are later trials; the "
+        "ring is the best one.",
+        "note",
+    )
+    page.figures(figures.slices(tuning))
+    page.heading("Parallel coordinates")
+    page.paragraph(
+        "Every complete trial is a line; darker ones are better, and the red one is the best.",
+        "note",
+    )
+    page.figure(figures.parallel_coordinates(tuning), wide=True)
+
+
+def _making(page: Page, tuning: TuningStudy) -> None:
+    page.heading("How this was made")
+    trials = tuning.study.get_trials(deepcopy=False)
+    states = [trial.state for trial in trials]
+    diverged = sum(bool(trial.user_attrs.get("diverged")) for trial in trials)
+    confirmed = tuning.confirmation
+    rows = [
+        ("task", f"{tuning.task!r}".strip("<>")),
+        ("objective", f"{tuning.objective.name}, {tuning.objective.direction}d, last epoch"),
+        (
+            "trials",
+            f"{states.count(TrialState.COMPLETE)} complete, "
+            f"{states.count(TrialState.PRUNED) - diverged} pruned, {diverged} diverged, "
+            f"{states.count(TrialState.FAIL)} failed",
+        ),
+        ("confirmed", f"{len(confirmed)} best trials over fresh seeds" if confirmed else "no"),
+        ("seed", str(tuning.seed)),
+        ("study", tuning.study.study_name),
+        (
+            "versions",
+            f"keras-optim-lab {keras_optim_lab.__version__}, keras {keras.__version__} on "
+            f"{keras.backend.backend()}, optuna {version('optuna')}, "
+            f"Python {platform.python_version()}",
+        ),
+    ]
+    page.facts(rows)
+
+
+def _range(tuning: TuningStudy, name: str) -> str:
+    """What was searched, in terms of the hyperparameter itself."""
+    space = tuning.space.spaces[tuning.best_name]
+    complement = space.get(f"1-{name}")
+    if isinstance(complement, FloatDistribution):
+        return f"{_number(1 - complement.high)} … {_number(1 - complement.low)}"
+    match space.get(name):
+        case FloatDistribution() as found:
+            return f"{_number(found.low)} … {_number(found.high)}"
+        case CategoricalDistribution() as found:
+            return ", ".join(map(str, found.choices))
+        case _:
+            return "fixed"
+
+
+def _number(value: object) -> str:
+    """Four digits that tell numbers near 1 apart as well as those near 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:.4g}" if not 0.9 < value < 1 else f"{1 - float(f'{1 - value:.4g}'):.12g}"
+
+
+def _mean_and_spread(runs: Runs, metric: str) -> str:
+    mean, spread, diverged = runs.mean(metric), runs.spread(metric), runs.diverged(metric)
+    if math.isnan(mean):
+        return "diverged"
+    text = f"{mean:.4g}" if math.isnan(spread) else f"{mean:.4g} ± {spread:.2g}"
+    return f"{text} ({diverged} of {len(runs.scores[metric])} diverged)" if diverged else text
+
+
+def _over_seeds(evaluation: Evaluation) -> str:
+    count = len(evaluation.seeds)
+    return f"mean ± standard deviation over {count} seeds" if count > 1 else "one seed"

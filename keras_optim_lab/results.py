@@ -1,0 +1,103 @@
+"""Tuning in one call: `tune`, and the result that it returns."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+
+from keras_optim_lab.reports import write_report
+from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.checks import check_count
+from keras_optim_lab.tuning import TuningStudy, evaluation
+from keras_optim_lab.tuning.study import Callback
+
+
+class TuningResult(TuningStudy):
+    """A study's result: `study`, `best_params`, `best_optimizer()` and `report(path)`."""
+
+    def report(self, path: str | Path | None = None, seeds: int = 5) -> Path:
+        """Writes one self-contained HTML page and returns its path.
+
+        Default and tuned settings are trained `seeds` times each for it, unless the study holds
+        these runs already.
+
+        Args:
+            path: of the page; `reports/STUDY.html` by default.
+            seeds: number of runs that mean and spread are taken over.
+
+        Raises:
+            RuntimeError: the study has no complete trial.
+        """
+        path = Path(path or Path("reports") / f"{self.study.study_name}.html")
+        return write_report(self, evaluation.evaluate(self, seeds), path)
+
+
+def tune(
+    task: Task | str,
+    optimizer: str | Sequence[str] = "adam",
+    *,
+    trials: int = 64,
+    seed: int = 0,
+    sampler: str | BaseSampler | None = None,
+    pruner: str | BasePruner | None = None,
+    storage: str | Path | BaseStorage | None = None,
+    name: str | None = None,
+    space: Mapping[str, Any] | None = None,
+    objective: Any = "val_loss",
+    confirm: int = 0,
+    callbacks: Sequence[Callback] = (),
+) -> TuningResult:
+    """Searches the settings of an optimizer that suit a task.
+
+        result = kol.tune("digits-mlp", optimizer="adam", trials=64)
+        model.compile(optimizer=result.best_optimizer(), ...)
+
+    A study is kept while it runs: interrupted at any trial, the same call with the same `name`
+    continues it.
+
+    Args:
+        task: a `Task`, or the name of a built-in one.
+        optimizer: a name from the catalogue, or several for the study to choose among.
+        trials: how many finished trials the study is to have, earlier ones included.
+        seed: of the sampler; trial n trains with seed + n.
+        sampler: any Optuna sampler, or "tpe" (the default), "random", "qmc".
+        pruner: any Optuna pruner, or "median" (the default), "hyperband", "halving", "none".
+        storage: a path to a journal file, an Optuna URL or an Optuna storage; by default the
+            journal file `studies/NAME.journal`.
+        name: of the study; made from task, optimizer and time by default.
+        space: changes to the search space by field name: an Optuna distribution, a (low, high)
+            pair, or a value that fixes the field.
+        objective: what to improve: a name from the logs of an epoch, or a pair of it and
+            "minimize" or "maximize". Its value after the last epoch counts.
+        confirm: how many of the best trials to train again with three fresh seeds each; the best
+            mean is then the result. With 0, the best single trial is.
+        callbacks: called as `callback(study, trial)` after every trial, as in Optuna.
+
+    Returns:
+        A `TuningResult`.
+
+    Raises:
+        ValueError, TypeError: an argument is wrong, or the named study exists with another space,
+            task or objective. Nothing has been trained or stored by then.
+        OSError: the storage cannot be opened.
+    """
+    trials = check_count("trials", trials)
+    confirm = check_count("confirm", confirm) if confirm else 0
+    result = TuningResult.create(
+        task,
+        optimizer,
+        seed=seed,
+        sampler=sampler,
+        pruner=pruner,
+        storage=storage,
+        name=name,
+        space=space,
+        objective=objective,
+    )
+    result.run(trials, callbacks=callbacks)
+    if confirm:
+        evaluation.confirm(result, confirm)
+    return result

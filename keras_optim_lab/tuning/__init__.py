@@ -1,0 +1,6 @@
+"""Tuning: search spaces from the optimizers' fields, Optuna studies, engines that train trials."""
+
+from keras_optim_lab.tuning.space import SearchSpace, search_space, suggest
+from keras_optim_lab.tuning.study import TuningStudy
+
+__all__ = ["SearchSpace", "TuningStudy", "search_space", "suggest"]

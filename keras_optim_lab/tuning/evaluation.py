@@ -1,0 +1,152 @@
+"""Are the settings good, or was their seed? The best trials, and the result, over fresh seeds."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from keras_optim_lab.optimizers import Optimizer, get
+from keras_optim_lab.tasks.checks import check_count
+from keras_optim_lab.tuning.session import fresh_session
+from keras_optim_lab.tuning.study import TuningStudy
+
+# Added to the study's own seed, from which those of trials count up: what is chosen on some seeds
+# is judged on others.
+_CONFIRMATION_SEEDS = 1_000_000
+_EVALUATION_SEEDS = 2_000_000
+_EVALUATION = "evaluation"
+
+OnRun = Callable[[int, int], None]
+
+
+def _silent(done: int, total: int) -> None:
+    pass
+
+
+def confirm(tuning: TuningStudy, top: int, seeds: int = 3, on_run: OnRun = _silent) -> None:
+    """Trains the best `top` trials again with `seeds` fresh seeds; the best mean is then the best.
+
+    The best of many noisy trials owes part of its lead to its seed. The objective's values are
+    kept with the study, whose `best_trial` follows them until it gets more trials. Nothing is
+    trained if the study holds them already.
+
+    Args:
+        tuning: a study with at least one complete trial.
+        top: how many trials to train again, at least 1.
+        seeds: runs of each.
+        on_run: called as `on_run(done, total)` after every run.
+    """
+    trials = tuning.ranked_trials[: check_count("top", top)]
+    seeds = check_count("seeds", seeds)
+    if {number: len(values) for number, values in tuning.confirmation.items()} == {
+        trial.number: seeds for trial in trials
+    }:
+        return
+    values: dict[int, list[float]] = {}
+    for trial in trials:
+        name, hyperparameters = tuning.space.decode(trial.params)
+        for i in range(seeds):
+            seed = tuning.seed + _CONFIRMATION_SEEDS + i
+            _, curve = _train(tuning, get(name, **hyperparameters), seed)
+            values.setdefault(trial.number, []).append(curve[-1])
+            on_run(sum(map(len, values.values())), len(trials) * seeds)
+    tuning.keep_confirmation(values)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """One optimizer trained once per seed.
+
+    Attributes:
+        scores: by metric, its value on `split` at the end of each run.
+        curves: the study's objective after every epoch, a list per run; NaN once diverged.
+    """
+
+    optimizer: str
+    scores: dict[str, list[float]]
+    curves: list[list[float]]
+
+    def mean(self, metric: str) -> float:
+        """Mean over the runs that did not diverge; NaN if all did."""
+        finite = self._finite(metric)
+        return float(np.mean(finite)) if finite else math.nan
+
+    def spread(self, metric: str) -> float:
+        """Sample standard deviation over the runs that did not diverge; NaN of fewer than two."""
+        finite = self._finite(metric)
+        return float(np.std(finite, ddof=1)) if len(finite) > 1 else math.nan
+
+    def diverged(self, metric: str) -> int:
+        """How many runs ended with NaN or infinity."""
+        return len(self.scores[metric]) - len(self._finite(metric))
+
+    def _finite(self, metric: str) -> list[float]:
+        return [score for score in self.scores[metric] if math.isfinite(score)]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Default against tuned settings of the best optimizer, with the same seeds."""
+
+    default: Runs
+    tuned: Runs
+    seeds: list[int]
+    split: Literal["test", "validation"]
+
+
+def evaluate(
+    tuning: TuningStudy,
+    seeds: int = 5,
+    on_run: OnRun = _silent,
+) -> Evaluation:
+    """Trains the default and the best settings once per seed and measures the test split.
+
+    The result is kept with the study and not computed again while the best settings are the same.
+
+    Args:
+        tuning: a study with at least one complete trial.
+        seeds: number of runs of each, at least 1.
+        on_run: called as `on_run(done, total)` after every run.
+
+    Raises:
+        RuntimeError: the study has no complete trial.
+    """
+    seeds = check_count("seeds", seeds)
+    key = {"trial": tuning.best_trial.number, "seeds": seeds}
+    stored = tuning.study.user_attrs.get(_EVALUATION)
+    if stored is not None and stored["key"] == key:
+        runs = stored["result"]
+        return Evaluation(
+            Runs(**runs["default"]), Runs(**runs["tuned"]), runs["seeds"], runs["split"]
+        )
+    numbers = [tuning.seed + _EVALUATION_SEEDS + i for i in range(seeds)]
+    split: Literal["test", "validation"] = "validation" if tuning.task.test is None else "test"
+    done = 0
+
+    def runs_of(make: Callable[[], Optimizer]) -> Runs:
+        nonlocal done
+        scores: dict[str, list[float]] = {}
+        curves = []
+        for seed in numbers:
+            model, curve = _train(tuning, make(), seed)
+            for metric, value in tuning.task.evaluate(model, split).items():
+                scores.setdefault(metric, []).append(value)
+            curves.append(curve)
+            done += 1
+            on_run(done, 2 * seeds)
+        return Runs(repr(make()), scores, curves)
+
+    result = Evaluation(
+        runs_of(tuning.default_optimizer), runs_of(tuning.best_optimizer), numbers, split
+    )
+    tuning.study.set_user_attr(_EVALUATION, {"key": key, "result": asdict(result)})
+    return result
+
+
+def _train(tuning: TuningStudy, optimizer: Optimizer, seed: int) -> tuple[Any, list[float]]:
+    fresh_session()
+    model = tuning.task.build(optimizer, seed)
+    history = tuning.task.fit(model, seed).history
+    return model, [float(value) for value in history[tuning.objective.name]]

@@ -1,0 +1,86 @@
+"""What a study tries to improve: one number of each epoch's logs."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from keras_optim_lab.optimizers.fields import near_matches
+from keras_optim_lab.tasks import Task
+
+Direction = Literal["minimize", "maximize"]
+
+# Parts of the names of Keras's metrics and losses, by what happens as a model gets better.
+_GROWING = (
+    *("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2", "cosine"),
+    *("sensitivity", "specificity", "correlation", "true_positives", "true_negatives"),
+)
+_FALLING = (
+    *("loss", "error", "crossentropy", "divergence", "hinge", "poisson", "logcosh", "log_cosh"),
+    *("mse", "mae", "mape", "msle", "huber", "dice", "tversky", "false_positives"),
+    "false_negatives",
+)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A name in the logs of `fit`, such as `val_loss`, and which way is better."""
+
+    name: str
+    direction: Direction
+
+    @classmethod
+    def of(cls, objective: "str | tuple[str, Direction] | Objective", task: Task) -> "Objective":
+        """Completes and checks what a user gave.
+
+        Raises:
+            TypeError, ValueError: it is no name, names nothing that the task measures, or its
+                direction is neither "minimize" nor "maximize".
+        """
+        if isinstance(objective, Objective):
+            return objective
+        pair = objective if isinstance(objective, tuple) else (objective, None)
+        name, direction = pair if len(pair) == 2 else (None, None)
+        if not isinstance(name, str):
+            raise TypeError(
+                '`objective` must be a name such as "val_loss", or a pair such as '
+                f'("val_f1", "maximize"). Received: objective={objective!r}'
+            )
+        known = _log_names(task)
+        if known and name not in known:
+            raise ValueError(
+                f"objective={name!r} is not among what task {task.name!r} measures."
+                f"{near_matches(name, known)} It measures: {', '.join(known)}."
+            )
+        direction = direction or _direction(name)
+        if direction not in ("minimize", "maximize"):
+            raise ValueError(
+                '`objective`: the direction must be "minimize" or "maximize". '
+                f"Received: {direction!r}"
+            )
+        return cls(name, direction)
+
+
+def _direction(name: str) -> Direction:
+    if any(part in name for part in _GROWING):
+        return "maximize"
+    if any(part in name for part in _FALLING):
+        return "minimize"
+    raise ValueError(
+        f"objective={name!r} does not tell which way is better: give the pair "
+        f'({name!r}, "maximize") or ({name!r}, "minimize").'
+    )
+
+
+def _log_names(task: Task) -> list[str]:
+    """What the logs of an epoch will hold, or nothing when only training will tell."""
+    if isinstance(task.loss, list | tuple | dict) or isinstance(task.metrics, dict):
+        return []
+    names = ["loss", *map(_metric_name, task.metrics)]
+    if any(name is None for name in names):
+        return []
+    return [prefix + str(name) for prefix in ("val_", "") for name in names]
+
+
+def _metric_name(metric: Any) -> str | None:
+    if isinstance(metric, str):
+        return metric
+    return getattr(metric, "name", None) or getattr(metric, "__name__", None)

@@ -1,0 +1,252 @@
+"""Search spaces: Optuna distributions made from an optimizer's fields.
+
+A decay rate is searched as 1 − β on a log scale, because 0.9, 0.99 and 0.999 are as far from each
+other as 0.1, 0.01 and 0.001; the parameter is then called `1-beta_1`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
+
+from keras_optim_lab.optimizers import Optimizer, entry
+from keras_optim_lab.optimizers.fields import DecayRate, KerasArgument, near_matches
+
+_COMPLEMENT = "1-"
+
+
+class SearchSpace:
+    """What a study may choose: one optimizer with its hyperparameters, or one of several.
+
+    With several optimizers the parameter `optimizer` comes first, and those of each carry its
+    name: `adam.learning_rate`.
+
+    Args:
+        optimizers: a name, or a sequence of names, from the catalogue.
+        overrides: by field name (`"adam.beta_1"` for one of several optimizers), an Optuna
+            distribution, a `(low, high)` pair, or a number or bool that fixes the field. A pair is
+            log-uniform like the field's own range. A field without a range of its own may be given
+            one. `"1-beta_1"` stands for the complement of `beta_1`.
+
+    Raises:
+        TypeError, ValueError: a name is unknown (the message lists near ones) or a range leaves
+            what the field accepts.
+    """
+
+    def __init__(self, optimizers: str | Sequence[str], overrides: Mapping[str, Any] | None = None):
+        names = _names(optimizers)
+        self.optimizers = [entry(name).name for name in names]
+        if len(set(self.optimizers)) < len(self.optimizers):
+            raise ValueError(f"`optimizer` names one twice. Received: {names}")
+        self.spaces = {name: _default_space(entry(name).cls) for name in self.optimizers}
+        self.fixed: dict[str, dict[str, Any]] = {name: {} for name in self.optimizers}
+        if not isinstance(overrides, Mapping | None):
+            raise TypeError(
+                '`space` must be a dict such as {"beta_1": (0.5, 0.99)}. '
+                f"Received: space={overrides!r}"
+            )
+        for key, value in (overrides or {}).items():
+            self._override(key, value)
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Every parameter of the study with its Optuna distribution."""
+        every: dict[str, BaseDistribution] = {}
+        if len(self.optimizers) > 1:
+            every["optimizer"] = CategoricalDistribution(self.optimizers)
+        for name, space in self.spaces.items():
+            every.update({self._label(name, key): dist for key, dist in space.items()})
+        return every
+
+    def suggest(self, trial: optuna.trial.BaseTrial) -> tuple[str, dict[str, Any]]:
+        """Lets a trial choose; returns the optimizer's name and its hyperparameters."""
+        name = self.optimizers[0]
+        if len(self.optimizers) > 1:
+            name = trial.suggest_categorical("optimizer", self.optimizers)
+        for key, distribution in self.spaces[name].items():
+            _suggest(trial, self._label(name, key), distribution)
+        return self.decode(trial.params)
+
+    def decode(self, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """A trial's parameters as an optimizer's name and its hyperparameters."""
+        name = params.get("optimizer", self.optimizers[0])
+        chosen = {key: params[self._label(name, key)] for key in self.spaces[name]}
+        hyperparameters = {
+            key.removeprefix(_COMPLEMENT): 1.0 - value if key.startswith(_COMPLEMENT) else value
+            for key, value in chosen.items()
+        }
+        return name, {**hyperparameters, **self.fixed[name]}
+
+    def describe(self) -> dict[str, Any]:
+        """The space as plain data, equal for equal spaces."""
+        return {
+            "optimizers": self.optimizers,
+            "distributions": {
+                name: distribution_to_json(dist) for name, dist in self.distributions.items()
+            },
+            "fixed": self.fixed,
+        }
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> "SearchSpace":
+        """The space that `describe` described."""
+        space = cls(description["optimizers"])
+        space.fixed = description["fixed"]
+        space.spaces = {name: {} for name in space.optimizers}
+        for label, json in description["distributions"].items():
+            name, dot, key = label.rpartition(".")
+            if label != "optimizer":
+                space.spaces[name if dot else space.optimizers[0]][key] = json_to_distribution(json)
+        return space
+
+    def _label(self, optimizer: str, key: str) -> str:
+        return f"{optimizer}.{key}" if len(self.optimizers) > 1 else key
+
+    def _override(self, label: str, value) -> None:
+        prefix, dot, key = label.rpartition(".")
+        if dot and prefix not in self.optimizers:
+            raise ValueError(
+                f"space: {label!r} speaks of {prefix!r}, which is not searched."
+                f"{near_matches(prefix, self.optimizers)} Searched: {', '.join(self.optimizers)}."
+            )
+        for name in [prefix] if dot else self.optimizers:
+            cls = entry(name).cls
+            field_name = key.removeprefix(_COMPLEMENT)
+            field = cls.fields.get(field_name)
+            if field is None or isinstance(field, KerasArgument):
+                known = [n for n, f in cls.fields.items() if not isinstance(f, KerasArgument)]
+                raise ValueError(
+                    f"space: {cls.__name__} has no hyperparameter {key!r}."
+                    f"{near_matches(field_name, known)} It has: {', '.join(known)}."
+                )
+            if key != field_name and not isinstance(field, DecayRate):
+                raise ValueError(f"space: {key!r}: only a decay rate is searched as 1 − β.")
+            space = self.spaces[name]
+            for former in (field_name, _COMPLEMENT + field_name):
+                space.pop(former, None)
+            self.fixed[name].pop(field_name, None)
+            if isinstance(value, BaseDistribution):
+                for bound in _bounds(value):
+                    _check(cls, field, key, bound)
+                space[key] = value
+            elif isinstance(value, tuple | list):
+                low, high = _pair(label, value)
+                if isinstance(field, DecayRate) and key == field_name:
+                    key, low, high = _COMPLEMENT + key, 1.0 - high, 1.0 - low
+                for bound in (low, high):
+                    _check(cls, field, key, bound)
+                space[key] = _log_uniform(label, low, high)
+            elif isinstance(value, int | float | np.number | np.bool_):
+                number = 1.0 - float(value) if key != field_name else value
+                self.fixed[name][field_name] = field.check(cls.__name__, number)
+            else:
+                raise TypeError(
+                    f"space: {label!r} takes an Optuna distribution, a (low, high) pair, or a "
+                    f"number or bool that fixes it. Received: {value!r}"
+                )
+
+
+def search_space(optimizer: str | Sequence[str], **overrides) -> dict[str, BaseDistribution]:
+    """The Optuna distributions that a study of `optimizer` searches.
+
+    Args:
+        optimizer: a name from the catalogue, or several.
+        **overrides: by field name, as in `SearchSpace`.
+    """
+    return SearchSpace(optimizer, overrides).distributions
+
+
+def suggest(
+    trial: optuna.trial.BaseTrial,
+    optimizer: str | Sequence[str],
+    space: Mapping[str, Any] | None = None,
+) -> Optimizer:
+    """A new optimizer whose hyperparameters a trial has chosen, for your own Optuna objective.
+
+        def objective(trial):
+            model.compile(optimizer=kol.suggest(trial, "adam"), loss="mse")
+
+    Args:
+        trial: the trial that the objective is called with.
+        optimizer: a name from the catalogue, or several for the trial to choose among.
+        space: changes to the search space, as in `SearchSpace`.
+    """
+    name, hyperparameters = SearchSpace(optimizer, space).suggest(trial)
+    return entry(name).cls(**hyperparameters)
+
+
+def _names(optimizers: Any) -> list[str]:
+    names = [optimizers] if isinstance(optimizers, str) else optimizers
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise TypeError(
+            '`optimizer` must be a name from the catalogue, such as "adam", or a list of names. '
+            f"Received: optimizer={optimizers!r}"
+        )
+    if not names:
+        raise ValueError("`optimizer` must name at least one optimizer. Received: []")
+    return list(names)
+
+
+def _default_space(cls: type[Optimizer]) -> dict[str, BaseDistribution]:
+    return {
+        _COMPLEMENT + name if isinstance(field, DecayRate) else name: FloatDistribution(
+            field.search.low, field.search.high, log=True
+        )
+        for name, field in cls.numeric.items()
+        if field.search is not None
+    }
+
+
+def _suggest(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribution):
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    if isinstance(distribution, FloatDistribution):
+        return trial.suggest_float(
+            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
+    raise TypeError(
+        f"space: {name!r} must be a FloatDistribution or a CategoricalDistribution. "
+        f"Received: {distribution!r}"
+    )
+
+
+def _bounds(distribution: BaseDistribution) -> Sequence[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    if isinstance(distribution, FloatDistribution):
+        return distribution.low, distribution.high
+    raise TypeError(
+        "space: hyperparameters are searched with a FloatDistribution or a "
+        f"CategoricalDistribution. Received: {distribution!r}"
+    )
+
+
+def _check(cls: type[Optimizer], field, key: str, bound) -> None:
+    field.check(cls.__name__, 1.0 - bound if key.startswith(_COMPLEMENT) else bound)
+
+
+def _pair(label: str, value) -> tuple[float, float]:
+    try:
+        low, high = (float(bound) for bound in value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"space: {label!r} must be a (low, high) pair of numbers. Received: {value!r}"
+        ) from None
+    return low, high
+
+
+def _log_uniform(label: str, low: float, high: float) -> FloatDistribution:
+    if not 0 < low <= high:
+        raise ValueError(
+            f"space: {label!r} is searched on a log scale, so it takes 0 < low ≤ high (for β the "
+            f"same of 1 − β). For a linear range give a FloatDistribution. Received: {low}, {high}"
+        )
+    return FloatDistribution(low, high, log=True)

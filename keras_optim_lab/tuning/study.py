@@ -1,0 +1,302 @@
+"""A tuning study: an `optuna.Study` whose trials train a task."""
+
+import datetime
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from keras_optim_lab import tasks
+from keras_optim_lab.optimizers import Optimizer, entry
+from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.checks import check_count
+from keras_optim_lab.tuning import choices
+from keras_optim_lab.tuning.candidate import Candidate
+from keras_optim_lab.tuning.engine import Engine
+from keras_optim_lab.tuning.fit_engine import FitEngine
+from keras_optim_lab.tuning.objective import Objective
+from keras_optim_lab.tuning.space import SearchSpace
+from keras_optim_lab.tuning.storage import load_study, open_storage
+
+Callback = Callable[[optuna.Study, FrozenTrial], None]
+
+_PLAN = "keras_optim_lab"  # the study's attribute that says what it searches
+_CONFIRMATION = "confirmation"
+_SEEDS = 2**31  # NumPy takes twice as many; trials and evaluations count up from the study's
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+class TuningStudy:
+    """A study and all that is needed to run it, continue it and read its result.
+
+    Attributes:
+        study: the `optuna.Study`.
+        task: what is trained.
+        space: what may be chosen.
+        objective: what is improved.
+        seed: of the sampler; trial n trains with seed + n.
+    """
+
+    def __init__(
+        self, study: optuna.Study, task: Task, space: SearchSpace, objective: Objective, seed: int
+    ):
+        self.study = study
+        self.task = task
+        self.space = space
+        self.objective = objective
+        self.seed = seed
+
+    @classmethod
+    def create(
+        cls,
+        task: Task | str,
+        optimizer: str | Sequence[str],
+        *,
+        seed: int = 0,
+        sampler: str | BaseSampler | None = None,
+        pruner: str | BasePruner | None = None,
+        storage: str | Path | BaseStorage | None = None,
+        name: str | None = None,
+        space: Mapping[str, Any] | None = None,
+        objective: Any = "val_loss",
+    ):
+        """A new study, or the stored one of this name. See `keras_optim_lab.tune`."""
+        seed = _check_seed(seed)
+        searched = SearchSpace(optimizer, space)
+        task = tasks.get(task) if isinstance(task, str) else task
+        if not isinstance(task, Task):
+            raise TypeError(
+                "`task` must be the name of a task or a keras_optim_lab.Task. "
+                f"Received: task={task!r}"
+            )
+        wanted = Objective.of(objective, task)
+        chosen_sampler = choices.sampler(sampler, seed)
+        chosen_pruner = choices.pruner(pruner, task.epochs)
+        name = name or _new_name(task, searched)
+        plan = {
+            "task": task.name,
+            "objective": wanted.name,
+            "direction": wanted.direction,
+            "epochs": task.epochs,
+            "batch_size": task.batch_size,
+            "space": searched.describe(),
+        }
+        opened = open_storage(storage, name)
+        try:
+            study = optuna.load_study(
+                study_name=name, storage=opened, sampler=chosen_sampler, pruner=chosen_pruner
+            )
+        except KeyError:
+            study = optuna.create_study(
+                study_name=name,
+                storage=opened,
+                sampler=chosen_sampler,
+                pruner=chosen_pruner,
+                direction=wanted.direction,
+            )
+            study.set_user_attr(_PLAN, {**plan, "seed": seed})
+        else:
+            _check_same_plan(name, study, plan)
+            if not isinstance(sampler, BaseSampler):
+                # The same seed again would ask for the same first trials again.
+                study.sampler = choices.sampler(sampler, seed + len(study.trials))
+        return cls(study, task, searched, wanted, seed)
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        storage: str | Path | BaseStorage | None = None,
+        task: Task | None = None,
+    ):
+        """A stored study, to read its result; `task` is needed if it is not a built-in one."""
+        study = load_study(name, storage)
+        plan = study.user_attrs.get(_PLAN)
+        if plan is None:
+            raise ValueError(f"The study {name!r} was not made by keras_optim_lab.")
+        if task is None and plan["task"] not in tasks.names():
+            raise ValueError(
+                f"The study {name!r} trains the task {plan['task']!r}, which is not built in. "
+                "Pass it: TuningResult.load(name, task=your_task)."
+            )
+        return cls(
+            study,
+            task or tasks.get(plan["task"]),
+            SearchSpace.from_description(plan["space"]),
+            Objective(plan["objective"], plan["direction"]),
+            plan["seed"],
+        )
+
+    def run(
+        self,
+        trials: int,
+        engine: Engine | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        """Trains until the study holds `trials` finished ones; those it has count.
+
+        As in `Study.optimize`, a sampler or a callback may end it earlier with `study.stop()`.
+
+        Args:
+            trials: how many finished trials the study is to have, at least 1.
+            engine: what trains them; `FitEngine` by default.
+            callbacks: called as `callback(study, trial)` after every trial that is told.
+        """
+        trials = check_count("trials", trials)
+        with _stoppable(self.study):
+            (engine or FitEngine()).run(self.task, self._candidates(trials, callbacks))
+
+    def _candidates(self, trials: int, callbacks: Sequence[Callback]) -> Iterator[Candidate]:
+        """Asks the study for one trial after the other, as long as it needs more."""
+        in_training: set[int] = set()
+
+        def told(trial: FrozenTrial) -> None:
+            in_training.discard(trial.number)
+            for callback in callbacks:
+                callback(self.study, trial)
+
+        while len(self.finished_trials) + len(in_training) < trials and not self.study._stop_flag:
+            trial = self.study.ask()
+            in_training.add(trial.number)
+            choice = self.space.suggest(trial)
+            seed = self.seed + trial.number
+            yield Candidate(self.study, trial, self.objective, choice, seed, told)
+
+    @property
+    def finished_trials(self) -> list[FrozenTrial]:
+        """Trials that were told a result: complete, pruned or diverged."""
+        return self.study.get_trials(deepcopy=False, states=_FINISHED)
+
+    @property
+    def ranked_trials(self) -> list[FrozenTrial]:
+        """The complete trials, best objective first.
+
+        Raises:
+            RuntimeError: no trial has been completed.
+        """
+        complete = self.study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+        if not complete:
+            raise RuntimeError(
+                f"The study {self.study.study_name!r} has no complete trial yet, so it has no "
+                "best settings. Run more trials."
+            )
+        maximize = self.objective.direction == "maximize"
+        return sorted(complete, key=lambda trial: cast(float, trial.value), reverse=maximize)
+
+    @property
+    def best_trial(self) -> FrozenTrial:
+        """The complete trial with the best objective, over fresh seeds where it was confirmed.
+
+        Raises:
+            RuntimeError: no trial has been completed.
+        """
+        ranked = self.ranked_trials
+        confirmed = self.confirmation
+        if not confirmed:
+            return ranked[0]
+        sign = -1.0 if self.objective.direction == "maximize" else 1.0
+
+        def mean(trial: FrozenTrial) -> float:
+            value = sign * sum(confirmed[trial.number]) / len(confirmed[trial.number])
+            return value if math.isfinite(value) else math.inf
+
+        return min((trial for trial in ranked if trial.number in confirmed), key=mean)
+
+    @property
+    def confirmation(self) -> dict[int, list[float]]:
+        """The objective over fresh seeds, by number of trial; empty once trials were added."""
+        kept = self.study.user_attrs.get(_CONFIRMATION)
+        if kept is None or kept["finished"] != len(self.finished_trials):
+            return {}
+        return {int(number): values for number, values in kept["values"].items()}
+
+    def keep_confirmation(self, values: Mapping[int, list[float]]) -> None:
+        """Keeps with the study what the objective was over fresh seeds."""
+        self.study.set_user_attr(
+            _CONFIRMATION, {"finished": len(self.finished_trials), "values": dict(values)}
+        )
+
+    @property
+    def best_name(self) -> str:
+        """The name of the best trial's optimizer."""
+        return self.space.decode(self.best_trial.params)[0]
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """The hyperparameters of the best trial, by the names of the optimizer's arguments."""
+        return self.space.decode(self.best_trial.params)[1]
+
+    def best_optimizer(self) -> Optimizer:
+        """A fresh optimizer with the best settings found."""
+        return entry(self.best_name).cls(**self.best_params)
+
+    def default_optimizer(self) -> Optimizer:
+        """A fresh optimizer of the same class with its default settings."""
+        return entry(self.best_name).cls()
+
+
+@contextmanager
+def _stoppable(study: optuna.Study) -> Iterator[None]:
+    """Allows `study.stop()`, which grid samplers call and Optuna refuses outside `optimize`."""
+    study._stop_flag = False
+    study._thread_local.in_optimize_loop = True
+    try:
+        yield
+    finally:
+        study._thread_local.in_optimize_loop = False
+
+
+def _check_seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"`seed` must be an integer ≥ 0. Received: seed={seed!r}")
+    if not 0 <= seed < _SEEDS:
+        raise ValueError(f"`seed` must be in [0, {_SEEDS}). Received: seed={seed!r}")
+    return int(seed)
+
+
+def _new_name(task: Task, space: SearchSpace) -> str:
+    # To the microsecond: two studies begun in the same second are two studies.
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    few = len(space.optimizers) <= 3
+    searched = "+".join(space.optimizers) if few else f"{len(space.optimizers)}-optimizers"
+    return re.sub(r"[^\w.+-]+", "-", f"{task.name}-{searched}-{now}").lstrip("-.+")
+
+
+def _check_same_plan(name: str, study: optuna.Study, plan: dict[str, Any]) -> None:
+    stored = study.user_attrs.get(_PLAN)
+    if stored is None:
+        raise ValueError(
+            f"The storage holds a study {name!r} that was not made by keras_optim_lab. "
+            "Choose another name."
+        )
+    for part, wanted in plan.items():
+        if stored.get(part) != wanted:
+            held, asked = _difference(stored.get(part), wanted)
+            raise ValueError(
+                f"The study {name!r} exists with another {part}: {held}, not {asked}. "
+                "Choose another name for a new study, or the same settings to continue this one."
+            )
+
+
+def _difference(stored: Any, wanted: Any) -> tuple[Any, Any]:
+    """Two values, or what differs in them if they are dicts."""
+    if not isinstance(stored, dict) or not isinstance(wanted, dict):
+        return stored, wanted
+    differences = {
+        key: _difference(stored.get(key), wanted.get(key))
+        for key in {**stored, **wanted}
+        if stored.get(key) != wanted.get(key)
+    }
+    return (
+        {key: held for key, (held, _) in differences.items()},
+        {key: asked for key, (_, asked) in differences.items()},
+    )

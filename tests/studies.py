@@ -1,0 +1,65 @@
+"""A task that trains in a moment, and an engine that needs no training at all."""
+
+import math
+
+import keras
+import numpy as np
+
+from keras_optim_lab.tasks import Task
+
+
+def small_model() -> keras.Model:
+    layers = keras.layers
+    return keras.Sequential(
+        [keras.Input((3,)), layers.Dense(4, activation="tanh"), layers.Dense(1)]
+    )
+
+
+def small_task(**changes) -> Task:
+    """A regression on 24 samples for two epochs."""
+    rng = np.random.default_rng(0)
+
+    def split(samples):
+        x = rng.normal(size=(samples, 3)).astype("float32")
+        return x, x @ np.array([[1.0], [-2.0], [0.5]], "float32")
+
+    arguments = {
+        "model": small_model,
+        "train": split(24),
+        "validation": split(8),
+        "test": split(8),
+        "loss": "mean_squared_error",
+        "metrics": ["mae"],
+        "batch_size": 8,
+        "epochs": 2,
+        "name": "small",
+    }
+    return Task(**{**arguments, **changes})
+
+
+def decades_from_optimum(hyperparameters) -> float:
+    """A loss whose optimum is η = 0.01: 1 more for every decade away from it."""
+    return 1.0 + abs(math.log10(hyperparameters["learning_rate"]) + 2)
+
+
+class Formula:
+    """An engine that computes what an epoch's logs hold from the hyperparameters.
+
+    Args:
+        loss: a function of the hyperparameters.
+        logs: a function of (loss, epoch) that returns the logs.
+    """
+
+    name = "formula"
+
+    def __init__(self, loss=decades_from_optimum, logs=None):
+        self.loss = loss
+        self.logs = logs or (lambda loss, epoch: {"loss": loss, "val_loss": loss + 1 / (1 + epoch)})
+
+    def run(self, task, candidates):
+        for candidate in candidates:
+            with candidate:
+                loss = self.loss(candidate.hyperparameters)
+                for epoch in range(task.epochs):
+                    if not candidate.report(epoch, self.logs(loss, epoch)):
+                        break

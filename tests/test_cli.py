@@ -1,0 +1,324 @@
+"""The command does what the functions do, shows how far it is, and fails in one line."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import optuna
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from keras_optim_lab import cli
+from keras_optim_lab.backend import selection
+from keras_optim_lab.optimizers import entries
+from keras_optim_lab.results import TuningResult
+from keras_optim_lab.tasks import Task, catalogue, describe
+from keras_optim_lab.tasks.recipe import Recipe
+from keras_optim_lab.tuning import evaluation
+from keras_optim_lab.tuning import study as study_module
+from tests.studies import Formula, small_model, small_task
+
+SMALL = Recipe(
+    name="small",
+    summary="a line",
+    weights=21,
+    samples=(24, 8, 8),
+    data=lambda: (small_task().train, small_task().validation, small_task().test),
+    model=small_model,
+    loss="mean_squared_error",
+    batch_size=8,
+    epochs=2,
+)
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    """The command in an empty folder, with a small task, and losses by formula."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(catalogue._RECIPES, "small", SMALL)
+    monkeypatch.setattr(study_module, "FitEngine", Formula)
+    monkeypatch.setattr(evaluation, "_train", lambda *_: (None, [2.0, 1.0]))
+    monkeypatch.setattr(Task, "evaluate", lambda *_: {"loss": 1.0})
+    monkeypatch.setattr(cli, "console", Console(width=200))
+    return lambda *arguments: CliRunner().invoke(cli.app, list(arguments))
+
+
+def tune(command, *arguments):
+    return command("tune", "--task", "small", "--trials", "4", "--name", "mine", *arguments)
+
+
+def study(name="mine"):
+    return TuningResult.load(name)
+
+
+# What it shows.
+
+
+def test_optimizers_lists_the_catalogue(command):
+    shown = command("optimizers")
+    assert shown.exit_code == 0
+    for entry in entries():
+        optimizer = entry.cls()
+        (row,) = [line for line in shown.output.splitlines() if line.startswith(f"{entry.name} ")]
+        assert re.split(r"\s{2,}", row.strip()) == [
+            *(entry.name, str(entry.year), entry.idea),
+            *(str(len(optimizer.active_slots)), str(optimizer.bytes_per_weight)),
+        ]
+
+
+def test_tasks_lists_the_tasks(command):
+    shown = command("tasks").output
+    for task in describe():
+        (row,) = [line for line in shown.splitlines() if line.startswith(f"{task.name} ")]
+        assert f"{task.weights:,}" in row
+        assert "/".join(map(str, task.samples)) in row
+
+
+@pytest.mark.parametrize("listing", ["optimizers", "tasks"])
+def test_names_are_whole_in_a_narrow_terminal(command, monkeypatch, listing):
+    monkeypatch.setattr(cli, "console", Console(width=80))
+    shown = command(listing).output
+    names = [row.name for row in (entries() if listing == "optimizers" else describe())]
+    assert [name for name in names if not re.search(rf"^{name}\s", shown, re.MULTILINE)] == []
+    assert "…" not in shown
+
+
+def test_tune_shows_the_progress_the_best_settings_and_the_report(command):
+    shown = tune(command)
+    assert shown.exit_code == 0, shown.output
+    found = study()
+    assert "Study mine: adam on small, 4 trials, on" in shown.output
+    best = found.best_trial
+    assert f"4/4 0:00:00 best val_loss {best.value:.5g}" in shown.output
+    assert f"Best: trial {best.number}, val_loss {best.value:.5g}" in shown.output
+    assert repr(found.best_optimizer()) in shown.output
+    assert f"Report: {Path('reports/mine.html').resolve()}" in shown.output
+    assert Path("reports/mine.html").is_file()
+    assert "Tuned Adam is no better than its defaults on the test split of small" in shown.output
+
+
+def test_tune_passes_its_options_on(command):
+    shown = tune(
+        command,
+        *("--optimizer", "momentum,adam", "--seed", "5", "--objective", "loss"),
+        *("--sampler", "random", "--pruner", "none", "--storage", "sqlite:///s.db", "--no-report"),
+        *("--space", "adam.epsilon=1e-7", "--space", "learning_rate=1e-3:1e-2"),
+        *("--space", "adam.amsgrad=true", "--backend", keras.backend.backend()),
+    )
+    assert shown.exit_code == 0, shown.output
+    found = TuningResult.load("mine", "sqlite:///s.db")
+    assert found.space.optimizers == ["momentum", "adam"]
+    assert found.space.fixed == {"momentum": {}, "adam": {"epsilon": 1e-7, "amsgrad": True}}
+    rates = optuna.distributions.FloatDistribution(1e-3, 1e-2, log=True)
+    assert found.space.distributions["momentum.learning_rate"] == rates
+    assert [trial.user_attrs["seed"] for trial in found.study.trials] == [5, 6, 7, 8]
+    assert found.objective.name == "loss"
+    assert not Path("reports").exists()
+
+
+def test_tune_confirms_the_best_when_asked(command):
+    shown = tune(command, "--confirm", "2", "--no-report")
+    assert "mean over 3 fresh seeds" in shown.output
+    assert len(study().confirmation) == 2
+
+
+def test_tune_continues_a_study_of_the_same_name(command):
+    tune(command, "--no-report")
+    before = [trial.params for trial in study().study.trials]
+    shown = tune(command, "--trials", "6", "--no-report")
+    assert "6/6" in shown.output
+    after = [trial.params for trial in study().study.trials]
+    assert after[:4] == before
+    assert len(after) == 6
+
+
+def test_report_writes_the_page_of_a_stored_study(command):
+    tune(command, "--no-report")
+    assert command("report", "mine", "--seeds", "1").exit_code == 0
+    assert Path("reports/mine.html").is_file()
+    shown = command("report", "mine", "--seeds", "1", "--output", "deep/page.html")
+    assert f"Report: {Path('deep/page.html').resolve()}" in shown.output
+    assert Path("deep/page.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "change"),
+    [
+        ("learning_rate=1e-4:1e-2", ("learning_rate", (1e-4, 1e-2))),
+        ("1-beta_1=0.1:0.5", ("1-beta_1", (0.1, 0.5))),
+        ("adam.epsilon=1e-8", ("adam.epsilon", 1e-8)),
+        ("amsgrad=true", ("amsgrad", True)),
+        ("amsgrad=False", ("amsgrad", False)),
+    ],
+)
+def test_space_takes_a_range_or_a_value(text, change):
+    name, value = cli._override(text)
+    assert (name, value) == change
+    assert type(value) is type(change[1])
+
+
+@pytest.mark.parametrize("text", ["beta_1", "beta_1=", "beta_1=a", "beta_1=0.5:", "beta_1=1:2:3"])
+def test_space_refuses_anything_else(text):
+    with pytest.raises(ValueError, match=f"NAME=LOW:HIGH or NAME=VALUE.*Received: '{text}'"):
+        cli._override(text)
+
+
+# What goes wrong.
+
+
+@pytest.fixture
+def main(command, monkeypatch, capfd):
+    """The command as a shell calls it: its exit code and what it wrote on each stream."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["keras-optim-lab", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code, *capfd.readouterr()
+
+    return run
+
+
+OTHER = next(name for name in selection.BACKENDS if name != keras.backend.backend())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("tune --task smal", "Did you mean 'small'"),
+        ("tune --task small --optimizer adm", "Did you mean 'adam'"),
+        ("tune --task small --space beta1=0.9", "Did you mean 'beta_1'"),
+        ("tune --task small --space beta_1=2", "`beta_1` must be a number in [0, 1)"),
+        ("tune --task small --space beta_1", "--space takes NAME=LOW:HIGH or NAME=VALUE"),
+        ("tune --task small --sampler tpo", "Did you mean 'tpe'"),
+        ("tune --task small --pruner medain", "Did you mean 'median'"),
+        ("tune --task small --objective val_los", "Did you mean 'val_loss'"),
+        ("tune --task small --trials 0", "trials=0 must be 1 or more"),
+        ("tune --task small --seed -1", "seed=-1"),
+        ("tune --task small --seeds 0", "seeds=0 must be 1 or more"),
+        ("tune --task small --confirm -1", "confirm=-1 must be 1 or more"),
+        ("tune --task small --storage nonsense://x", "'nonsense://x' cannot be opened"),
+        ("tune --task small --name a/b", "Received: name='a/b'"),
+        ("tune --task small --backend theano", "no backend 'theano'"),
+        (f"tune --task small --backend {OTHER}", f"Set KERAS_BACKEND={OTHER} before"),
+        ("report nothing", "There is no study 'nothing'"),
+        ("report nothing --storage sqlite:///no.db", "There is no study 'nothing'"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_2(main, tmp_path, arguments, message):
+    code, out, error = main(*shlex.split(arguments))
+    assert code == 2
+    assert out == ""
+    assert error.startswith("Error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backend_that_is_not_installed_is_one_line_too(main, monkeypatch):
+    monkeypatch.setattr(selection, "installed", lambda: ["numpy"])
+    code, _, error = main("optimizers", "--backend", "torch")
+    assert code == 2
+    assert "Error: The backend 'torch' is not installed: pip install \"keras-optim-lab[" in error
+
+
+@pytest.mark.parametrize("arguments", ["tune", "tune --task small --trials many", "tuna", "report"])
+def test_wrong_usage_is_exit_code_2(main, arguments):
+    code, _, error = main(*shlex.split(arguments))
+    assert code == 2
+    assert "Traceback" not in error
+
+
+def test_a_study_whose_trials_all_diverged_ends_in_one_line(main, monkeypatch):
+    monkeypatch.setattr(study_module, "FitEngine", lambda: Formula(lambda h: float("nan")))
+    code, _, error = main("tune", "--task", "small", "--trials", "2")
+    assert code == 2
+    assert "has no complete trial yet" in error
+    assert "Traceback" not in error
+
+
+def test_a_study_with_another_space_is_one_line_and_left_as_it_was(command, main):
+    tune(command, "--no-report")
+    journal = Path("studies/mine.journal")
+    before = journal.read_bytes()
+    code, out, error = main(
+        "tune", "--task", "small", "--name", "mine", "--space", "beta_1=0.9", "--trials", "9"
+    )
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert "exists with another space" in error
+    assert journal.read_bytes() == before
+
+
+def test_the_traceback_of_a_mistake_can_be_asked_for(command, monkeypatch):
+    monkeypatch.setenv("KERAS_OPTIM_LAB_TRACEBACK", "1")
+    monkeypatch.setattr(sys, "argv", ["keras-optim-lab", "report", "nothing"])
+    with pytest.raises(ValueError, match="There is no study"):
+        cli.main()
+
+
+# Ctrl-C.
+
+# The command with the small task, whose epochs last long enough to be interrupted.
+SLOWLY = """
+import time
+from keras_optim_lab import cli
+from keras_optim_lab.tasks import catalogue
+from keras_optim_lab.tuning import study
+from tests import test_cli
+from tests.studies import Formula
+
+def logs(loss, epoch):
+    time.sleep(0.05)
+    return {"loss": loss, "val_loss": loss}
+
+catalogue._RECIPES["small"] = test_cli.SMALL
+study.FitEngine = lambda: Formula(logs=logs)
+cli.main()
+"""
+
+
+def started(arguments, folder):
+    repository = Path(__file__).parent.parent
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOWLY, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(repository), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished_trials(folder):
+    """How many trials a study's journal says were told."""
+    journals = list((folder / "studies").glob("*.journal"))
+    return journals[0].read_text().count('"op_code":6,') if journals else 0
+
+
+def test_ctrl_c_leaves_a_valid_study_and_says_how_to_continue_it(tmp_path):
+    running = started(["tune", "--task", "small", "--trials", "5000", "--no-report"], tmp_path)
+    deadline = time.monotonic() + 300
+    while finished_trials(tmp_path) < 2 and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    out, error = running.communicate(timeout=120)
+    assert running.returncode == 130, error
+    assert "Traceback" not in error
+    kept = int(re.search(r"the study keeps its (\d+) finished trials", out).group(1))
+    assert kept >= 2
+    again = shlex.split(re.search(r"Continue with:\n +(.*)\n", out).group(1))[1:]
+    assert again[again.index("--backend") + 1] == keras.backend.backend()
+    again[again.index("5000")] = str(kept + 2)
+    continued = started(again, tmp_path)
+    out, error = continued.communicate(timeout=300)
+    assert continued.returncode == 0, error
+    assert f"{kept + 2}/{kept + 2}" in out
+    (journal,) = (tmp_path / "studies").glob("*.journal")
+    assert again[again.index("--name") + 1] == journal.stem

@@ -1,0 +1,120 @@
+"""What an import brings along, and that the layers' import rules are enforced."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import keras_optim_lab as kol
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def modules_after(statement, before="pass"):
+    """The modules that a statement imports, in a fresh process in which `before` was run."""
+    program = (
+        f"import sys; {before}; had = set(sys.modules); {statement}; "
+        "print(*sys.modules.keys() - had)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return set(run.stdout.split())
+
+
+def test_the_package_alone_imports_no_keras():
+    imported = modules_after("import keras_optim_lab as kol; dir(kol); kol.__version__")
+    assert "keras_optim_lab" in imported
+    assert not imported & {"keras", "numpy", "optuna", "tensorflow", "jax", "torch"}
+
+
+def test_optimizers_bring_neither_optuna_nor_plotly_nor_the_commands_packages_along():
+    imported = modules_after("import keras_optim_lab.optimizers", before="import keras")
+    assert "keras_optim_lab.optimizers" in imported
+    assert not imported & {"optuna", "plotly", "typer", "rich.progress", "sklearn", "sqlalchemy"}
+    own = {name for name in imported if name.startswith("keras_optim_lab.")}
+    layers = {name.split(".")[1] for name in own}
+    assert layers <= {"optimizers", "backend"}
+
+
+@pytest.mark.parametrize("name", kol.__all__)
+def test_every_public_name_is_there(name):
+    assert name in dir(kol)
+    assert getattr(kol, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'keras_optim_lab' has no attribute 'adam'"):
+        _ = kol.adam
+
+
+FRAMEWORKS = ["import tensorflow as tf", "import jax", "from jax import numpy", "import torch"]
+FORBIDDEN = {
+    "backend/x.py": [
+        *("from keras_optim_lab import optimizers", "from keras_optim_lab.tasks import Task"),
+        *("import keras_optim_lab.functional", "import optuna", "import plotly"),
+    ],
+    "optimizers/x.py": [
+        *FRAMEWORKS,
+        *("import optuna", "import plotly.graph_objects as go"),
+        *("from keras_optim_lab.tasks import Task", "from keras_optim_lab import tuning"),
+        *("import keras_optim_lab.reports", "import keras_optim_lab.results"),
+        "from keras_optim_lab.cli import app",
+    ],
+    "tasks/x.py": [
+        *FRAMEWORKS,
+        *("import optuna", "import plotly"),
+        *("from keras_optim_lab import tuning", "from keras_optim_lab.reports import figures"),
+        *("from keras_optim_lab.results import tune", "import keras_optim_lab.cli"),
+    ],
+    "tuning/x.py": [
+        *FRAMEWORKS,
+        *("import plotly", "from keras_optim_lab.reports import write_report"),
+        *("from keras_optim_lab.results import tune", "from keras_optim_lab import cli"),
+    ],
+    "reports/x.py": [
+        *FRAMEWORKS,
+        *("from keras_optim_lab.cli import app", "from keras_optim_lab.results import tune"),
+    ],
+    "x.py": FRAMEWORKS,
+}
+ALLOWED = {
+    "backend/x.py": FRAMEWORKS,
+    "optimizers/x.py": ["from keras_optim_lab import backend"],
+    "tasks/x.py": ["from keras_optim_lab.optimizers import get"],
+    "tuning/x.py": ["import optuna", "from keras_optim_lab.tasks import Task"],
+    "reports/x.py": [
+        "import plotly",
+        "import optuna",
+        "from keras_optim_lab.tuning import suggest",
+    ],
+    "x.py": ["from keras_optim_lab.results import tune"],
+}
+
+
+def refused(path, line):
+    """Whether the linter's import rule refuses `line` in a file of the package."""
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "ruff", "check", "--select", "TID251", "--no-cache"),
+            *("--stdin-filename", f"keras_optim_lab/{path}", "-"),
+        ],
+        input=f"{line}\n",
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    assert run.returncode in (0, 1), run.stderr
+    assert ("TID251" in run.stdout) == (run.returncode == 1)
+    return run.returncode == 1
+
+
+@pytest.mark.parametrize("path", FORBIDDEN)
+def test_the_linter_refuses_imports_that_point_the_wrong_way(path):
+    assert [line for line in FORBIDDEN[path] if not refused(path, line)] == []
+
+
+@pytest.mark.parametrize("path", ALLOWED)
+def test_the_linter_allows_imports_that_point_the_right_way(path):
+    assert [line for line in ALLOWED[path] if refused(path, line)] == []

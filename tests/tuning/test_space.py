@@ -1,0 +1,276 @@
+"""Search spaces come from the optimizers' fields, can be changed, and decode what trials chose."""
+
+import math
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+import keras_optim_lab as kol
+from keras_optim_lab.optimizers import Optimizer, entries, entry, names
+from keras_optim_lab.optimizers.fields import DecayRate
+from keras_optim_lab.tuning import SearchSpace
+
+
+def log_uniform(low, high):
+    return FloatDistribution(low, high, log=True)
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_default_space_is_the_ranges_of_the_fields(name):
+    expected = {}
+    for field in entry(name).cls.numeric.values():
+        if field.search is not None:
+            key = f"1-{field.name}" if isinstance(field, DecayRate) else field.name
+            expected[key] = log_uniform(field.search.low, field.search.high)
+    assert expected, "an optimizer without a range cannot be tuned"
+    assert kol.search_space(name) == expected
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_range_names_its_source_and_is_accepted_by_its_field(name):
+    for field in entry(name).cls.numeric.values():
+        if field.search is None:
+            continue
+        assert "arXiv:" in field.search.source
+        assert 0 < field.search.low < field.search.high
+        for bound in (field.search.low, field.search.high):
+            number = 1 - bound if isinstance(field, DecayRate) else bound
+            assert field.check(name, number) == number
+
+
+def test_the_rates_and_decay_rates_of_adam_are_searched_with_epsilon():
+    assert list(kol.search_space("adam")) == ["learning_rate", "1-beta_1", "1-beta_2", "epsilon"]
+
+
+@pytest.mark.parametrize("row", entries(), ids=lambda row: row.name)
+def test_what_a_trial_chooses_decodes_to_arguments_that_the_optimizer_accepts(row):
+    space = SearchSpace(row.name)
+    trial = optuna.trial.FixedTrial({n: d.low for n, d in space.distributions.items()})
+    name, hyperparameters = space.suggest(trial)
+    assert name == row.name
+    optimizer = row.cls(**hyperparameters)
+    for key, low in trial.params.items():
+        field = key.removeprefix("1-")
+        expected = 1 - low if key != field else low
+        assert hyperparameters[field] == expected
+        assert float(optimizer.get_config()[field]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_decoding_a_decay_rate_undoes_the_complement():
+    space = SearchSpace("momentum")
+    params = {"learning_rate": 0.1, "1-beta": 0.25}
+    assert space.decode(params) == ("momentum", {"learning_rate": 0.1, "beta": 0.75})
+
+
+# Changes to a space.
+
+
+def test_a_distribution_replaces_the_range_of_a_field():
+    linear = FloatDistribution(0.001, 0.1)
+    space = kol.search_space("adam", learning_rate=linear)
+    assert space["learning_rate"] == linear
+    assert space["epsilon"] == kol.search_space("adam")["epsilon"]
+
+
+def test_a_pair_is_log_uniform():
+    assert kol.search_space("adam", epsilon=(1e-10, 1e-6))["epsilon"] == log_uniform(1e-10, 1e-6)
+
+
+def test_a_pair_of_decay_rates_is_log_uniform_in_the_complement():
+    space = kol.search_space("adam", beta_1=(0.5, 0.75))
+    assert space["1-beta_1"] == log_uniform(0.25, 0.5)
+    assert "beta_1" not in space
+
+
+def test_a_pair_for_the_complement_of_a_decay_rate_is_taken_as_it_is():
+    space = kol.search_space("adam", **{"1-beta_2": (1e-4, 1e-2)})
+    assert space["1-beta_2"] == log_uniform(1e-4, 1e-2)
+
+
+def test_a_distribution_of_a_decay_rate_replaces_its_complement():
+    space = SearchSpace("adam", {"beta_1": FloatDistribution(0.8, 0.95)})
+    assert space.distributions["beta_1"] == FloatDistribution(0.8, 0.95)
+    assert "1-beta_1" not in space.distributions
+    params = {"learning_rate": 1e-3, "beta_1": 0.85, "1-beta_2": 0.25, "epsilon": 1e-8}
+    assert space.decode(params)[1]["beta_1"] == 0.85
+
+
+@pytest.mark.parametrize(
+    ("label", "value"), [("beta_1", 0.5), ("1-beta_1", 0.5), ("amsgrad", True)]
+)
+def test_a_single_value_fixes_a_field(label, value):
+    space = SearchSpace("adam", {label: value})
+    field = label.removeprefix("1-")
+    assert not {field, f"1-{field}"} & space.distributions.keys()
+    trial = optuna.create_study().ask()
+    assert space.suggest(trial)[1][field] == value
+
+
+@pytest.mark.parametrize("value", [np.float32(0.25), np.float64(0.25), np.array([0.25])[0]])
+def test_a_numpy_number_fixes_a_field_too(value):
+    description = SearchSpace("adam", {"beta_1": value}).describe()
+    assert description["fixed"] == {"adam": {"beta_1": 0.25}}
+    assert type(description["fixed"]["adam"]["beta_1"]) is float
+
+
+def test_fields_without_a_range_of_their_own_can_be_searched():
+    space = SearchSpace(
+        "rmsprop",
+        {
+            "weight_decay": (1e-4, 1e-1),
+            "momentum": (0.5, 0.75),
+            "centered": CategoricalDistribution([False, True]),
+        },
+    )
+    assert space.distributions["weight_decay"] == log_uniform(1e-4, 1e-1)
+    assert space.distributions["1-momentum"] == log_uniform(0.25, 0.5)
+    chosen = {
+        "learning_rate": 0.01,
+        "1-rho": 0.1,
+        "epsilon": 1e-7,
+        "weight_decay": 0.01,
+        "1-momentum": 0.5,
+        "centered": True,
+    }
+    _, hyperparameters = space.suggest(optuna.trial.FixedTrial(chosen))
+    optimizer = entry("rmsprop").cls(**hyperparameters)
+    assert (optimizer.weight_decay, optimizer.momentum, optimizer.centered) == (0.01, 0.5, True)
+
+
+# Several optimizers.
+
+
+def test_several_optimizers_have_spaces_of_their_own_behind_the_choice_among_them():
+    space = kol.search_space(["momentum", "adam"])
+    assert list(space) == [
+        *("optimizer", "momentum.learning_rate", "momentum.1-beta"),
+        *("adam.learning_rate", "adam.1-beta_1", "adam.1-beta_2", "adam.epsilon"),
+    ]
+    assert space["optimizer"] == CategoricalDistribution(["momentum", "adam"])
+
+
+def test_a_trial_gets_only_the_hyperparameters_of_the_optimizer_it_chose():
+    space = SearchSpace(["momentum", "adam"])
+    trial = optuna.trial.FixedTrial(
+        {"optimizer": "momentum", "momentum.learning_rate": 0.1, "momentum.1-beta": 0.25}
+    )
+    assert space.suggest(trial) == ("momentum", {"learning_rate": 0.1, "beta": 0.75})
+
+
+def test_a_change_reaches_all_optimizers_or_the_one_that_it_names():
+    space = SearchSpace(
+        ["adam", "radam"], {"beta_2": 0.99, "adam.beta_1": (0.5, 0.75), "radam.beta_1": 0.8}
+    )
+    assert space.distributions["adam.1-beta_1"] == log_uniform(0.25, 0.5)
+    assert space.fixed == {"adam": {"beta_2": 0.99}, "radam": {"beta_2": 0.99, "beta_1": 0.8}}
+
+
+def test_of_two_changes_to_a_field_the_later_one_holds():
+    space = SearchSpace(["adam", "radam"], {"beta_1": 0.8, "adam.beta_1": (0.5, 0.75)})
+    assert space.fixed == {"adam": {}, "radam": {"beta_1": 0.8}}
+    assert "adam.1-beta_1" in space.distributions
+
+
+@pytest.mark.parametrize(
+    ("optimizers", "overrides"),
+    [
+        ("adam", {}),
+        (
+            "adam",
+            {"beta_1": (0.5, 0.75), "epsilon": 1e-7, "learning_rate": FloatDistribution(0, 1)},
+        ),
+        (["adam", "momentum"], {"adam.beta_1": 0.5, "momentum.beta": (0.5, 0.9)}),
+        ("rmsprop", {"centered": CategoricalDistribution([False, True])}),
+    ],
+)
+def test_a_description_brings_the_space_back(optimizers, overrides):
+    space = SearchSpace(optimizers, overrides)
+    again = SearchSpace.from_description(space.describe())
+    assert again.describe() == space.describe()
+    assert again.distributions == space.distributions
+    assert (again.spaces, again.fixed) == (space.spaces, space.fixed)
+
+
+# In a study of one's own.
+
+
+def test_suggest_makes_the_optimizer_of_an_ordinary_objective():
+    seen = []
+
+    def objective(trial):
+        optimizer = kol.suggest(trial, "adam", space={"epsilon": 1e-7})
+        assert isinstance(optimizer, kol.optimizers.Adam)
+        seen.append(float(optimizer.learning_rate))
+        return abs(math.log10(trial.params["learning_rate"]) + 2)
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(objective, n_trials=3)
+    chosen = [trial.params["learning_rate"] for trial in study.trials]
+    assert seen == pytest.approx(chosen, rel=1e-6)
+    assert "epsilon" not in study.best_params
+
+
+def test_suggest_chooses_among_several_optimizers():
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    made = {type(kol.suggest(study.ask(), ["adam", "momentum"])) for _ in range(20)}
+    assert made == {kol.optimizers.Adam, kol.optimizers.Momentum}
+
+
+def test_a_step_of_a_distribution_is_kept():
+    space = SearchSpace("adam", {"beta_1": FloatDistribution(0.5, 0.9, step=0.2)})
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    values = {round(space.suggest(study.ask())[1]["beta_1"], 9) for _ in range(30)}
+    assert values == {0.5, 0.7, 0.9}
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("optimizers", "overrides", "error", "message"),
+    [
+        ("adm", None, ValueError, r"no optimizer 'adm'.*Did you mean 'adam'"),
+        (["adam", "radm"], None, ValueError, r"'radm'.*Did you mean .*'radam'"),
+        ([], None, ValueError, r"at least one optimizer"),
+        (["adam", "Adam"], None, ValueError, r"names one twice"),
+        (Optimizer, None, TypeError, r"`optimizer` must be a name .*Received: optimizer="),
+        ([Optimizer], None, TypeError, r"`optimizer` must be a name"),
+        (None, None, TypeError, r"Received: optimizer=None"),
+        ("adam", ["beta_1"], TypeError, r"`space` must be a dict.*\['beta_1'\]"),
+        ("adam", {"beta1": 0.9}, ValueError, r"'beta1'.*Did you mean 'beta_1'.*It has: learn"),
+        ("adam", {"rho": 0.9}, ValueError, r"Adam has no hyperparameter 'rho'"),
+        ("adam", {"clipnorm": 1.0}, ValueError, r"no hyperparameter 'clipnorm'"),
+        (["adam", "radam"], {"adm.beta_1": 0.9}, ValueError, r"'adm'.*Did you mean 'adam'"),
+        ("adam", {"1-epsilon": 0.5}, ValueError, r"only a decay rate"),
+        ("adam", {"beta_1": 1.0}, ValueError, r"`beta_1` must be a number in \[0, 1\).*1\.0"),
+        ("adam", {"1-beta_1": 0.0}, ValueError, r"`beta_1` must be a number in \[0, 1\)"),
+        ("adam", {"learning_rate": -1e-3}, ValueError, r"`learning_rate` must be .*-0.001"),
+        ("adam", {"learning_rate": math.nan}, ValueError, r"learning_rate=nan"),
+        ("adam", {"learning_rate": (-1e-3, 1.0)}, ValueError, r"learning_rate=-0.001"),
+        ("adam", {"learning_rate": (1e-3, math.inf)}, ValueError, r"learning_rate=inf"),
+        ("adam", {"learning_rate": (math.nan, 1.0)}, ValueError, r"learning_rate=nan"),
+        ("adam", {"learning_rate": (0.0, 1.0)}, ValueError, r"0 < low ≤ high"),
+        ("adam", {"learning_rate": (1.0, 0.1)}, ValueError, r"0 < low ≤ high.*1\.0, 0\.1"),
+        ("adam", {"beta_1": (0.9, 1.5)}, ValueError, r"beta_1=1\.5"),
+        ("adam", {"beta_1": FloatDistribution(0.5, 1.0)}, ValueError, r"beta_1=1\.0"),
+        ("adam", {"learning_rate": (1, 2, 3)}, TypeError, r"\(low, high\) pair.*\(1, 2, 3\)"),
+        ("adam", {"learning_rate": ("a", 2)}, TypeError, r"\(low, high\) pair"),
+        ("adam", {"learning_rate": "0.1"}, TypeError, r"number or bool.*'0\.1'"),
+        ("adam", {"1-beta_1": "0.1"}, TypeError, r"number or bool.*'0\.1'"),
+        ("adam", {"learning_rate": lambda: 0.1}, TypeError, r"number or bool"),
+        ("adam", {"weight_decay": None}, TypeError, r"number or bool.*None"),
+        ("adam", {"learning_rate": IntDistribution(1, 3)}, TypeError, r"IntDistribution"),
+        ("adam", {"amsgrad": 1}, TypeError, r"`amsgrad` must be True or False.*1"),
+        (
+            "adam",
+            {"amsgrad": CategoricalDistribution(["yes", "no"])},
+            TypeError,
+            r"`amsgrad` must be True or False.*'yes'",
+        ),
+    ],
+)
+def test_a_wrong_space_is_refused_with_what_is_accepted(optimizers, overrides, error, message):
+    with pytest.raises(error, match=f"(?s){message}"):
+        SearchSpace(optimizers, overrides)
