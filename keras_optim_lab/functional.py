@@ -9,6 +9,7 @@ backend. Both functions are pure, so `jax.jit(adam.update)`, `jax.vmap`, `tf.fun
 `torch.func.vmap` apply. The arithmetic is that of the optimizer of the same name: one rule.
 """
 
+from types import NoneType
 from typing import Any, NamedTuple
 
 import keras
@@ -31,7 +32,8 @@ class Functional:
     """An optimizer as `init` and `update`.
 
     Args:
-        optimizer: gives the rule, its switches and the hyperparameters; it is never changed.
+        optimizer: gives the rule, its switches and the hyperparameters, whose numbers are read
+            once, here; it is never changed.
 
     Raises:
         ValueError: the optimizer asks for what only `fit` does, such as clipping.
@@ -47,6 +49,11 @@ class Functional:
                         f"meaning here. Received: {name}={value!r}; leave it out."
                     )
         self.optimizer = optimizer
+        self._held_numbers = {
+            name: None if field.given(optimizer) is None else field.to_held(field.number(optimizer))
+            for name, field in optimizer.numeric.items()
+            if isinstance(field.given(optimizer), Variable | NoneType)
+        }
 
     def init(self, params) -> State:
         """The state before the first step, for parameters of this structure and shape."""
@@ -78,6 +85,10 @@ class Functional:
 
         Returns:
             `(params, state)`, new containers of the same structure.
+
+        Raises:
+            ValueError: gradients and parameters differ in structure or shape.
+            TypeError: a hyperparameter is unknown.
         """
         opt = self.optimizer
         keras.tree.assert_same_structure(params, gradients)
@@ -88,6 +99,7 @@ class Functional:
         new_weights, new_slots = [], []
         for i, (w, g) in enumerate(zip(weights, keras.tree.flatten(gradients), strict=True)):
             slot = Record(dict(zip(state.slots, (tree[i] for tree in slots), strict=True)))
+            _check_same_shape(w, g)
             dtype = opt.state_dtype(w.dtype)
             new_w, slot = opt.next_weight(ops.cast(g, dtype), ops.cast(w, dtype), slot, h)
             new_weights.append(ops.cast(new_w, w.dtype))
@@ -108,17 +120,22 @@ class Functional:
             raise TypeError(
                 f"functional: no hyperparameter {sorted(unknown)[0]!r}; there are {list(fields)}"
             )
-        held = {}
+        held = dict(self._held_numbers)
         for name, field in fields.items():
-            source = field.given(self.optimizer)
             if name in hyperparameters:
                 held[name] = field.to_held(hyperparameters[name])
-            elif source is None or isinstance(source, Variable):
-                number = field.number(self.optimizer)
-                held[name] = None if number is None else field.to_held(number)
-            else:
-                held[name] = field.evaluate(source, step)
+            elif name not in held:
+                held[name] = field.evaluate(field.given(self.optimizer), step)
         return held
+
+
+def _check_same_shape(parameter, gradient) -> None:
+    # Broadcasting would make something of them, and change the parameter's shape.
+    if tuple(parameter.shape) != tuple(gradient.shape):
+        raise ValueError(
+            f"functional: a gradient of shape {tuple(gradient.shape)} belongs to a parameter of "
+            f"shape {tuple(parameter.shape)}; the shapes must be equal."
+        )
 
 
 def __getattr__(name: str):

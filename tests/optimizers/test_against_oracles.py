@@ -49,14 +49,15 @@ def through_functions(optimizer, gradients):
 
     def step(before, g):
         after = functional.update(before[0], g, before[1])
-        return after, (after[0], after[1].slots)
+        return after, after
 
     def descend(w, gradients):
-        state = functional.init(w)
-        return (w, state.slots), ops.scan(step, (w, state), gradients)[1]
+        start = (w, functional.init(w))
+        return start, ops.scan(step, start, gradients)[1]
 
-    start, steps = arrays(compiled(descend)(*tensors((np.zeros(SIZE), gradients))))
-    return [start, *((w, {n: s[i] for n, s in steps[1].items()}) for i, w in enumerate(steps[0]))]
+    (w, first), (weights, state) = arrays(compiled(descend)(*tensors((np.zeros(SIZE), gradients))))
+    slots = [{name: slot[t] for name, slot in state.slots.items()} for t in range(STEPS)]
+    return [(w, first.slots), *zip(weights, slots, strict=True)]
 
 
 def gradients_of_all_sizes(size):
