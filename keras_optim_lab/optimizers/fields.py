@@ -40,18 +40,18 @@ class Decay:
     """A decay rate β at step t, held as 1 − β so that β = 0.99999 keeps its digits in float32."""
 
     def __init__(self, complement, t):
-        self._complement = complement
+        self.complement = complement
         self._t = t
 
     @property
     def rate(self):
         """β."""
-        return 1.0 - self._complement
+        return 1.0 - self.complement
 
     @property
     def steepness(self):
         """−ln β, exact to rounding however near β is to 1."""
-        return -ops.log1p(-self._complement)
+        return -ops.log1p(-self.complement)
 
     @property
     def correction(self):
@@ -60,18 +60,18 @@ class Decay:
 
     def decay(self, x):
         """β x."""
-        return x - self._complement * x
+        return x - self.complement * x
 
     def average(self, average, x):
         """β·average + (1 − β)·x: the moving average after one more value."""
-        return average + self._complement * (x - average)
+        return self.decay(average) + self.complement * x
 
     def debias(self, average):
         """Divides a moving average that began at zero by the weight 1 − βᵗ it has collected."""
         return average / self.correction
 
     def cast(self, dtype):
-        return Decay(ops.cast(self._complement, dtype), ops.cast(self._t, dtype))
+        return Decay(ops.cast(self.complement, dtype), ops.cast(self._t, dtype))
 
 
 class Field:

@@ -38,14 +38,15 @@ class Nadam(Optimizer):
     shared = (Slot("mu_product", initial=1.0),)
 
     def prepare(self, shared, h):
-        def mu(t):
-            return h.beta_1.rate * (1.0 - 0.5 * ops.power(0.96, h.momentum_decay * t))
+        def share_left_out(t):
+            return 0.5 * ops.power(0.96, h.momentum_decay * t)
 
-        now, following = mu(h.t), mu(h.t + 1.0)
-        product = shared.mu_product * now
+        beta, left_out = h.beta_1, share_left_out(h.t)
+        product = shared.mu_product * beta.decay(1.0 - left_out)
+        following = beta.decay(1.0 - share_left_out(h.t + 1.0))
         return shared(mu_product=product), h(
             ahead=following / (1.0 - product * following),
-            present=(1.0 - now) / (1.0 - product),
+            present=(beta.complement + beta.decay(left_out)) / (1.0 - product),
         )
 
     def rule(self, g, w, slot, h):
