@@ -2,9 +2,12 @@
 
 import keras
 
+from keras_optim_lab import backend
+
 
 def fresh_session() -> None:
-    """Forgets former models, whose graphs Keras would keep, but none of the user's settings."""
+    """Forgets former models, whose graphs Keras would keep, but no program and no setting."""
+    backend.reuse_compiled_programs()
     policy = keras.config.dtype_policy()
     distribution = keras.distribution.distribution()
     flash_attention = keras.config.is_flash_attention_enabled()
