@@ -393,4 +393,4 @@ def _path(variable) -> str:
 def _same_place(path: str, other: str) -> bool:
     """Whether two paths name the same weight: a model that is loaded may lose its own name."""
     short, long = sorted((path.split("/"), other.split("/")), key=len)
-    return long[-len(short) :] == short
+    return len(long) - len(short) <= 1 and long[-len(short) :] == short

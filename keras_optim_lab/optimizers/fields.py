@@ -44,11 +44,6 @@ class Decay:
         self._t = t
 
     @property
-    def rate(self):
-        """β."""
-        return 1.0 - self.complement
-
-    @property
     def steepness(self):
         """−ln β, exact to rounding however near β is to 1."""
         return -ops.log1p(-self.complement)
