@@ -1,0 +1,34 @@
+import os
+import shutil
+
+import keras
+import pytest
+
+# What a browser shows is the same on every backend, and Plotly takes its time to draw it.
+collect_ignore = [] if keras.backend.backend() == "torch" else ["test_in_browser.py"]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium; where CI has none, that is a failure."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    executable = next(filter(None, map(shutil.which, names)), None)
+    if executable is None:
+        if os.environ.get("CI"):
+            pytest.fail("There is no Chromium on this machine, and CI needs one.")
+        pytest.skip("there is no Chromium on this machine: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=executable,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
