@@ -5,7 +5,18 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_optim_lab.tasks.checks import Shuffle
 from keras_optim_lab.tasks.splits import Split, take
+
+
+def permutation(shuffle: Shuffle, samples: int, seed: int, epoch: int) -> np.ndarray:
+    """Returns the indices of all samples in the order of an epoch."""
+    # RandomState, unlike Generator, promises the same stream in every version of NumPy.
+    if shuffle == "every epoch":
+        return np.random.RandomState([seed, epoch]).permutation(samples)
+    if shuffle == "once":
+        return np.random.RandomState(seed).permutation(samples)
+    return np.arange(samples)
 
 
 class Batches(keras.utils.PyDataset):
@@ -17,7 +28,8 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(self, split: Split, batch_size: int, order: Callable[[int], np.ndarray]) -> None:
         super().__init__()
-        self.split, self.batch_size, self.order = split, batch_size, order
+        self.split = keras.tree.lists_to_tuples(split)  # TensorFlow stacks a list into one tensor
+        self.batch_size, self.order = batch_size, order
         self.samples = order(0)
 
     def __len__(self) -> int:

@@ -1,14 +1,16 @@
 """The arguments of a task, checked before anything is trained."""
 
 import inspect
+import math
 import operator
+from numbers import Real
 from typing import Any, Literal, TypeAlias, get_args
 
 import keras
 import numpy as np
 
 from keras_optim_lab.optimizers.fields import near_matches
-from keras_optim_lab.tasks.splits import Arrays, Split, length
+from keras_optim_lab.tasks.splits import Split, length
 
 Shuffle: TypeAlias = Literal["every epoch", "once", "never"]
 
@@ -21,19 +23,40 @@ def check_builder(model: Any) -> None:
         )
     if not callable(model):
         raise TypeError(
-            f"model={model!r} must be a function without arguments that returns a keras.Model."
+            f"model={model!r} must be a function without arguments, or of the trial alone, that "
+            "returns a keras.Model."
         )
-    try:
-        signature = inspect.signature(model)
-    except ValueError:  # some callables written in C have no signature
-        return
-    try:
-        signature.bind()
-    except TypeError as error:
+    if not _binds(model) and not takes_trial(model):
         raise TypeError(
-            f"model={model!r} must be callable without arguments ({error}): "
-            "wrap it, model=lambda: build(...)."
-        ) from error
+            f"model={model!r} takes {inspect.signature(model)}; it must be callable without "
+            "arguments, or with the trial as its only one: wrap it, model=lambda: build(...) or "
+            "model=lambda trial: build(trial, ...)."
+        )
+
+
+def takes_trial(model: Any) -> bool:
+    """Tells whether a builder requires one positional argument, which is the trial."""
+    return not _binds(model) and _binds(model, "trial")
+
+
+def _binds(function: Any, *arguments: Any) -> bool:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some callables written in C have no signature
+        return not arguments
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def check_trial(model: Any, trial: Any) -> None:
+    if trial is None and takes_trial(model):
+        raise TypeError(
+            f"trial=None, and model={model!r} builds its model from the trial: "
+            "pass trial=..., such as the optuna.Trial of a study."
+        )
 
 
 def check_model(model: Any) -> None:
@@ -57,69 +80,32 @@ def check_optimizer(optimizer: Any) -> None:
         )
 
 
-def check_split(name: str, split: Any) -> Split:
-    """Returns the split as NumPy arrays, or says what is wrong with it."""
-    if not isinstance(split, tuple | list) or len(split) != 2:
-        given = f"{len(split)} items" if isinstance(split, tuple | list) else type(split).__name__
-        raise TypeError(f"{name} must be a tuple (x, y) of arrays; received {given}.")
-    x, y = (_as_numpy(f"{name} {part}", given) for part, given in zip("xy", split, strict=True))
-    lengths = {len(array) for array in keras.tree.flatten((x, y))}
-    if len(lengths) > 1:
-        raise ValueError(
-            f"{name}=(x, y) must have equal first dimensions; received x of {_shapes(x)} and y of "
-            f"{_shapes(y)}. Every sample needs its target."
-        )
-    if lengths == {0}:
-        raise ValueError(f"{name}=(x, y) is empty; it must hold at least one sample.")
-    return x, y
-
-
-def _as_numpy(name: str, given: Any) -> Arrays:
-    arrays = keras.tree.map_structure(np.asarray, given)
-    leaves = keras.tree.flatten(arrays)
-    if not leaves:
-        raise ValueError(f"{name}={given!r} holds no array.")
-    for array in leaves:
-        if array.ndim == 0:
-            raise TypeError(
-                f"{name} must be an array or a dict or list of arrays, and a list of numbers is "
-                f"read as many arrays: pass numpy.array({name[-1]})."
-            )
-        if array.dtype == object:
-            raise TypeError(
-                f"{name} has dtype object, which no backend trains on; convert it to numbers."
-            )
-        if np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
-            bad = np.count_nonzero(~np.isfinite(array))
-            raise ValueError(
-                f"{name} holds {bad} NaN or infinite of {array.size} numbers; "
-                "all must be finite. Drop or fill them before building the task."
-            )
-    return arrays
-
-
-def _shapes(arrays: Arrays) -> str:
-    return " and ".join(f"shape {array.shape}" for array in keras.tree.flatten(arrays))
-
-
-def check_same_structure(splits: dict[str, Split]) -> None:
-    def kinds(split: Split) -> Any:
-        return keras.tree.map_structure(lambda array: f"{array.ndim}-D", split)
-
-    for name, split in splits.items():
-        if kinds(split) != kinds(splits["train"]):
-            raise ValueError(
-                f"{name}=(x, y) is {kinds(split)}, and train is {kinds(splits['train'])}; "
-                "all splits must have the same structure and numbers of dimensions."
-            )
-
-
 def check_loss(loss: Any) -> None:
     leaves = keras.tree.flatten(loss)
     if not leaves or loss is None:
         raise TypeError(f"loss={loss!r} must be a name, a keras.losses.Loss or a function.")
     for leaf in leaves:
         _check_known("loss", leaf, keras.losses)
+
+
+def check_loss_weights(loss_weights: Any, loss: Any) -> Any:
+    """Returns the weights as floats, one for each loss."""
+    if loss_weights is None:
+        return None
+    leaves = keras.tree.flatten(loss_weights)
+    for leaf in leaves:
+        if isinstance(leaf, bool) or not isinstance(leaf, Real) or not math.isfinite(leaf):
+            raise TypeError(
+                f"loss_weights={loss_weights!r} must be a finite number, or a list or dict of "
+                "them in the structure of loss."
+            )
+    named = isinstance(loss_weights, dict) and isinstance(loss, dict)
+    if (named and set(loss_weights) != set(loss)) or len(leaves) != len(keras.tree.flatten(loss)):
+        raise ValueError(
+            f"loss_weights={loss_weights!r} must hold one number for each loss of loss={loss!r}; "
+            "give both as lists of equal length or as dicts of the same names."
+        )
+    return keras.tree.map_structure(float, loss_weights)
 
 
 def copies(metrics: Any) -> Any:
@@ -134,20 +120,20 @@ def copies(metrics: Any) -> Any:
     return list(copied) if isinstance(copied, tuple) else copied
 
 
-def check_metrics(metrics: Any) -> None:
+def check_metrics(argument: str, metrics: Any) -> None:
     if not isinstance(metrics, tuple | list | dict):
         raise TypeError(
-            f"metrics={metrics!r} must be a list, a tuple or a dict: metrics=[{metrics!r}]."
+            f"{argument}={metrics!r} must be a list, a tuple or a dict: {argument}=[{metrics!r}]."
         )
     for leaf in keras.tree.flatten(metrics):
         if leaf not in ("accuracy", "acc", "crossentropy", "ce"):  # compile knows these itself
-            _check_known("metrics", leaf, keras.metrics)
+            _check_known(argument, leaf, keras.metrics)
     try:
         copies(metrics)
     except Exception as error:
         raise TypeError(
-            f"metrics={metrics!r} must be metrics that from_config(get_config()) can copy, since "
-            f"every model needs its own ({type(error).__name__}: {error})."
+            f"{argument}={metrics!r} must be metrics that from_config(get_config()) can copy, "
+            f"since every model needs its own ({type(error).__name__}: {error})."
         ) from error
 
 

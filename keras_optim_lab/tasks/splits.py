@@ -1,4 +1,4 @@
-"""Splits: pairs (x, y) of arrays, and how to part a data set into them."""
+"""Splits: (x, y) or (x, y, sample_weight), and how to part a data set into them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 Arrays: TypeAlias = "np.ndarray | Mapping[str, Arrays] | Sequence[Arrays]"
-Split: TypeAlias = tuple[Arrays, Arrays]
+Split: TypeAlias = tuple[Arrays, Arrays] | tuple[Arrays, Arrays, Arrays]  # with sample weights
+SplitParts: TypeAlias = "tuple[Arrays, Arrays, Arrays | None]"  # x, y and perhaps weights
 Pair: TypeAlias = tuple[np.ndarray, np.ndarray]  # the plainest Split: one x and one y
 SplitName: TypeAlias = Literal["train", "validation", "test"]
 

@@ -1,30 +1,40 @@
 """A task: everything about a training run but the optimizer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_optim_lab.tasks.batches import Batches
+from keras_optim_lab.backend import set_random_seed
+from keras_optim_lab.tasks.batches import Batches, permutation
 from keras_optim_lab.tasks.checks import (
     Shuffle,
     check_builder,
     check_count,
     check_drop_remainder,
     check_loss,
+    check_loss_weights,
     check_metrics,
     check_model,
     check_name,
     check_optimizer,
-    check_same_structure,
     check_shuffle,
-    check_split,
+    check_trial,
     copies,
+    takes_trial,
 )
-from keras_optim_lab.tasks.splits import Split, SplitName, length, take
+from keras_optim_lab.tasks.class_weights import check_class_weight, weighted_by_class
+from keras_optim_lab.tasks.pipelines import Pipeline, batch_count, is_pipeline, size, some_input
+from keras_optim_lab.tasks.split_checks import (
+    check_arrays,
+    check_same_structure,
+    check_split,
+    check_split_name,
+)
+from keras_optim_lab.tasks.splits import Split, SplitName, SplitParts, length, take
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -33,11 +43,18 @@ class Task:
 
         task = Task(model=build_model, train=(x, y), validation=(x_val, y_val), loss="mse")
 
+    A split is (x, y) or (x, y, sample_weight) of arrays of equal first dimension, each of them an
+    array or a dict or list of arrays; or a data pipeline, a `keras.utils.PyDataset`, a
+    `tf.data.Dataset` or a torch `DataLoader` of such batches. Keras reads a pipeline as it is:
+    its batches and their order are its own, and `batch_size`, `shuffle` and `drop_remainder` do
+    not touch it. With several outputs, one array of sample weights counts for all of them.
+
     Args:
-        model: a function without arguments that returns a fresh, uncompiled `keras.Model`.
-        train: (x, y), arrays of equal first dimension, or dicts or lists of such arrays.
-        validation: (x, y), what a study is judged by.
-        test: (x, y), looked at once when all settings are chosen; None if there is none.
+        model: a function that returns a fresh, uncompiled `keras.Model`, of no arguments or of
+            one, the trial, which it asks for the model's own settings.
+        train: the split that the weights are fitted to.
+        validation: the split that a study is judged by.
+        test: the split looked at once when all settings are chosen; None if there is none.
         loss: a name, a `keras.losses.Loss` or a function (y_true, y_pred); a list or dict of them
             for a model of several outputs.
         metrics: names, `keras.metrics.Metric`s or functions, as `Model.compile` takes them. Every
@@ -49,15 +66,20 @@ class Task:
             or "never". The orders are the same on every backend.
         drop_remainder: leave out the last, smaller batch of every split; of the training split,
             after shuffling.
+        class_weight: how much the training samples of a class count, {class: weight}, in place of
+            sample weights; a class that is not named counts 1. For one output, with y of whole
+            numbers or one-hot. As in Keras it acts in training alone, and not in `evaluate`.
+        loss_weights: how much each loss counts in their sum, in the structure of `loss`.
+        weighted_metrics: as `metrics`, for those that sample and class weights act on.
 
     Raises:
         TypeError, ValueError: an argument cannot work. Nothing has been trained by then.
     """
 
-    model: Callable[[], keras.Model]
-    train: Split
-    validation: Split
-    test: Split | None = None
+    model: Callable[..., keras.Model]
+    train: Split | Pipeline
+    validation: Split | Pipeline
+    test: Split | Pipeline | None = None
     loss: Any
     metrics: Any = ()
     batch_size: int = 32
@@ -65,54 +87,111 @@ class Task:
     name: str = "task"
     shuffle: Shuffle = "every epoch"
     drop_remainder: bool = False
+    class_weight: Mapping[int, float] | None = None
+    loss_weights: Any = None
+    weighted_metrics: Any = ()
 
     def __post_init__(self) -> None:
         check_builder(self.model)
-        self._normalize("train", check_split("train", self.train))
-        self._normalize("validation", check_split("validation", self.validation))
-        if self.test is not None:
-            self._normalize("test", check_split("test", self.test))
-        check_same_structure(self._splits())
+        for name, split in self._splits().items():
+            self._normalize(name, check_split(name, split))
+        arrays = {name: part for name, part in self._splits().items() if not is_pipeline(part)}
+        check_same_structure(arrays)
+        check_class_weight(self.class_weight, self.train)
         check_loss(self.loss)
-        check_metrics(self.metrics)
+        self._normalize("loss_weights", check_loss_weights(self.loss_weights, self.loss))
+        check_metrics("metrics", self.metrics)
+        check_metrics("weighted_metrics", self.weighted_metrics)
         self._normalize("batch_size", check_count("batch_size", self.batch_size))
         self._normalize("epochs", check_count("epochs", self.epochs))
         check_name(self.name)
         check_shuffle(self.shuffle)
-        check_drop_remainder(self.drop_remainder, self.batch_size, self._splits())
+        check_drop_remainder(self.drop_remainder, self.batch_size, arrays)
+
+    @property
+    def depends_on_trial(self) -> bool:
+        """Whether the model is built from the trial."""
+        return takes_trial(self.model)
+
+    @property
+    def streams(self) -> bool:
+        """Whether training or validation reads a data pipeline."""
+        return is_pipeline(self.train) or is_pipeline(self.validation)
+
+    @property
+    def steps(self) -> int | None:
+        """Optimizer steps per epoch; None for a pipeline that does not know its length."""
+        if is_pipeline(self.train):
+            return batch_count(self.train)
+        return -(-self._used(length(self.train)) // self.batch_size)
 
     def order(self, seed: int, epoch: int = 0) -> np.ndarray:
         """Returns the indices of the training samples in the order in which an epoch takes them.
 
         The same on every backend. Epochs count from 0.
+
+        Raises:
+            TypeError: the training split is a data pipeline.
         """
-        samples = length(self.train)
-        # RandomState, unlike Generator, promises the same stream in every version of NumPy.
-        if self.shuffle == "every epoch":
-            drawn = np.random.RandomState([seed, epoch]).permutation(samples)
-        elif self.shuffle == "once":
-            drawn = np.random.RandomState(seed).permutation(samples)
-        else:
-            drawn = np.arange(samples)
-        return drawn[: self._used(samples)]
+        samples = length(self._weighted_train)
+        return permutation(self.shuffle, samples, seed, epoch)[: self._used(samples)]
 
     def training_data(self, seed: int, epoch: int = 0) -> Split:
-        """Returns the training (x, y) in the order in which an epoch takes them."""
-        return take(self.train, self.order(seed, epoch))
+        """Returns the training split in the order in which an epoch takes it.
 
-    def build(self, optimizer: keras.optimizers.Optimizer | str, seed: int) -> keras.Model:
-        """Returns a compiled model whose weights are drawn from `seed`.
+        (x, y), or (x, y, sample_weight) where there are weights of samples or classes.
 
-        Seeds the global streams of Python, NumPy and the backend.
+        Raises:
+            TypeError: the training split is a data pipeline.
         """
-        check_optimizer(optimizer)
-        keras.utils.set_random_seed(seed)
-        model = self.model()
+        return take(self._weighted_train, self.order(seed, epoch))
+
+    def arrays(self, split: SplitName) -> SplitParts:
+        """Returns (x, y, sample_weight) of a split as NumPy arrays, in stored order.
+
+        Of the training split all samples, for `order` to choose from, with the class weights as
+        sample weights; of the others those that `evaluate` takes. Without any weights,
+        sample_weight is None.
+
+        Raises:
+            TypeError: the split is a data pipeline.
+            ValueError: there is no such split.
+        """
+        given = self._split(split)
+        check_arrays(split, given)
+        arrays = self._weighted_train if split == "train" else self._whole_batches(given)
+        return keras.utils.unpack_x_y_sample_weight(arrays)
+
+    def build_model(self, seed: int, trial: Any = None) -> keras.Model:
+        """Returns an uncompiled model whose weights are drawn from `seed`.
+
+        Seeds the global streams of Python, NumPy and the backend. A model that learns its input
+        shape from data is built on one sample, or on the first batch of a pipeline.
+
+        Raises:
+            TypeError: the model is built from the trial, and there is none.
+        """
+        check_trial(self.model, trial)
+        set_random_seed(seed)
+        model = self.model(trial) if self.depends_on_trial else self.model()
         check_model(model)
         if not model.built:
-            x, _ = take(self.train, slice(1))
-            model(x)
-        model.compile(optimizer=optimizer, loss=self.loss, metrics=copies(self.metrics))
+            model(some_input(self.train))
+        return model
+
+    def build(
+        self, optimizer: keras.optimizers.Optimizer | str, seed: int, trial: Any = None
+    ) -> keras.Model:
+        """Returns the compiled model of `build_model`."""
+        check_optimizer(optimizer)
+        model = self.build_model(seed, trial)
+        model.compile(
+            optimizer=optimizer,
+            loss=self.loss,
+            loss_weights=self.loss_weights,
+            metrics=copies(self.metrics),
+            weighted_metrics=copies(self.weighted_metrics),
+        )
         return model
 
     def fit(
@@ -125,43 +204,60 @@ class Task:
     ) -> keras.callbacks.History:
         """Trains a model from `build` and validates it after every epoch.
 
-        `seed` draws the order of the samples; `epochs` replaces the task's own.
+        `seed` draws the order of the samples, except of a pipeline, which has its own; `epochs`
+        replaces the task's own.
         """
-        batches = Batches(self.train, self.batch_size, partial(self.order, seed))
+        train, clock = self.train, []
+        if not is_pipeline(train):
+            train = Batches(self._weighted_train, self.batch_size, partial(self.order, seed))
+            clock = [train.clock()]
         return model.fit(
-            batches,
+            train,
             epochs=self.epochs if epochs is None else check_count("epochs", epochs),
             shuffle=False,  # the batches are in their order already
             validation_data=self._whole_batches(self.validation),
             validation_batch_size=self.batch_size,
-            callbacks=[batches.clock(), *callbacks],
+            callbacks=[*clock, *callbacks],
             verbose=verbose,
         )
 
     def evaluate(self, model: keras.Model, split: SplitName) -> dict[str, float]:
         """Returns the loss and the metrics of a model from `build` on one split, by name."""
-        splits = self._splits()
-        if split not in splits:
-            raise ValueError(
-                f"split={split!r}: this task has {', '.join(splits)}."
-                + (" Give the task test=(x, y)." if split == "test" else "")
-            )
-        x, y = self._whole_batches(splits[split])
-        logs = model.evaluate(x, y, batch_size=self.batch_size, verbose=0, return_dict=True)
+        data = self._whole_batches(self._split(split))
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        logs = model.evaluate(
+            x,
+            y,
+            sample_weight=sample_weight,
+            batch_size=self.batch_size,
+            verbose=0,
+            return_dict=True,
+        )
         return {name: float(value) for name, value in logs.items()}
 
     def __repr__(self) -> str:
-        samples = ", ".join(f"{name}={length(split)}" for name, split in self._splits().items())
-        return (
-            f"<Task {self.name!r}: {samples}, batch_size={self.batch_size}, epochs={self.epochs}>"
-        )
+        sizes = ", ".join(f"{name}={size(split)}" for name, split in self._splits().items())
+        return f"<Task {self.name!r}: {sizes}, batch_size={self.batch_size}, epochs={self.epochs}>"
 
-    def _splits(self) -> dict[str, Split]:
+    @cached_property
+    def _weighted_train(self) -> Split:
+        """The training split with the class weights as its sample weights."""
+        check_arrays("train", self.train)
+        if self.class_weight is None:
+            return self.train
+        return weighted_by_class(self.train, self.class_weight)
+
+    def _splits(self) -> dict[str, Split | Pipeline]:
         splits = {"train": self.train, "validation": self.validation}
         return splits if self.test is None else {**splits, "test": self.test}
 
-    def _whole_batches(self, split: Split) -> Split:
-        return take(split, slice(self._used(length(split))))
+    def _split(self, name: SplitName) -> Split | Pipeline:
+        splits = self._splits()
+        check_split_name(name, splits)
+        return splits[name]
+
+    def _whole_batches(self, split: Split | Pipeline) -> Split | Pipeline:
+        return split if is_pipeline(split) else take(split, slice(self._used(length(split))))
 
     def _used(self, samples: int) -> int:
         return samples - samples % self.batch_size if self.drop_remainder else samples

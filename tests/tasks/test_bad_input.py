@@ -5,6 +5,13 @@ import numpy as np
 import pytest
 
 ONES = np.ones((10, 2), "float32")
+INDEX = np.arange(10)
+
+
+def keyword_only(*, trial):
+    return trial
+
+
 BAD = {
     "a model instead of its builder": (
         {"model": keras.Sequential([keras.layers.Dense(1)])},
@@ -12,13 +19,68 @@ BAD = {
         r"model=build instead of model=build\(\)",
     ),
     "no function": ({"model": 3}, TypeError, r"model=3 must be a function"),
-    "a builder with arguments": (
-        {"model": lambda width: None},
+    "a builder of more than the trial": (
+        {"model": lambda trial, width: None},
         TypeError,
-        r"callable without arguments \(missing a required argument: 'width'\).*lambda",
+        r"takes \(trial, width\); .* without arguments, or with the trial .* wrap it, model=lambda",
+    ),
+    "a builder that takes the trial by name": (
+        {"model": keyword_only},
+        TypeError,
+        r"takes \(\*, trial\); .* model=lambda trial: build\(trial, \.\.\.\)",
     ),
     "an array instead of a pair": ({"train": ONES}, TypeError, r"train must be.*\(x, y\).*ndarray"),
-    "three items": ({"test": (ONES, ONES, ONES)}, TypeError, r"test must be.*received 3 items"),
+    "four items": (
+        {"test": (ONES, ONES, ONES, ONES)},
+        TypeError,
+        r"test must be a tuple \(x, y\) or \(x, y, sample_weight\).*received 4 items",
+    ),
+    "a generator": (
+        {"train": (pair for pair in [])},
+        TypeError,
+        r"train=<generator .* read only once.*pass arrays, a keras\.utils\.PyDataset",
+    ),
+    "an iterator": ({"test": iter([])}, TypeError, r"test=<list_iterator .* read only once"),
+    "weights of another length": (
+        {"validation": (ONES, ONES, ONES[:9, 0])},
+        ValueError,
+        r"validation=\(x, y, sample_weight\) .* equal first dim.*sample_weight of shape \(9,\)",
+    ),
+    "negative weights": (
+        {"train": (ONES, ONES, -ONES[:, 0])},
+        ValueError,
+        r"train sample_weight holds 10 negative of 10 numbers; .* 0 leaves its sample out",
+    ),
+    "NaN weights": (
+        {"train": (ONES, ONES, np.nan * ONES[:, 0])},
+        ValueError,
+        r"train sample_weight holds 10 NaN or infinite",
+    ),
+    "weights of no numbers": (
+        {"train": (ONES, ONES, np.array(["heavy"] * 10))},
+        TypeError,
+        r"train sample_weight has dtype <U5; it must hold real numbers",
+    ),
+    "a list of weights": (
+        {"train": (ONES, ONES, [1.0] * 10)},
+        TypeError,
+        r"train sample_weight must be an array .*numpy\.array\(sample_weight\)",
+    ),
+    "weights for two outputs of one": (
+        {"train": (ONES, ONES, {"a": ONES[:, 0], "b": ONES[:, 0]})},
+        ValueError,
+        r"train sample_weight is \{'a': 'array', 'b': 'array'\}, and y is array: pass one array",
+    ),
+    "weights of another structure": (
+        {"train": (ONES, {"a": ONES, "b": ONES}, {"a": ONES[:, 0]})},
+        ValueError,
+        r"is \{'a': 'array'\}, and y is \{'a': 'array', 'b': 'array'\}",
+    ),
+    "several numbers per sample for several outputs": (
+        {"train": (ONES, [ONES, ONES], ONES)},
+        ValueError,
+        r"sample_weight of shape \(10, 2\) is one array for several outputs",
+    ),
     "no samples": ({"validation": (ONES[:0], ONES[:0])}, ValueError, r"validation=.* is empty"),
     "no array": ({"train": ({}, ONES)}, ValueError, r"train x=\{\} holds no array"),
     "different lengths": (
@@ -61,6 +123,32 @@ BAD = {
     ),
     "a loss class": ({"loss": keras.losses.Huber}, TypeError, r"pass an instance, Huber\(...\)"),
     "a loss of no use": ({"loss": 3}, TypeError, r"loss=3 must be a name, an instance"),
+    "a weight for each of two losses of one": (
+        {"loss_weights": [1.0, 2.0]},
+        ValueError,
+        r"loss_weights=\[1\.0, 2\.0\] must hold one number for each loss of loss='mean_squared",
+    ),
+    "a weight for a loss that is not there": (
+        {"loss": {"a": "mse", "b": "mse"}, "loss_weights": {"a": 1.0, "c": 1.0}},
+        ValueError,
+        r"loss_weights=\{'a': 1\.0, 'c': 1\.0\} must hold one number for each loss.*same names",
+    ),
+    "a loss weight of no number": (
+        {"loss_weights": {"a": "1"}},
+        TypeError,
+        r"loss_weights=\{'a': '1'\} must be a finite number, or a list or dict",
+    ),
+    "a loss weight of infinity": ({"loss_weights": np.inf}, TypeError, r"loss_weights=inf must be"),
+    "a weighted metric without a list": (
+        {"weighted_metrics": "mse"},
+        TypeError,
+        r"weighted_metrics=\['mse'\]",
+    ),
+    "an unknown weighted metric": (
+        {"weighted_metrics": ["mean_absolut_error"]},
+        ValueError,
+        r"weighted_metrics='mean_absolut_error'.*'mean_absolute_error'",
+    ),
     "one metric without a list": ({"metrics": "mse"}, TypeError, r"metrics=\['mse'\]"),
     "an unknown metric": (
         {"metrics": ["mean_absolut_error"]},
@@ -92,6 +180,53 @@ def test_a_task_refuses(case, make_task):
     changes, error, message = BAD[case]
     with pytest.raises(error, match=message):
         make_task(**changes)
+
+
+BAD_CLASS_WEIGHTS = {
+    "a list": ([1.0, 2.0], INDEX, TypeError, r"class_weight=\[1\.0, 2\.0\] must be a dict"),
+    "a name": ({"cat": 1.0}, INDEX, TypeError, r"names the class 'cat'; a class is a whole number"),
+    "a class of True": ({True: 1.0}, INDEX, TypeError, r"names the class True"),
+    "no number": ({0: "1"}, INDEX, TypeError, r"class_weight\[0\]='1' must be a number"),
+    "a negative weight": ({0: -1.0}, INDEX, ValueError, r"class_weight\[0\]=-1\.0 must be finite"),
+    "NaN": ({1: np.nan}, INDEX, ValueError, r"class_weight\[1\]=nan must be finite and 0 or more"),
+    "targets of two outputs": (
+        {0: 2.0},
+        [INDEX, INDEX],
+        ValueError,
+        r"class_weight is for models of one output, and the y of train is a list: pass sample_weig",
+    ),
+    "targets between the classes": (
+        {0: 2.0},
+        INDEX / 3,
+        ValueError,
+        r"class_weight asks for classes, whole numbers, .* shape \(10,\), holds others",
+    ),
+    "rows that are not one-hot": (
+        {0: 2.0},
+        ONES,
+        ValueError,
+        r"rows that add up to 1, and the y of train, of shape \(10, 2\)",
+    ),
+    "a class for each pixel": (
+        {0: 2.0},
+        np.zeros((10, 4, 4), int),
+        ValueError,
+        r"one class per sample, .* received y of shape \(10, 4, 4\): pass sample_weight instead",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CLASS_WEIGHTS)
+def test_class_weights_are_refused(case, make_task):
+    class_weight, y, error, message = BAD_CLASS_WEIGHTS[case]
+    split = (ONES, y)
+    with pytest.raises(error, match=message):
+        make_task(train=split, validation=split, test=None, class_weight=class_weight)
+
+
+def test_weights_of_classes_and_of_samples_exclude_each_other(make_task):
+    with pytest.raises(ValueError, match=r"exclude each other: multiply"):
+        make_task(train=(ONES, ONES[:, :1], ONES[:, 0]), class_weight={1: 2.0})
 
 
 def test_a_metric_that_cannot_be_copied_is_refused(make_task):

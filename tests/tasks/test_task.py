@@ -16,6 +16,7 @@ def test_only_model_train_validation_and_loss_are_required(arguments):
     task = Task(**required)
     assert (task.test, task.metrics, task.batch_size, task.epochs) == (None, (), 32, 20)
     assert (task.name, task.shuffle, task.drop_remainder) == ("task", "every epoch", False)
+    assert (task.class_weight, task.loss_weights, task.weighted_metrics) == (None, None, ())
 
 
 def test_a_task_cannot_be_changed(make_task):
@@ -39,6 +40,23 @@ def test_lists_of_arrays_and_dicts_of_arrays_are_splits(make_task):
     (shuffled_x, shuffled_y) = task.training_data(seed=0)
     assert list(shuffled_x) == ["left", "right"]
     assert [array.shape for array in shuffled_y] == [(2,), (2, 1)]
+
+
+def named(parts):
+    return dict(zip("ab", parts, strict=True))
+
+
+@pytest.mark.parametrize("container", [list, tuple, named])
+def test_fit_trains_a_model_of_several_inputs_and_outputs(make_task, container):
+    def model():
+        inputs = [keras.Input((2,), name=name) for name in "ab"]
+        return keras.Model(container(inputs), container([keras.layers.Dense(1)(x) for x in inputs]))
+
+    split = tuple(container([np.ones((10, n), "float32")] * 2) for n in (2, 1))
+    task = make_task(model=model, train=split, validation=split, test=split)
+    built = task.build("sgd", seed=0)
+    history = task.fit(built, seed=0).history
+    assert task.evaluate(built, "test")["loss"] == pytest.approx(history["val_loss"][-1])
 
 
 def test_the_same_seed_draws_the_same_weights_and_another_seed_draws_others(make_task):
@@ -182,6 +200,37 @@ def test_evaluate_drops_the_remainder_where_training_does(make_task, drop, sampl
     loss = task.evaluate(model, "validation")["loss"]
     assert isinstance(loss, float)
     assert loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("drop", "steps"), [(False, 3), (True, 2)])
+def test_steps_counts_the_batches_of_an_epoch(make_task, drop, steps):
+    task = make_task(drop_remainder=drop)
+    assert task.steps == steps
+    model = task.build("sgd", seed=0)
+    task.fit(model, seed=0, epochs=1)
+    assert int(model.optimizer.iterations) == steps
+
+
+@pytest.mark.parametrize(("drop", "sizes"), [(False, (10, 9, 8)), (True, (10, 8, 8))])
+def test_arrays_are_all_of_train_and_of_the_others_what_evaluate_takes(make_task, drop, sizes):
+    task = make_task(drop_remainder=drop)
+    for split, size in zip(("train", "validation", "test"), sizes, strict=True):
+        x, y, sample_weight = task.arrays(split)
+        np.testing.assert_array_equal(x, getattr(task, split)[0][:size])
+        np.testing.assert_array_equal(y, getattr(task, split)[1][:size])
+        assert sample_weight is None
+
+
+def test_the_order_picks_the_training_data_from_the_arrays(make_task):
+    task = make_task(drop_remainder=True)
+    order = task.order(seed=3, epoch=1)
+    for all_of_it, ordered in zip(task.arrays("train"), task.training_data(3, 1), strict=False):
+        np.testing.assert_array_equal(all_of_it[order], ordered)
+
+
+def test_arrays_names_the_splits_that_there_are(make_task):
+    with pytest.raises(ValueError, match=r"split='test'.*train, validation.*Give the task test="):
+        make_task(test=None).arrays("test")
 
 
 def test_evaluate_names_the_splits_that_there_are(make_task):
