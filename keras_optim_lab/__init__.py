@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from keras_optim_lab import functional, optimizers, tasks
+    from keras_optim_lab import functional, optimizers, schedules, tasks
     from keras_optim_lab.optimizers import Optimizer
     from keras_optim_lab.results import TuningResult, tune
     from keras_optim_lab.tasks import Task
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "functional": None,
     "optimizers": None,
+    "schedules": None,
     "tasks": None,
     "Optimizer": "optimizers",
     "Task": "tasks",
@@ -33,6 +34,7 @@ __all__ = [
     "TuningResult",
     "functional",
     "optimizers",
+    "schedules",
     "search_space",
     "suggest",
     "tasks",

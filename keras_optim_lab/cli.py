@@ -42,7 +42,7 @@ def main() -> None:
     """Runs the command; a user's mistake is one line, not a traceback."""
     try:
         app()
-    except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError, ImportError, MemoryError) as error:
         if os.environ.get("KERAS_OPTIM_LAB_TRACEBACK"):
             raise
         message = Text.assemble(("Error: ", "red"), str(error))
@@ -63,8 +63,17 @@ def tune(
     objective: Annotated[str, typer.Option(help="What to improve, from the logs.")] = "val_loss",
     space: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=LOW:HIGH searches a range, NAME=VALUE fixes; may be repeated."),
+        typer.Option(
+            help="NAME=LOW:HIGH searches a range, NAME=VALUE fixes; schedule=constant,cosine "
+            "searches the decays of the learning rate. May be repeated."
+        ),
     ] = None,
+    population: Annotated[
+        str, typer.Option(help='How many models train side by side, or "auto".')
+    ] = "auto",
+    seeds_per_trial: Annotated[
+        int, typer.Option(help="Runs of each trial, which is judged by their mean.")
+    ] = 1,
     confirm: Annotated[
         int, typer.Option(help="Train so many of the best trials again with fresh seeds.")
     ] = 0,
@@ -81,12 +90,14 @@ def tune(
     from keras_optim_lab.results import TuningResult
     from keras_optim_lab.tasks.checks import check_count
     from keras_optim_lab.tuning import evaluation
+    from keras_optim_lab.tuning.population_engine import PopulationEngine
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     check_count("trials", trials)
     check_count("seeds", seeds)
     if confirm:
         check_count("confirm", confirm)
+    engine = PopulationEngine(_population(population))
     result = TuningResult.create(
         task,
         optimizer.split(",") if "," in optimizer else optimizer,
@@ -97,6 +108,7 @@ def tune(
         name=name,
         space=dict(map(_override, space or [])),
         objective=objective,
+        seeds_per_trial=seeds_per_trial,
     )
     study = result.study.study_name
     console.print(
@@ -104,7 +116,7 @@ def tune(
         f"{trials} trials, on {chosen}."
     )
     try:
-        _run_trials(result, trials)
+        _run_trials(result, trials, engine)
         if confirm:
             with _progress("confirming the best") as step:
                 evaluation.confirm(result, confirm, on_run=step)
@@ -179,6 +191,10 @@ def tasks(backend: Backend = None) -> None:
     console.print(table)
 
 
+def _population(text: str) -> Any:
+    return int(text) if text.lstrip("-").isdecimal() else text
+
+
 def _program() -> str:
     """How to call this command again: by its name, or by its path where the name is not found."""
     return "keras-optim-lab" if shutil.which("keras-optim-lab") else sys.argv[0]
@@ -192,7 +208,7 @@ def _best(result: Any) -> str:
     return f"trial {best.number}, {result.objective.name} {value:.5g}{over}"
 
 
-def _run_trials(result: Any, trials: int) -> None:
+def _run_trials(result: Any, trials: int, engine: Any) -> None:
     with _progress("no result yet", total=trials, done=len(result.finished_trials)) as step:
 
         def told(study, trial):
@@ -200,7 +216,7 @@ def _run_trials(result: Any, trials: int) -> None:
             best = f"best {result.objective.name} {study.best_value:.5g}" if complete else ""
             step(len(result.finished_trials), trials, best)
 
-        result.run(trials, callbacks=[told])
+        result.run(trials, engine, [told])
 
 
 def _write_report(result: Any, output: Path | None, seeds: int) -> None:
@@ -233,8 +249,10 @@ def _progress(description: str, total: int | None = None, done: int = 0):
 
 
 def _override(text: str) -> tuple[str, Any]:
-    """`learning_rate=1e-4:1e-2` as a range, `epsilon=1e-8` as a fixed value."""
+    """`learning_rate=1e-4:1e-2` as a range, `epsilon=1e-8` as a value, `schedule=…` as words."""
     name, equals, value = text.partition("=")
+    if name == "schedule" and value:
+        return name, value.split(",") if "," in value else value
     low, colon, high = value.partition(":")
     try:
         if equals and colon:
@@ -245,7 +263,10 @@ def _override(text: str) -> tuple[str, Any]:
             return name, float(value)
     except ValueError:
         pass
-    raise ValueError(f"--space takes NAME=LOW:HIGH or NAME=VALUE with numbers. Received: {text!r}")
+    raise ValueError(
+        "--space takes NAME=LOW:HIGH or NAME=VALUE with numbers, or schedule=NAME,NAME. "
+        f"Received: {text!r}"
+    )
 
 
 def _table(*header: str) -> Table:

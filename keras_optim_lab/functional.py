@@ -90,9 +90,21 @@ class Functional:
             ValueError: gradients and parameters differ in structure or shape.
             TypeError: a hyperparameter is unknown.
         """
+        return self.advance(params, gradients, state, self._held(hyperparameters, state.step))
+
+    def advance(self, params, gradients, state: State, held: dict[str, Any]):
+        """As `update`, with every hyperparameter as its variable would hold it.
+
+        A decay rate is held as 1 − β: computed in Python's precision, it keeps digits that a
+        traced β has lost.
+
+        Args:
+            params, gradients, state: as in `update`.
+            held: by name, every numeric hyperparameter; None for one that is not used.
+        """
         opt = self.optimizer
         keras.tree.assert_same_structure(params, gradients)
-        h = opt.scalars(self._held(hyperparameters, state.step), state.step)
+        h = opt.scalars(held, state.step)
         shared, h = opt.prepare(Record(state.shared), h)
         weights = keras.tree.flatten(params)
         slots = [keras.tree.flatten(tree) for tree in state.slots.values()]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
@@ -12,6 +12,7 @@ from keras_optim_lab.reports import write_report
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning import TuningStudy, evaluation
+from keras_optim_lab.tuning.population_engine import PopulationEngine
 from keras_optim_lab.tuning.study import Callback
 
 
@@ -47,6 +48,8 @@ def tune(
     name: str | None = None,
     space: Mapping[str, Any] | None = None,
     objective: Any = "val_loss",
+    population: int | Literal["auto"] = "auto",
+    seeds_per_trial: int = 1,
     confirm: int = 0,
     callbacks: Sequence[Callback] = (),
 ) -> TuningResult:
@@ -62,16 +65,23 @@ def tune(
         task: a `Task`, or the name of a built-in one.
         optimizer: a name from the catalogue, or several for the study to choose among.
         trials: how many finished trials the study is to have, earlier ones included.
-        seed: of the sampler; trial n trains with seed + n.
+        seed: of the sampler; trial n trains with seed + n, or with the next `seeds_per_trial`
+            ones from seed + n · `seeds_per_trial`.
         sampler: any Optuna sampler, or "tpe" (the default), "random", "qmc".
         pruner: any Optuna pruner, or "median" (the default), "hyperband", "halving", "none".
         storage: a path to a journal file, an Optuna URL or an Optuna storage; by default the
             journal file `studies/NAME.journal`.
         name: of the study; made from task, optimizer and time by default.
         space: changes to the search space by field name: an Optuna distribution, a (low, high)
-            pair, or a value that fixes the field.
+            pair, or a value that fixes the field. `{"schedule": ["constant", "cosine"],
+            "warmup": (0.0, 0.2)}` also searches a schedule of the learning rate; see `SearchSpace`.
         objective: what to improve: a name from the logs of an epoch, or a pair of it and
             "minimize" or "maximize". Its value after the last epoch counts.
+        population: how many models train side by side as rows of one compiled program; "auto"
+            chooses by their size, the free memory and the trials left. A trial's result does not
+            depend on it, but which trials a sampler proposes does.
+        seeds_per_trial: runs of each trial, which is judged by their mean; the attributes
+            `values` and `spread` keep the rest.
         confirm: how many of the best trials to train again with three fresh seeds each; the best
             mean is then the result. With 0, the best single trial is.
         callbacks: called as `callback(study, trial)` after every trial, as in Optuna.
@@ -83,8 +93,10 @@ def tune(
         ValueError, TypeError: an argument is wrong, or the named study exists with another space,
             task or objective. Nothing has been trained or stored by then.
         OSError: the storage cannot be opened.
+        MemoryError: the data, or a population of the given width, do not fit.
     """
     trials = check_count("trials", trials)
+    engine = PopulationEngine(population)
     confirm = check_count("confirm", confirm) if confirm else 0
     result = TuningResult.create(
         task,
@@ -96,8 +108,9 @@ def tune(
         name=name,
         space=space,
         objective=objective,
+        seeds_per_trial=seeds_per_trial,
     )
-    result.run(trials, callbacks=callbacks)
+    result.run(trials, engine, callbacks)
     if confirm:
         evaluation.confirm(result, confirm)
     return result

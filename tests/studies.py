@@ -37,29 +37,31 @@ def small_task(**changes) -> Task:
     return Task(**{**arguments, **changes})
 
 
-def decades_from_optimum(hyperparameters) -> float:
+def decades_from_optimum(settings) -> float:
     """A loss whose optimum is η = 0.01: 1 more for every decade away from it."""
-    return 1.0 + abs(math.log10(hyperparameters["learning_rate"]) + 2)
+    return 1.0 + abs(math.log10(settings["learning_rate"]) + 2)
 
 
 class Formula:
-    """An engine that computes what an epoch's logs hold from the hyperparameters.
+    """An engine that computes what an epoch's logs hold from the settings.
 
     Args:
-        loss: a function of the hyperparameters.
+        loss: a function of the hyperparameters, the schedule and the warm-up.
         logs: a function of (loss, epoch) that returns the logs.
     """
 
     name = "formula"
 
     def __init__(self, loss=decades_from_optimum, logs=None):
+        self.summary = {}
         self.loss = loss
         self.logs = logs or (lambda loss, epoch: {"loss": loss, "val_loss": loss + 1 / (1 + epoch)})
 
     def run(self, task, candidates):
         for candidate in candidates:
             with candidate:
-                loss = self.loss(candidate.hyperparameters)
+                loss = self.loss(candidate.configuration.settings)
                 for epoch in range(task.epochs):
-                    if not candidate.report(epoch, self.logs(loss, epoch)):
+                    logs = [self.logs(loss, epoch) for _ in candidate.seeds]
+                    if not candidate.report(epoch, *logs):
                         break

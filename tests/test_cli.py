@@ -123,6 +123,22 @@ def test_tune_passes_its_options_on(command):
     assert not Path("reports").exists()
 
 
+def test_tune_searches_a_schedule(command):
+    space = ("--space", "schedule=constant,cosine", "--space", "warmup=0:0.2")
+    shown = tune(command, "--optimizer", "adam,momentum", *space)
+    assert shown.exit_code == 0, shown.output
+    found = study()
+    assert found.space.distributions["schedule"].choices == ("constant", "cosine")
+    assert (found.space.distributions["warmup"].low, found.space.distributions["warmup"].high) == (
+        0.0,
+        0.2,
+    )
+    assert {"schedule", "warmup"} <= found.best_params.keys()
+    assert re.search(r"WarmupDecay\(learning_rate=\S+, steps=6, warmup=", shown.output)
+    page = Path("reports/mine.html").read_text(encoding="utf-8")
+    assert "learning_rate=kol.schedules.WarmupDecay(" in page
+
+
 def test_tune_confirms_the_best_when_asked(command):
     shown = tune(command, "--confirm", "2", "--no-report")
     assert "mean over 3 fresh seeds" in shown.output
@@ -156,6 +172,10 @@ def test_report_writes_the_page_of_a_stored_study(command):
         ("adam.epsilon=1e-8", ("adam.epsilon", 1e-8)),
         ("amsgrad=true", ("amsgrad", True)),
         ("amsgrad=False", ("amsgrad", False)),
+        ("warmup=0:0.2", ("warmup", (0.0, 0.2))),
+        ("warmup=0.1", ("warmup", 0.1)),
+        ("schedule=cosine", ("schedule", "cosine")),
+        ("schedule=constant,cosine", ("schedule", ["constant", "cosine"])),
     ],
 )
 def test_space_takes_a_range_or_a_value(text, change):
@@ -164,7 +184,9 @@ def test_space_takes_a_range_or_a_value(text, change):
     assert type(value) is type(change[1])
 
 
-@pytest.mark.parametrize("text", ["beta_1", "beta_1=", "beta_1=a", "beta_1=0.5:", "beta_1=1:2:3"])
+@pytest.mark.parametrize(
+    "text", ["beta_1", "beta_1=", "beta_1=a", "beta_1=0.5:", "beta_1=1:2:3", "schedule="]
+)
 def test_space_refuses_anything_else(text):
     with pytest.raises(ValueError, match=f"NAME=LOW:HIGH or NAME=VALUE.*Received: '{text}'"):
         cli._override(text)
@@ -197,6 +219,10 @@ OTHER = next(name for name in selection.BACKENDS if name != keras.backend.backen
         ("tune --task small --space beta1=0.9", "Did you mean 'beta_1'"),
         ("tune --task small --space beta_1=2", "`beta_1` must be a number in [0, 1)"),
         ("tune --task small --space beta_1", "--space takes NAME=LOW:HIGH or NAME=VALUE"),
+        ("tune --task small --space schedule=cosin", "Did you mean 'cosine'"),
+        ("tune --task small --space schedule=0:1", "`schedule` must be one of constant, linear"),
+        ("tune --task small --space schedule=linear,", "Received: schedule=''"),
+        ("tune --task small --space warmup=0:1", "`warmup` must be a number in [0, 1)"),
         ("tune --task small --sampler tpo", "Did you mean 'tpe'"),
         ("tune --task small --pruner medain", "Did you mean 'median'"),
         ("tune --task small --objective val_los", "Did you mean 'val_loss'"),

@@ -35,7 +35,11 @@ def test_optimizers_bring_neither_optuna_nor_plotly_nor_the_commands_packages_al
     assert not imported & {"optuna", "plotly", "typer", "rich.progress", "sklearn", "sqlalchemy"}
     own = {name for name in imported if name.startswith("keras_optim_lab.")}
     layers = {name.split(".")[1] for name in own}
-    assert layers <= {"optimizers", "backend"}
+    assert layers <= {"optimizers", "schedules", "backend"}
+
+
+def test_schedules_can_be_imported_before_the_optimizers():
+    assert "keras_optim_lab.optimizers" in modules_after("import keras_optim_lab.schedules")
 
 
 @pytest.mark.parametrize("name", kol.__all__)

@@ -1,15 +1,36 @@
 """The one place that knows TensorFlow, JAX and PyTorch by name."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
 from keras_optim_lab.backend.selection import installed, select
 
-__all__ = ["installed", "reuse_compiled_programs", "select"]
+if TYPE_CHECKING:
+    from keras_optim_lab.backend.interface import Rows
+
+__all__ = ["active", "installed", "reuse_compiled_programs", "rows", "select", "set_random_seed"]
+
+
+def active() -> Any:
+    """The module of the backend that Keras runs on."""
+    import keras
+
+    return import_module(f"{__name__}.{keras.backend.backend()}")
+
+
+def rows() -> "Rows":
+    """What a population of rows needs of the active backend."""
+    return cast("Rows", active())
+
+
+def set_random_seed(seed: int) -> None:
+    """Seeds the streams of Python, NumPy, Keras and the active backend."""
+    from keras_optim_lab.backend import seeding
+
+    seeding.set_random_seed(seed)
 
 
 def reuse_compiled_programs() -> None:
     """Spares later models of this process the compiler, where the backend needs to be told."""
-    import keras
-
-    if keras.backend.backend() == "jax":
-        from keras_optim_lab.backend import jax
-
-        jax.reuse_compiled_programs()
+    if hasattr(active(), "reuse_compiled_programs"):
+        active().reuse_compiled_programs()

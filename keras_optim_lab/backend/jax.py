@@ -1,11 +1,15 @@
 """What only JAX can do."""
 
 import atexit
+import os
 import tempfile
 
+import jax.numpy as jnp
 from jax.experimental.compilation_cache import compilation_cache
+from jax.extend import core
 
 import jax
+from jax import lax
 
 
 def reuse_compiled_programs() -> None:
@@ -22,3 +26,167 @@ def reuse_compiled_programs() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     compilation_cache.reset_cache()  # JAX looks for a cache once, at its first compilation
+
+
+# Programs that train many rows at once; `backend.interface` says what each does.
+
+# A program uses one core: its operations are too small to be shared out.
+WORKERS = os.cpu_count() or 1
+JOINS_WEIGHTS = False
+COMPILES = True
+
+
+def on_host() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def free_memory() -> int | None:
+    if on_host():
+        return None
+    stats = jax.local_devices()[0].memory_stats() or {}
+    limit = stats.get("bytes_limit")
+    return None if limit is None else limit - stats.get("bytes_in_use", 0)
+
+
+def prefers_vectorized() -> bool:
+    # XLA has no fast batched matrix product of small matrices on a CPU: a loop takes 0.8 of the
+    # time, and its rows stay in the cache.
+    return not on_host()
+
+
+def take(array, indices):
+    return array.at[indices].get(mode="promise_in_bounds")
+
+
+def gradient(loss):
+    differentiated = jax.value_and_grad(loss, has_aux=True)
+
+    def gradients(weights, *rest):
+        (_, others), found = differentiated(weights, *rest)
+        return found, others
+
+    return _canonical_convolutions(gradients) if on_host() else gradients
+
+
+def row_gradients(loss):
+    # Programs of several optimizers share its trace.
+    differentiated = jax.jit(jax.vmap(jax.value_and_grad(loss, has_aux=True)))
+
+    def gradients(weights, *rest):
+        (_, others), found = differentiated(weights, *rest)
+        return found, others
+
+    return gradients
+
+
+def for_all_rows(function):
+    return jax.vmap(function)
+
+
+def update_rows(function, numbers):
+    return function
+
+
+def for_each_row(function, logs):
+    return lambda *rows: lax.map(lambda row: function(*row), rows)
+
+
+def repeat(count, body, carry):
+    return lax.fori_loop(0, count, body, carry)
+
+
+def choose(condition, yes, no, state):
+    return lax.cond(condition, yes, no, state)
+
+
+def noise(seed, step):
+    return _Nothing()
+
+
+class _Nothing:
+    """No context: JAX draws a row's noise from its own seeds, which are part of its state."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return False
+
+
+class Program:
+    """A function of (state, …) compiled once; the state is given up at every call."""
+
+    def __init__(self, function, *examples):
+        self.traces = 0
+
+        def counted(*arguments):
+            self.traces += 1
+            return function(*arguments)
+
+        jitted = jax.jit(counted, donate_argnums=0)
+        self._call = jitted.lower(*examples).compile()
+        analysis = self._call.memory_analysis()
+        self.temporary_bytes = None if analysis is None else analysis.temp_size_in_bytes
+
+    def __call__(self, *arguments):
+        return self._call(*arguments)
+
+
+def _put_row(state, row, values):
+    return jax.tree.map(lambda rows, value: rows.at[row].set(value), state, values)
+
+
+put_row = jax.jit(_put_row, donate_argnums=0)
+
+
+def _canonical_convolutions(function):
+    """The function with every convolution in the layout that XLA's fast CPU kernels know.
+
+    XLA transposes operands to it by itself, but not inside loops, where the gradients of
+    convolutions fall back to plain loops and take four times as long.
+    """
+
+    def rewritten(*arguments):
+        jaxpr, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
+        outputs = _evaluate(jaxpr.jaxpr, jaxpr.consts, jax.tree.leaves(arguments))
+        return jax.tree.unflatten(jax.tree.structure(shape), outputs)
+
+    return rewritten
+
+
+def _evaluate(jaxpr, consts, arguments):
+    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))
+
+    def read(variable):
+        return variable.val if isinstance(variable, core.Literal) else values[variable]
+
+    for equation in jaxpr.eqns:
+        inputs = [read(variable) for variable in equation.invars]
+        if equation.primitive is lax.conv_general_dilated_p:
+            outputs = [_canonical_convolution(*inputs, **equation.params)]
+        elif equation.primitive.name in ("jit", "pjit"):
+            inner = equation.params["jaxpr"]
+            outputs = _evaluate(inner.jaxpr, inner.consts, inputs)
+        else:
+            parameters = equation.primitive.get_bind_params(equation.params)
+            outputs = equation.primitive.bind(*inputs, **parameters)
+            if not equation.primitive.multiple_results:
+                outputs = [outputs]
+        values.update(zip(equation.outvars, outputs, strict=True))
+    return [read(variable) for variable in jaxpr.outvars]
+
+
+def _canonical_convolution(inputs, kernel, *, dimension_numbers, **parameters):
+    rank = inputs.ndim
+    batch, features, *places = dimension_numbers.lhs_spec
+    outputs, channels, *window = dimension_numbers.rhs_spec
+    inputs = jnp.transpose(inputs, (batch, *places, features))
+    kernel = jnp.transpose(kernel, (*window, channels, outputs))
+    inner = tuple(range(1, rank - 1))
+    layout = lax.ConvDimensionNumbers(
+        (0, rank - 1, *inner), (rank - 1, rank - 2, *range(rank - 2)), (0, rank - 1, *inner)
+    )
+    result = lax.conv_general_dilated_p.bind(inputs, kernel, dimension_numbers=layout, **parameters)
+    batch, features, *places = dimension_numbers.out_spec
+    held = (batch, *places, features)
+    return jnp.transpose(result, sorted(range(rank), key=held.__getitem__))

@@ -1,5 +1,7 @@
 """Optimizers for Keras 3, the same on TensorFlow, JAX and PyTorch."""
 
+# Known to Keras from here on, so that a model saved with a schedule can be loaded.
+import keras_optim_lab.schedules  # noqa: F401
 from keras_optim_lab.optimizers.adabound import AdaBound
 from keras_optim_lab.optimizers.adagrad import Adagrad
 from keras_optim_lab.optimizers.adam import Adam, AdamW

@@ -49,11 +49,14 @@ class Declared:
     Attributes:
         slots: state for each weight, a `Slot` or the name of one.
         shared: scalars of state that all weights share.
+        elementwise: whether the rule treats every number alone, so that it may be run once on many
+            weights joined to one vector.
         fields: every field by name, in the order of the signature.
     """
 
     slots: ClassVar[tuple[str | Slot, ...]] = ()
     shared: ClassVar[tuple[str | Slot, ...]] = ()
+    elementwise: ClassVar[bool] = True
 
     fields: ClassVar[dict[str, Field]] = {}
     numeric: ClassVar[dict[str, Numeric]] = {}

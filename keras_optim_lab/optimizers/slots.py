@@ -34,15 +34,15 @@ class Record(Mapping[str, Any]):
     Rules read `slot.velocity` and `h.learning_rate`, and return `slot(velocity=v)`.
     """
 
-    __slots__ = ("_values",)
     _values: dict[str, Any]
 
     def __init__(self, values: Mapping[str, Any]):
-        object.__setattr__(self, "_values", dict(values))
+        # In a way that torch.compile can follow: it knows of no other means past __setattr__.
+        self.__dict__["_values"] = dict(values)
 
     def __getattr__(self, name: str):
         try:
-            return self._values[name]
+            return self.__dict__["_values"][name]
         except KeyError:
             raise AttributeError(
                 f"no value named {name!r}; there are {sorted(self._values)}"

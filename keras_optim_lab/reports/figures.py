@@ -103,10 +103,11 @@ def slices(tuning: TuningStudy) -> list[go.Figure]:
     study = _of_best_optimizer(tuning)
     trials = _complete(study)
     best = tuning.best_trial
-    hover = "%{text}<br>%{x:.4g}<br>%{y:.4g}<extra></extra>"
     figures = []
     for name in _searched(study):
         figure = go.Figure()
+        words = isinstance(best.params[name], str)
+        hover = f"%{{text}}<br>%{{x{'' if words else ':.4g'}}}<br>%{{y:.4g}}<extra></extra>"
         figure.add_scatter(
             x=[trial.params[name] for trial in trials],
             y=[trial.value for trial in trials],
@@ -131,6 +132,9 @@ def slices(tuning: TuningStudy) -> list[go.Figure]:
         figure.update_yaxes(title=tuning.objective.name)
         if getattr(best.distributions[name], "log", False):
             figure.update_xaxes(_log_axis([trial.params[name] for trial in trials]))
+        if words:  # in the order of the space, not in that of their first trials
+            order = getattr(best.distributions[name], "choices", ())
+            figure.update_xaxes(type="category", categoryorder="array", categoryarray=order)
         _log_if_wide(figure, [trial.value for trial in trials])
         figure.update_layout(showlegend=False)
         figures.append(_styled(figure))

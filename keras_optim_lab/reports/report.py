@@ -13,8 +13,9 @@ import keras_optim_lab
 from keras_optim_lab.optimizers import entry
 from keras_optim_lab.reports import figures
 from keras_optim_lab.reports.page import Page
+from keras_optim_lab.tuning.configuration import SCHEDULE_DEFAULTS, Configuration
 from keras_optim_lab.tuning.evaluation import Evaluation, Runs
-from keras_optim_lab.tuning.study import TuningStudy
+from keras_optim_lab.tuning.study import ENGINE, TuningStudy
 
 
 def write_report(tuning: TuningStudy, evaluation: Evaluation, path: Path) -> Path:
@@ -62,23 +63,41 @@ def verdict(tuning: TuningStudy, evaluation: Evaluation) -> str:
 
 
 def _settings(page: Page, tuning: TuningStudy) -> None:
-    cls = entry(tuning.best_name).cls
-    best = tuning.best_params
+    best = tuning.best_configuration
+    cls = entry(best.name).cls
     page.heading("Settings")
     rows = []
-    for name, value in best.items():
+    for name, value in best.settings.items():
         field = cls.numeric.get(name)
         source = field.search.source if field is not None and field.search is not None else ""
-        rows.append(
-            [name, _number(cls.fields[name].default), _number(value), _range(tuning, name), source]
-        )
+        default = cls.fields[name].default if name in cls.fields else SCHEDULE_DEFAULTS[name]
+        rows.append([name, _number(default), _number(value), _range(tuning, name), source])
     page.table(["hyperparameter", "default", "tuned", "searched", "range from"], rows)
-    given = ", ".join(f"{name}={_number(value)}" for name, value in best.items())
     page.code(
         "import keras_optim_lab as kol\n\n"
-        f"optimizer = kol.optimizers.{cls.__name__}({given})\n"
+        f"optimizer = {_code(best, tuning.steps)}\n"
         "model.compile(optimizer=optimizer, ...)"
     )
+    if best.scheduled:
+        page.paragraph(
+            f"The schedule is as long as the training of {tuning.task.name}: "
+            f"{tuning.task.epochs} epochs, {tuning.steps} steps. For another training give its own "
+            "number of steps.",
+            "note",
+        )
+
+
+def _code(best: Configuration, steps: int | None) -> str:
+    """The constructor's call, with digits enough to be read."""
+    given = {name: _number(value) for name, value in best.hyperparameters.items()}
+    if best.scheduled:
+        shape = f"steps={steps}, warmup={_number(best.warmup)}, decay={best.decay!r}"
+        given |= {
+            name: f"kol.schedules.WarmupDecay({_number(peak)}, {shape})"
+            for name, peak in best.peaks.items()
+        }
+    arguments = ", ".join(f"{name}={value}" for name, value in given.items())
+    return f"kol.optimizers.{entry(best.name).cls.__name__}({arguments})"
 
 
 def _comparison(page: Page, tuning: TuningStudy, evaluation: Evaluation) -> None:
@@ -142,6 +161,8 @@ def _making(page: Page, tuning: TuningStudy) -> None:
             f"{states.count(TrialState.PRUNED) - diverged} pruned, {diverged} diverged, "
             f"{states.count(TrialState.FAIL)} failed",
         ),
+        ("seeds of each trial", str(tuning.seeds_per_trial)),
+        ("trained by", _engine(tuning)),
         ("confirmed", f"{len(confirmed)} best trials over fresh seeds" if confirmed else "no"),
         ("seed", str(tuning.seed)),
         ("study", tuning.study.study_name),
@@ -155,9 +176,20 @@ def _making(page: Page, tuning: TuningStudy) -> None:
     page.facts(rows)
 
 
+def _engine(tuning: TuningStudy) -> str:
+    """What trained the trials of the study's last run."""
+    summary = tuning.study.user_attrs.get(ENGINE)
+    if summary is None:
+        return "not recorded"
+    text = f"the {summary['engine']} engine in {summary['seconds']:.1f} s"
+    if "width" in summary:
+        text += f", {summary['width']} rows, {summary['form']}"
+    return f"{text} ({summary['reason']})" if "reason" in summary else text
+
+
 def _range(tuning: TuningStudy, name: str) -> str:
     """What was searched, in terms of the hyperparameter itself."""
-    space = tuning.space.spaces[tuning.best_name]
+    space = {**tuning.space.spaces[tuning.best_name], **tuning.space.schedule}
     complement = space.get(f"1-{name}")
     if isinstance(complement, FloatDistribution):
         return f"{_number(1 - complement.high)} … {_number(1 - complement.low)}"

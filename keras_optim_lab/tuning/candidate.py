@@ -1,13 +1,16 @@
-"""A candidate: one trial of a study while an engine trains it."""
+"""Candidates: the trials of a study while an engine trains them."""
 
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from keras_optim_lab.optimizers import Optimizer, entry
+from keras_optim_lab.optimizers import Optimizer
+from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.objective import Objective
 
 
@@ -16,13 +19,15 @@ class Candidate:
 
     Used as a context: on leaving it the trial is told as complete, pruned or failed. A diverged
     trial is told as pruned, so that samplers learn to stay away from where it was, and carries
-    the attribute `diverged`.
+    the attribute `diverged`. Every trial keeps the `epochs` it was trained and the `seconds` from
+    entering the context to leaving it.
 
     Attributes:
         number: of the trial in its study.
-        seed: of the trial's weights, batches and dropout.
-        name: the optimizer's name in the catalogue.
-        hyperparameters: its arguments.
+        seeds: of its runs, one for each: of their weights, batches and dropout.
+        configuration: the optimizer, its hyperparameters and its schedule.
+        steps: of the optimizer in the whole training; None where the task cannot tell.
+        trial: for a model that is built from it.
     """
 
     def __init__(
@@ -30,58 +35,81 @@ class Candidate:
         study: optuna.Study,
         trial: optuna.Trial,
         objective: Objective,
-        choice: tuple[str, dict[str, Any]],
-        seed: int,
+        configuration: Configuration,
+        steps: int | None,
+        seeds: Sequence[int],
         on_told: Callable[[FrozenTrial], None],
     ):
         self.number = trial.number
-        self.seed = seed
-        self.name, self.hyperparameters = choice
+        self.seeds = tuple(seeds)
+        self.configuration = configuration
+        self.steps = steps
+        self.trial = trial
         self._study = study
-        self._trial = trial
         self._objective = objective
         self._on_told = on_told
-        self._value: float | None = None
+        self._values: list[float] = []
         self._state = TrialState.COMPLETE
-        trial.set_user_attr("seed", seed)
+        self._attributes: dict[str, Any] = {}
+        self._begun = time.perf_counter()
+        trial.set_user_attr("seed", self.seeds[0])
 
     def optimizer(self) -> Optimizer:
         """A new optimizer of this configuration."""
-        return entry(self.name).cls(**self.hyperparameters)
+        return self.configuration.optimizer(self.steps)
 
-    def report(self, epoch: int, logs: Mapping[str, float]) -> bool:
-        """Records one epoch (0, 1, …); returns whether training should go on.
+    def record(self, **attributes: Any) -> None:
+        """Keeps attributes with the trial, such as the engine that trains it."""
+        self._attributes.update(attributes)
+
+    def report(self, epoch: int, *logs: Mapping[str, float]) -> bool:
+        """Records one epoch (0, 1, …) of every run; returns whether training should go on.
+
+        Args:
+            epoch: that has ended.
+            *logs: of each run, in the order of `seeds`; the trial is judged by their mean.
 
         Raises:
             KeyError: the logs do not hold the study's objective.
         """
-        if self._objective.name not in logs:
+        if self._objective.name not in logs[0]:
             raise KeyError(
                 f"objective={self._objective.name!r} is not in the logs of an epoch. "
-                f"They hold: {', '.join(logs)}."
+                f"They hold: {', '.join(logs[0])}."
             )
-        losses = {self._objective.name, "loss", "val_loss"} & logs.keys()
-        if any(not math.isfinite(logs[name]) for name in losses):
-            self._trial.set_user_attr("diverged", True)
-            self._trial.set_user_attr("epochs", epoch + 1)
+        self.record(epochs=epoch + 1)
+        losses = {self._objective.name, "loss", "val_loss"} & logs[0].keys()
+        if any(not math.isfinite(run[name]) for run in logs for name in losses):
+            self.record(diverged=True)
             self._state = TrialState.PRUNED
             return False
-        self._value = float(logs[self._objective.name])
-        self._trial.report(self._value, epoch)
-        self._trial.set_user_attr("epochs", epoch + 1)
-        if self._trial.should_prune():
+        self._values = [float(run[self._objective.name]) for run in logs]
+        self.trial.report(self._mean, epoch)
+        if self.trial.should_prune():
             self._state = TrialState.PRUNED
             return False
         return True
 
+    @property
+    def _mean(self) -> float:
+        return sum(self._values) / len(self._values)
+
     def __enter__(self) -> "Candidate":
+        self._begun = time.perf_counter()
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
+        self.record(seconds=round(time.perf_counter() - self._begun, 3))
         if error is not None:
-            self._trial.set_user_attr("error", f"{kind.__name__}: {error}")
-            self._study.tell(self._trial, state=TrialState.FAIL)
+            self.record(error=f"{kind.__name__}: {error}")
+            self._state = TrialState.FAIL
+        if len(self._values) > 1:
+            self.record(values=self._values, spread=float(np.std(self._values, ddof=1)))
+        for name, value in self._attributes.items():
+            self.trial.set_user_attr(name, value)
+        if self._state == TrialState.COMPLETE:
+            self._on_told(self._study.tell(self.trial, self._mean))
         elif self._state == TrialState.PRUNED:
-            self._on_told(self._study.tell(self._trial, state=TrialState.PRUNED))
+            self._on_told(self._study.tell(self.trial, state=TrialState.PRUNED))
         else:
-            self._on_told(self._study.tell(self._trial, self._value))
+            self._study.tell(self.trial, state=TrialState.FAIL)

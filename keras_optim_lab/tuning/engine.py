@@ -1,20 +1,47 @@
 """Engines: what trains the candidates of a study."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.candidate import Candidate
+
+
+class Candidates(Protocol):
+    """The trials that a study still needs, asked for one by one.
+
+    Attributes:
+        left: how many it would give now, if none of those in training failed.
+        optimizers: names of those that it chooses among.
+        runs: how many seeds each is trained with.
+        scheduled: whether some may have a schedule.
+        objective: the name of what they are judged by, among the logs of an epoch.
+    """
+
+    optimizers: list[str]
+    runs: int
+    scheduled: bool
+    objective: str
+
+    @property
+    def left(self) -> int: ...
+    def __iter__(self) -> Iterator[Candidate]: ...
+    def __next__(self) -> Candidate: ...
 
 
 class Engine(Protocol):
     """Trains candidates of one task until there are no more.
 
     An engine draws from `candidates` whenever it has room, so it may train one at a time or many
-    at once. What it reports of a candidate depends on that candidate's seed and hyperparameters
+    at once. What it reports of a candidate depends on that candidate's seeds and configuration
     only, not on its neighbours.
+
+    Attributes:
+        name: what trials are marked with.
+        summary: what the study keeps of how its trials were trained, once `run` has ended.
     """
 
     name: str
+    summary: dict[str, Any]
 
-    def run(self, task: Task, candidates: Iterator[Candidate]) -> None: ...
+    def run(self, task: Task, candidates: Candidates) -> None: ...

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+from optuna.trial import FixedTrial, FrozenTrial
 
-from keras_optim_lab.optimizers import Optimizer, get
+from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning.session import fresh_session
 from keras_optim_lab.tuning.study import TuningStudy
@@ -46,10 +47,10 @@ def confirm(tuning: TuningStudy, top: int, seeds: int = 3, on_run: OnRun = _sile
         return
     values: dict[int, list[float]] = {}
     for trial in trials:
-        name, hyperparameters = tuning.space.decode(trial.params)
+        configuration = tuning.space.decode(trial.params)
         for i in range(seeds):
             seed = tuning.seed + _CONFIRMATION_SEEDS + i
-            _, curve = _train(tuning, get(name, **hyperparameters), seed)
+            _, curve = _train(tuning, trial, configuration.optimizer(tuning.steps), seed)
             values.setdefault(trial.number, []).append(curve[-1])
             on_run(sum(map(len, values.values())), len(trials) * seeds)
     tuning.keep_confirmation(values)
@@ -88,7 +89,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Default against tuned settings of the best optimizer, with the same seeds."""
+    """Default against tuned settings of the best optimizer, with the same seeds and models."""
 
     default: Runs
     tuned: Runs
@@ -103,6 +104,8 @@ def evaluate(
 ) -> Evaluation:
     """Trains the default and the best settings once per seed and measures the test split.
 
+    A model that is built from the trial is built from the best one for both.
+
     The result is kept with the study and not computed again while the best settings are the same.
 
     Args:
@@ -114,7 +117,8 @@ def evaluate(
         RuntimeError: the study has no complete trial.
     """
     seeds = check_count("seeds", seeds)
-    key = {"trial": tuning.best_trial.number, "seeds": seeds}
+    best = tuning.best_trial
+    key = {"trial": best.number, "seeds": seeds}
     stored = tuning.study.user_attrs.get(_EVALUATION)
     if stored is not None and stored["key"] == key:
         runs = stored["result"]
@@ -130,7 +134,7 @@ def evaluate(
         scores: dict[str, list[float]] = {}
         curves = []
         for seed in numbers:
-            model, curve = _train(tuning, make(), seed)
+            model, curve = _train(tuning, best, make(), seed)
             for metric, value in tuning.task.evaluate(model, split).items():
                 scores.setdefault(metric, []).append(value)
             curves.append(curve)
@@ -145,8 +149,10 @@ def evaluate(
     return result
 
 
-def _train(tuning: TuningStudy, optimizer: Optimizer, seed: int) -> tuple[Any, list[float]]:
+def _train(
+    tuning: TuningStudy, trial: FrozenTrial, optimizer: Optimizer, seed: int
+) -> tuple[Any, list[float]]:
     fresh_session()
-    model = tuning.task.build(optimizer, seed)
+    model = tuning.task.build(optimizer, seed, FixedTrial(trial.params))
     history = tuning.task.fit(model, seed).history
     return model, [float(value) for value in history[tuning.objective.name]]

@@ -1,32 +1,29 @@
-"""The plainest engine: a fresh model and `model.fit` for every trial."""
+"""The plainest engine: a fresh model and `model.fit` for every run."""
 
-from collections.abc import Iterator
-
-import keras
+from collections.abc import Iterable
+from typing import Any
 
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.candidate import Candidate
+from keras_optim_lab.tuning.one_by_one import AtEpochEnd, train_one_by_one
 from keras_optim_lab.tuning.session import fresh_session
 
 
 class FitEngine:
-    """Trains one candidate after the other, each with a model of its own."""
+    """Trains one candidate after the other, each run with a model of its own.
+
+    What other engines must agree with, and the only one for models that are built from the trial.
+    """
 
     name = "fit"
 
-    def run(self, task: Task, candidates: Iterator[Candidate]) -> None:
-        for candidate in candidates:
-            with candidate:
-                fresh_session()
-                model = task.build(candidate.optimizer(), candidate.seed)
-                task.fit(model, candidate.seed, callbacks=[_Report(candidate)])
+    def __init__(self) -> None:
+        self.summary: dict[str, Any] = {}
 
+    def run(self, task: Task, candidates: Iterable[Candidate]) -> None:
+        def train(candidate: Candidate, seed: int, at_epoch_end: AtEpochEnd) -> None:
+            fresh_session()
+            model = task.build(candidate.optimizer(), seed, candidate.trial)
+            task.fit(model, seed, callbacks=[at_epoch_end])
 
-class _Report(keras.callbacks.Callback):
-    def __init__(self, candidate: Candidate):
-        super().__init__()
-        self.candidate = candidate
-
-    def on_epoch_end(self, epoch, logs=None):
-        if not self.candidate.report(epoch, logs or {}):
-            self.model.stop_training = True
+        self.summary = train_one_by_one(self.name, candidates, train)

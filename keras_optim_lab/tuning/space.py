@@ -2,6 +2,9 @@
 
 A decay rate is searched as 1 − β on a log scale, because 0.9, 0.99 and 0.999 are as far from each
 other as 0.1, 0.01 and 0.001; the parameter is then called `1-beta_1`.
+
+The schedule of the learning rate, `schedule` and `warmup`, belongs to the study: it is the same
+choice for every optimizer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +21,10 @@ from optuna.distributions import (
 )
 
 from keras_optim_lab.optimizers import Optimizer, entry
-from keras_optim_lab.optimizers.fields import DecayRate, KerasArgument, near_matches
+from keras_optim_lab.optimizers.fields import DecayRate, KerasArgument, Rate, near_matches
+from keras_optim_lab.schedules import DECAYS, check_decay, check_warmup
+from keras_optim_lab.tasks.checks import check_count
+from keras_optim_lab.tuning.configuration import SCHEDULE_DEFAULTS, Configuration
 
 _COMPLEMENT = "1-"
 
@@ -27,7 +33,7 @@ class SearchSpace:
     """What a study may choose: one optimizer with its hyperparameters, or one of several.
 
     With several optimizers the parameter `optimizer` comes first, and those of each carry its
-    name: `adam.learning_rate`.
+    name: `adam.learning_rate`. Those of the schedule never do.
 
     Args:
         optimizers: a name, or a sequence of names, from the catalogue.
@@ -35,6 +41,12 @@ class SearchSpace:
             distribution, a `(low, high)` pair, or a number or bool that fixes the field. A pair is
             log-uniform like the field's own range. A field without a range of its own may be given
             one. `"1-beta_1"` stands for the complement of `beta_1`.
+
+            Two more keys give the learning rate a schedule, `schedules.WarmupDecay` over the whole
+            training. `"schedule"`: "constant", "linear" or "cosine", or a list or
+            CategoricalDistribution of these to search. `"warmup"`: the share of the steps in which
+            the rate rises first; a number in [0, 1), or a `(low, high)` pair, which is searched
+            linearly, or a distribution of such numbers.
 
     Raises:
         TypeError, ValueError: a name is unknown (the message lists near ones) or a range leaves
@@ -48,13 +60,18 @@ class SearchSpace:
             raise ValueError(f"`optimizer` names one twice. Received: {names}")
         self.spaces = {name: _default_space(entry(name).cls) for name in self.optimizers}
         self.fixed: dict[str, dict[str, Any]] = {name: {} for name in self.optimizers}
+        # "schedule" and "warmup", each a distribution or what it is fixed to; not the defaults.
+        self.schedule: dict[str, Any] = {}
         if not isinstance(overrides, Mapping | None):
             raise TypeError(
                 '`space` must be a dict such as {"beta_1": (0.5, 0.99)}. '
                 f"Received: space={overrides!r}"
             )
         for key, value in (overrides or {}).items():
-            self._override(key, value)
+            if key in SCHEDULE_DEFAULTS:
+                self._override_schedule(key, value)
+            else:
+                self._override(key, value)
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -64,36 +81,52 @@ class SearchSpace:
             every["optimizer"] = CategoricalDistribution(self.optimizers)
         for name, space in self.spaces.items():
             every.update({self._label(name, key): dist for key, dist in space.items()})
-        return every
+        return {**every, **self._searched_schedule}
 
-    def suggest(self, trial: optuna.trial.BaseTrial) -> tuple[str, dict[str, Any]]:
-        """Lets a trial choose; returns the optimizer's name and its hyperparameters."""
+    def suggest(self, trial: optuna.trial.BaseTrial) -> Configuration:
+        """Lets a trial choose."""
         name = self.optimizers[0]
         if len(self.optimizers) > 1:
             name = trial.suggest_categorical("optimizer", self.optimizers)
         for key, distribution in self.spaces[name].items():
             _suggest(trial, self._label(name, key), distribution)
+        for key, distribution in self._searched_schedule.items():
+            _suggest(trial, key, distribution)
         return self.decode(trial.params)
 
-    def decode(self, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """A trial's parameters as an optimizer's name and its hyperparameters."""
+    def decode(self, params: Mapping[str, Any]) -> Configuration:
+        """What a trial of these parameters has chosen."""
         name = params.get("optimizer", self.optimizers[0])
         chosen = {key: params[self._label(name, key)] for key in self.spaces[name]}
         hyperparameters = {
             key.removeprefix(_COMPLEMENT): 1.0 - value if key.startswith(_COMPLEMENT) else value
             for key, value in chosen.items()
         }
-        return name, {**hyperparameters, **self.fixed[name]}
+        schedule = {key: params.get(key, value) for key, value in self.schedule.items()}
+        return Configuration(
+            name,
+            {**hyperparameters, **self.fixed[name]},
+            decay=schedule.get("schedule", "constant"),
+            warmup=schedule.get("warmup", 0.0),
+            stated=tuple(schedule),
+        )
 
     def describe(self) -> dict[str, Any]:
         """The space as plain data, equal for equal spaces."""
-        return {
+        fixed_schedule = {
+            key: value
+            for key, value in self.schedule.items()
+            if not isinstance(value, BaseDistribution)
+        }
+        description = {
             "optimizers": self.optimizers,
             "distributions": {
                 name: distribution_to_json(dist) for name, dist in self.distributions.items()
             },
             "fixed": self.fixed,
         }
+        # Studies without a schedule are described as they were before there was one.
+        return {**description, "schedule": fixed_schedule} if fixed_schedule else description
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> "SearchSpace":
@@ -101,17 +134,45 @@ class SearchSpace:
         space = cls(description["optimizers"])
         space.fixed = description["fixed"]
         space.spaces = {name: {} for name in space.optimizers}
+        space.schedule = dict(description.get("schedule", {}))
         for label, json in description["distributions"].items():
             name, dot, key = label.rpartition(".")
-            if label != "optimizer":
+            if label in SCHEDULE_DEFAULTS:
+                space.schedule[label] = json_to_distribution(json)
+            elif label != "optimizer":
                 space.spaces[name if dot else space.optimizers[0]][key] = json_to_distribution(json)
         return space
+
+    @property
+    def _searched_schedule(self) -> dict[str, BaseDistribution]:
+        return {
+            key: self.schedule[key]
+            for key in SCHEDULE_DEFAULTS
+            if isinstance(self.schedule.get(key), BaseDistribution)
+        }
 
     def _label(self, optimizer: str, key: str) -> str:
         return f"{optimizer}.{key}" if len(self.optimizers) > 1 else key
 
+    def _override_schedule(self, key: str, value) -> None:
+        for name in self.optimizers:
+            cls = entry(name).cls
+            if not any(isinstance(field, Rate) for field in cls.numeric.values()):
+                raise ValueError(
+                    f"space: {key!r} needs a learning rate to change, and {cls.__name__} has none. "
+                    f"Leave out {key!r} or {name!r}."
+                )
+        chosen = _schedule(value) if key == "schedule" else _warmup(value)
+        if isinstance(chosen, BaseDistribution) or chosen != SCHEDULE_DEFAULTS[key]:
+            self.schedule[key] = chosen
+
     def _override(self, label: str, value) -> None:
         prefix, dot, key = label.rpartition(".")
+        if dot and key in SCHEDULE_DEFAULTS:
+            raise ValueError(
+                f"space: {label!r}: the schedule belongs to the study, not to an optimizer. "
+                f"Write {key!r}."
+            )
         if dot and prefix not in self.optimizers:
             raise ValueError(
                 f"space: {label!r} speaks of {prefix!r}, which is not searched."
@@ -123,9 +184,11 @@ class SearchSpace:
             field = cls.fields.get(field_name)
             if field is None or isinstance(field, KerasArgument):
                 known = [n for n, f in cls.fields.items() if not isinstance(f, KerasArgument)]
+                near = near_matches(field_name, [*known, *SCHEDULE_DEFAULTS])
                 raise ValueError(
-                    f"space: {cls.__name__} has no hyperparameter {key!r}."
-                    f"{near_matches(field_name, known)} It has: {', '.join(known)}."
+                    f"space: {cls.__name__} has no hyperparameter {key!r}.{near} "
+                    f"It has: {', '.join(known)}; and every study has "
+                    f"{' and '.join(SCHEDULE_DEFAULTS)}."
                 )
             if key != field_name and not isinstance(field, DecayRate):
                 raise ValueError(f"space: {key!r}: only a decay rate is searched as 1 − β.")
@@ -168,6 +231,7 @@ def suggest(
     trial: optuna.trial.BaseTrial,
     optimizer: str | Sequence[str],
     space: Mapping[str, Any] | None = None,
+    steps: int | None = None,
 ) -> Optimizer:
     """A new optimizer whose hyperparameters a trial has chosen, for your own Optuna objective.
 
@@ -178,9 +242,21 @@ def suggest(
         trial: the trial that the objective is called with.
         optimizer: a name from the catalogue, or several for the trial to choose among.
         space: changes to the search space, as in `SearchSpace`.
+        steps: of the whole training, batches per epoch times epochs; needed where `space` gives
+            the learning rate a schedule.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong. Nothing has been suggested by then.
     """
-    name, hyperparameters = SearchSpace(optimizer, space).suggest(trial)
-    return entry(name).cls(**hyperparameters)
+    searched = SearchSpace(optimizer, space)
+    if steps is not None:
+        steps = check_count("steps", steps)
+    elif searched.schedule:
+        raise ValueError(
+            f"space: {' and '.join(map(repr, searched.schedule))} needs to know how many steps the "
+            "training has. Pass suggest(..., steps=batches per epoch × epochs)."
+        )
+    return searched.suggest(trial).optimizer(steps)
 
 
 def _names(optimizers: Any) -> list[str]:
@@ -203,6 +279,37 @@ def _default_space(cls: type[Optimizer]) -> dict[str, BaseDistribution]:
         for name, field in cls.numeric.items()
         if field.search is not None
     }
+
+
+def _schedule(value: Any) -> BaseDistribution | str:
+    """A name that fixes the decay, or the choice among several."""
+    if isinstance(value, str):
+        return check_decay("space", "schedule", value)
+    names = value.choices if isinstance(value, CategoricalDistribution) else value
+    if not isinstance(names, list | tuple) or not names:
+        raise TypeError(
+            "space: 'schedule' takes a name, or a list or CategoricalDistribution of names: "
+            f"{', '.join(DECAYS)}. Received: {value!r}"
+        )
+    for name in names:
+        check_decay("space", "schedule", name)
+    if len(set(names)) < len(names):
+        raise ValueError(f"space: 'schedule' names one twice. Received: {value!r}")
+    return CategoricalDistribution(names)
+
+
+def _warmup(value: Any) -> BaseDistribution | float:
+    """A number that fixes the warm-up, or what is searched."""
+    if isinstance(value, BaseDistribution):
+        for bound in _bounds(value):
+            check_warmup("space", bound)
+        return value
+    if isinstance(value, tuple | list):
+        low, high = (check_warmup("space", bound) for bound in _pair("warmup", value))
+        if low > high:
+            raise ValueError(f"space: 'warmup' takes low ≤ high. Received: {low}, {high}")
+        return FloatDistribution(low, high)
+    return check_warmup("space", value)
 
 
 def _suggest(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribution):

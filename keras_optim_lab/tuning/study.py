@@ -21,9 +21,10 @@ from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning import choices
 from keras_optim_lab.tuning.candidate import Candidate
+from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.engine import Engine
-from keras_optim_lab.tuning.fit_engine import FitEngine
 from keras_optim_lab.tuning.objective import Objective
+from keras_optim_lab.tuning.population_engine import PopulationEngine
 from keras_optim_lab.tuning.space import SearchSpace
 from keras_optim_lab.tuning.storage import load_study, open_storage
 
@@ -31,6 +32,7 @@ Callback = Callable[[optuna.Study, FrozenTrial], None]
 
 _PLAN = "keras_optim_lab"  # the study's attribute that says what it searches
 _CONFIRMATION = "confirmation"
+ENGINE = "engine"  # and the one that says what trained it
 _SEEDS = 2**31  # NumPy takes twice as many; trials and evaluations count up from the study's
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -43,17 +45,25 @@ class TuningStudy:
         task: what is trained.
         space: what may be chosen.
         objective: what is improved.
-        seed: of the sampler; trial n trains with seed + n.
+        seed: of the sampler, and the first one that a trial is trained with.
+        seeds_per_trial: runs of each trial, which is judged by their mean.
     """
 
     def __init__(
-        self, study: optuna.Study, task: Task, space: SearchSpace, objective: Objective, seed: int
+        self,
+        study: optuna.Study,
+        task: Task,
+        space: SearchSpace,
+        objective: Objective,
+        seed: int,
+        seeds_per_trial: int = 1,
     ):
         self.study = study
         self.task = task
         self.space = space
         self.objective = objective
         self.seed = seed
+        self.seeds_per_trial = seeds_per_trial
 
     @classmethod
     def create(
@@ -68,9 +78,11 @@ class TuningStudy:
         name: str | None = None,
         space: Mapping[str, Any] | None = None,
         objective: Any = "val_loss",
+        seeds_per_trial: int = 1,
     ):
         """A new study, or the stored one of this name. See `keras_optim_lab.tune`."""
         seed = _check_seed(seed)
+        seeds_per_trial = check_count("seeds_per_trial", seeds_per_trial)
         searched = SearchSpace(optimizer, space)
         task = tasks.get(task) if isinstance(task, str) else task
         if not isinstance(task, Task):
@@ -78,6 +90,7 @@ class TuningStudy:
                 "`task` must be the name of a task or a keras_optim_lab.Task. "
                 f"Received: task={task!r}"
             )
+        _check_steps_are_known(task, searched)
         wanted = Objective.of(objective, task)
         chosen_sampler = choices.sampler(sampler, seed)
         chosen_pruner = choices.pruner(pruner, task.epochs)
@@ -89,6 +102,7 @@ class TuningStudy:
             "epochs": task.epochs,
             "batch_size": task.batch_size,
             "space": searched.describe(),
+            "seeds_per_trial": seeds_per_trial,
         }
         opened = open_storage(storage, name)
         try:
@@ -109,7 +123,7 @@ class TuningStudy:
             if not isinstance(sampler, BaseSampler):
                 # The same seed again would ask for the same first trials again.
                 study.sampler = choices.sampler(sampler, seed + len(study.trials))
-        return cls(study, task, searched, wanted, seed)
+        return cls(study, task, searched, wanted, seed, seeds_per_trial)
 
     @classmethod
     def load(
@@ -134,6 +148,7 @@ class TuningStudy:
             SearchSpace.from_description(plan["space"]),
             Objective(plan["objective"], plan["direction"]),
             plan["seed"],
+            plan.get("seeds_per_trial", 1),
         )
 
     def run(
@@ -148,28 +163,20 @@ class TuningStudy:
 
         Args:
             trials: how many finished trials the study is to have, at least 1.
-            engine: what trains them; `FitEngine` by default.
+            engine: what trains them; a `PopulationEngine` by default.
             callbacks: called as `callback(study, trial)` after every trial that is told.
         """
         trials = check_count("trials", trials)
+        engine = engine or PopulationEngine()
         with _stoppable(self.study):
-            (engine or FitEngine()).run(self.task, self._candidates(trials, callbacks))
+            engine.run(self.task, Asked(self, trials, callbacks))
+        if engine.summary:
+            self.study.set_user_attr(ENGINE, engine.summary)
 
-    def _candidates(self, trials: int, callbacks: Sequence[Callback]) -> Iterator[Candidate]:
-        """Asks the study for one trial after the other, as long as it needs more."""
-        in_training: set[int] = set()
-
-        def told(trial: FrozenTrial) -> None:
-            in_training.discard(trial.number)
-            for callback in callbacks:
-                callback(self.study, trial)
-
-        while len(self.finished_trials) + len(in_training) < trials and not self.study._stop_flag:
-            trial = self.study.ask()
-            in_training.add(trial.number)
-            choice = self.space.suggest(trial)
-            seed = self.seed + trial.number
-            yield Candidate(self.study, trial, self.objective, choice, seed, told)
+    @property
+    def steps(self) -> int | None:
+        """Optimizer steps of one training, over all epochs; None where the task cannot tell."""
+        return _training_steps(self.task)
 
     @property
     def finished_trials(self) -> list[FrozenTrial]:
@@ -226,22 +233,79 @@ class TuningStudy:
         )
 
     @property
+    def best_configuration(self) -> Configuration:
+        """What the best trial chose."""
+        return self.space.decode(self.best_trial.params)
+
+    @property
     def best_name(self) -> str:
         """The name of the best trial's optimizer."""
-        return self.space.decode(self.best_trial.params)[0]
+        return self.best_configuration.name
 
     @property
     def best_params(self) -> dict[str, Any]:
-        """The hyperparameters of the best trial, by the names of the optimizer's arguments."""
-        return self.space.decode(self.best_trial.params)[1]
+        """The best trial's hyperparameters, by the names of the optimizer's arguments.
+
+        `schedule` and `warmup` are among them where they are part of the search space.
+        """
+        return self.best_configuration.settings
 
     def best_optimizer(self) -> Optimizer:
-        """A fresh optimizer with the best settings found."""
-        return entry(self.best_name).cls(**self.best_params)
+        """A fresh optimizer with the best settings found.
+
+        A schedule in it is as long as the training of the study's task.
+        """
+        return self.best_configuration.optimizer(self.steps)
 
     def default_optimizer(self) -> Optimizer:
         """A fresh optimizer of the same class with its default settings."""
         return entry(self.best_name).cls()
+
+
+class Asked:
+    """The candidates of a study: asks it for one trial after the other, as long as it needs more.
+
+    What engines may know of it beforehand is described in `Candidates`.
+    """
+
+    def __init__(self, tuning: TuningStudy, trials: int, callbacks: Sequence[Callback]):
+        self.optimizers = tuning.space.optimizers
+        self.runs = tuning.seeds_per_trial
+        self.scheduled = bool(tuning.space.schedule)
+        self.objective = tuning.objective.name
+        self._tuning = tuning
+        self._trials = trials
+        self._callbacks = callbacks
+        self._in_training: set[int] = set()
+
+    @property
+    def left(self) -> int:
+        if self._tuning.study._stop_flag:
+            return 0
+        had = len(self._tuning.finished_trials) + len(self._in_training)
+        return max(0, self._trials - had)
+
+    def __iter__(self) -> "Asked":
+        return self
+
+    def __next__(self) -> Candidate:
+        if not self.left:
+            raise StopIteration
+        tuning = self._tuning
+        trial = tuning.study.ask()
+        self._in_training.add(trial.number)
+        chosen = tuning.space.suggest(trial)
+        runs = tuning.seeds_per_trial
+        first = tuning.seed + trial.number * runs
+        seeds = range(first, first + runs)
+        return Candidate(
+            tuning.study, trial, tuning.objective, chosen, tuning.steps, seeds, self._told
+        )
+
+    def _told(self, trial: FrozenTrial) -> None:
+        self._in_training.discard(trial.number)
+        for callback in self._callbacks:
+            callback(self._tuning.study, trial)
 
 
 @contextmanager
@@ -253,6 +317,19 @@ def _stoppable(study: optuna.Study) -> Iterator[None]:
         yield
     finally:
         study._thread_local.in_optimize_loop = False
+
+
+def _training_steps(task: Task) -> int | None:
+    return None if task.steps is None else task.steps * task.epochs
+
+
+def _check_steps_are_known(task: Task, space: SearchSpace) -> None:
+    if space.schedule and _training_steps(task) is None:
+        raise ValueError(
+            f"space: {', '.join(map(repr, space.schedule))} cannot be searched or set, because the "
+            f"task {task.name!r} does not tell how many steps an epoch has. Give it data of known "
+            "length, or leave the schedule out."
+        )
 
 
 def _check_seed(seed: Any) -> int:
@@ -278,6 +355,7 @@ def _check_same_plan(name: str, study: optuna.Study, plan: dict[str, Any]) -> No
             f"The storage holds a study {name!r} that was not made by keras_optim_lab. "
             "Choose another name."
         )
+    stored = {"seeds_per_trial": 1, **stored}
     for part, wanted in plan.items():
         if stored.get(part) != wanted:
             held, asked = _difference(stored.get(part), wanted)

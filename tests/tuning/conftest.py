@@ -1,7 +1,7 @@
 import pytest
 
+from keras_optim_lab import results
 from keras_optim_lab.results import TuningResult
-from keras_optim_lab.tuning import study as study_module
 from tests.studies import Formula, small_task
 
 
@@ -22,7 +22,7 @@ def by_formula(monkeypatch):
     """Lets `tune` compute losses instead of training; a test may pass its own formula."""
 
     def use(**formula):
-        monkeypatch.setattr(study_module, "FitEngine", lambda: Formula(**formula))
+        monkeypatch.setattr(results, "PopulationEngine", lambda *_: Formula(**formula))
 
     use()
     return use

@@ -1,4 +1,4 @@
-"""The whole way on real models: `tune`, `model.fit`, confirmation and evaluation."""
+"""The whole way on real models: `tune` by `FitEngine`, confirmation and evaluation."""
 
 import keras
 import numpy as np
@@ -7,9 +7,18 @@ import pytest
 from optuna.trial import TrialState
 
 import keras_optim_lab as kol
+from keras_optim_lab import results
 from keras_optim_lab.results import TuningResult
 from keras_optim_lab.tuning import evaluation
+from keras_optim_lab.tuning.fit_engine import FitEngine
 from tests.studies import Formula, small_model, small_task
+
+
+@pytest.fixture(autouse=True)
+def by_fit(monkeypatch):
+    """Lets `tune` train by the engine that is tested here."""
+    monkeypatch.setattr(results, "PopulationEngine", lambda *_: FitEngine())
+
 
 RATES = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}  # leaves the learning rate to search
 
@@ -22,6 +31,27 @@ def test_the_values_of_a_study_are_those_of_models_trained_with_its_seeds_and_se
     np.testing.assert_allclose(list(best.intermediate_values.values()), curve, rtol=1e-5)
     assert best.value == pytest.approx(curve[-1], rel=1e-5)
     assert [trial.user_attrs["seed"] for trial in result.study.trials] == [1, 2]
+
+
+def test_a_model_is_trained_with_the_schedule_that_its_trial_chose(task):
+    """Six steps down a constant slope: the weight moves by the sum of the rates."""
+    slope = small_task(
+        model=lambda: keras.Sequential(
+            [keras.Input((3,)), keras.layers.Dense(1, kernel_initializer="zeros")]
+        ),
+        loss=lambda y_true, y_pred: y_pred,
+        metrics=(),
+    )
+    space = {"learning_rate": 0.25, "schedule": "linear", "warmup": 0.5}
+    result = kol.tune(slope, "gradient_descent", trials=1, space=space)
+    assert result.best_params == {"learning_rate": 0.25, "schedule": "linear", "warmup": 0.5}
+    model = slope.build(result.best_optimizer(), 0)
+    slope.fit(model, 0)
+    rates = 0.25 * np.array([1 / 3, 2 / 3, 1, 1, 2 / 3, 1 / 3])
+    np.testing.assert_allclose(model.layers[-1].get_weights()[1], [-rates.sum()], rtol=1e-5)
+    (trial,) = result.study.trials
+    curve = slope.fit(slope.build(result.best_optimizer(), 0), 0).history["val_loss"]
+    np.testing.assert_allclose(list(trial.intermediate_values.values()), curve, rtol=1e-5)
 
 
 def test_a_trial_that_blows_up_is_told_as_diverged_and_the_next_one_trains(task):
@@ -116,7 +146,7 @@ def trained(monkeypatch):
     """Every training run as (learning rate, seed); its curve then ends in a value of our choice."""
     runs = []
 
-    def train(tuning, optimizer, seed):
+    def train(tuning, trial, optimizer, seed):
         rate = optimizer.get_config()["learning_rate"]
         runs.append((rate, seed))
         values = train.values
@@ -238,3 +268,35 @@ def test_evaluation_measures_real_models(task):
     assert {name: [value] for name, value in scores.items()} == {
         name: pytest.approx(values, rel=1e-5) for name, values in evaluated.tuned.scores.items()
     }
+
+
+def test_confirmation_and_evaluation_build_the_model_of_the_trial_that_they_train(monkeypatch):
+    """Of the best one for the default settings too, so that only the optimizers differ."""
+    trained = []
+
+    def of_some_width(trial):
+        units = trial.suggest_int("units", 2, 9)
+        return keras.Sequential(
+            [keras.Input((3,)), keras.layers.Dense(units), keras.layers.Dense(1)]
+        )
+
+    def fit(task, model, seed, **arguments):
+        trained.append(model.layers[0].units)
+        return plain_fit(task, model, seed, **arguments)
+
+    plain_fit = kol.Task.fit
+    monkeypatch.setattr(kol.Task, "fit", fit)
+    task = small_task(model=of_some_width, epochs=1)
+    result = TuningResult.create(task, "adam", name="widths", pruner="none", sampler="random")
+    result.run(4, engine=FitEngine())
+    widths = {trial.number: trial.params["units"] for trial in result.study.trials}
+    assert trained == list(widths.values())
+    assert len(set(trained)) > 1
+
+    best = [trial.number for trial in result.ranked_trials]
+    trained.clear()
+    evaluation.confirm(result, top=2, seeds=2)
+    assert trained == [widths[number] for number in best[:2] for _ in range(2)]
+    trained.clear()
+    evaluation.evaluate(result, seeds=2)
+    assert trained == [result.best_trial.params["units"]] * 4

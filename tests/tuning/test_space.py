@@ -1,16 +1,23 @@
 """Search spaces come from the optimizers' fields, can be changed, and decode what trials chose."""
 
+import json
 import math
 
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
 
 import keras_optim_lab as kol
-from keras_optim_lab.optimizers import Optimizer, entries, entry, names
+from keras_optim_lab.optimizers import Optimizer, catalogue, entries, entry, names
 from keras_optim_lab.optimizers.fields import DecayRate
 from keras_optim_lab.tuning import SearchSpace
+from keras_optim_lab.tuning.configuration import Configuration
 
 
 def log_uniform(low, high):
@@ -48,20 +55,21 @@ def test_the_rates_and_decay_rates_of_adam_are_searched_with_epsilon():
 def test_what_a_trial_chooses_decodes_to_arguments_that_the_optimizer_accepts(row):
     space = SearchSpace(row.name)
     trial = optuna.trial.FixedTrial({n: d.low for n, d in space.distributions.items()})
-    name, hyperparameters = space.suggest(trial)
-    assert name == row.name
-    optimizer = row.cls(**hyperparameters)
+    chosen = space.suggest(trial)
+    assert chosen.name == row.name
+    optimizer = chosen.optimizer(steps=None)
+    assert isinstance(optimizer, row.cls)
     for key, low in trial.params.items():
         field = key.removeprefix("1-")
         expected = 1 - low if key != field else low
-        assert hyperparameters[field] == expected
+        assert chosen.hyperparameters[field] == expected
         assert float(optimizer.get_config()[field]) == pytest.approx(expected, rel=1e-12)
 
 
 def test_decoding_a_decay_rate_undoes_the_complement():
     space = SearchSpace("momentum")
     params = {"learning_rate": 0.1, "1-beta": 0.25}
-    assert space.decode(params) == ("momentum", {"learning_rate": 0.1, "beta": 0.75})
+    assert space.decode(params) == Configuration("momentum", {"learning_rate": 0.1, "beta": 0.75})
 
 
 # Changes to a space.
@@ -94,7 +102,7 @@ def test_a_distribution_of_a_decay_rate_replaces_its_complement():
     assert space.distributions["beta_1"] == FloatDistribution(0.8, 0.95)
     assert "1-beta_1" not in space.distributions
     params = {"learning_rate": 1e-3, "beta_1": 0.85, "1-beta_2": 0.25, "epsilon": 1e-8}
-    assert space.decode(params)[1]["beta_1"] == 0.85
+    assert space.decode(params).settings["beta_1"] == 0.85
 
 
 @pytest.mark.parametrize(
@@ -105,7 +113,7 @@ def test_a_single_value_fixes_a_field(label, value):
     field = label.removeprefix("1-")
     assert not {field, f"1-{field}"} & space.distributions.keys()
     trial = optuna.create_study().ask()
-    assert space.suggest(trial)[1][field] == value
+    assert space.suggest(trial).settings[field] == value
 
 
 @pytest.mark.parametrize("value", [np.float32(0.25), np.float64(0.25), np.array([0.25])[0]])
@@ -134,8 +142,7 @@ def test_fields_without_a_range_of_their_own_can_be_searched():
         "1-momentum": 0.5,
         "centered": True,
     }
-    _, hyperparameters = space.suggest(optuna.trial.FixedTrial(chosen))
-    optimizer = entry("rmsprop").cls(**hyperparameters)
+    optimizer = space.suggest(optuna.trial.FixedTrial(chosen)).optimizer(steps=None)
     assert (optimizer.weight_decay, optimizer.momentum, optimizer.centered) == (0.01, 0.5, True)
 
 
@@ -156,7 +163,7 @@ def test_a_trial_gets_only_the_hyperparameters_of_the_optimizer_it_chose():
     trial = optuna.trial.FixedTrial(
         {"optimizer": "momentum", "momentum.learning_rate": 0.1, "momentum.1-beta": 0.25}
     )
-    assert space.suggest(trial) == ("momentum", {"learning_rate": 0.1, "beta": 0.75})
+    assert space.suggest(trial) == Configuration("momentum", {"learning_rate": 0.1, "beta": 0.75})
 
 
 def test_a_change_reaches_all_optimizers_or_the_one_that_it_names():
@@ -183,6 +190,10 @@ def test_of_two_changes_to_a_field_the_later_one_holds():
         ),
         (["adam", "momentum"], {"adam.beta_1": 0.5, "momentum.beta": (0.5, 0.9)}),
         ("rmsprop", {"centered": CategoricalDistribution([False, True])}),
+        ("adam", {"schedule": ["constant", "cosine"], "warmup": (0.0, 0.2)}),
+        ("adam", {"schedule": "cosine", "warmup": CategoricalDistribution([0.0, 0.1])}),
+        (["adam", "momentum"], {"schedule": "linear", "warmup": 0.1, "momentum.beta": 0.5}),
+        (["adam", "momentum"], {"warmup": FloatDistribution(0, 0.5, step=0.1)}),
     ],
 )
 def test_a_description_brings_the_space_back(optimizers, overrides):
@@ -191,6 +202,84 @@ def test_a_description_brings_the_space_back(optimizers, overrides):
     assert again.describe() == space.describe()
     assert again.distributions == space.distributions
     assert (again.spaces, again.fixed) == (space.spaces, space.fixed)
+    assert again.schedule == space.schedule
+    stored = json.loads(json.dumps(space.describe()))
+    assert SearchSpace.from_description(stored).describe() == space.describe()
+
+
+# The schedule of the learning rate.
+
+
+def test_names_of_decays_are_a_choice_and_a_pair_of_warmups_is_linear():
+    space = kol.search_space("adam", schedule=["constant", "cosine"], warmup=(0, 0.25))
+    assert space["schedule"] == CategoricalDistribution(["constant", "cosine"])
+    assert space["warmup"] == FloatDistribution(0.0, 0.25)
+    assert {name: space[name] for name in kol.search_space("adam")} == kol.search_space("adam")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("schedule", CategoricalDistribution(["linear", "cosine"])),
+        ("warmup", CategoricalDistribution([0.0, 0.1])),
+        ("warmup", FloatDistribution(0.001, 0.1, log=True)),
+        ("warmup", FloatDistribution(0.0, 0.3, step=0.1)),
+    ],
+)
+def test_distributions_of_the_schedule_are_taken_as_they_are(key, value):
+    assert kol.search_space("adam", **{key: value})[key] == value
+
+
+def test_with_several_optimizers_there_is_one_schedule_for_all():
+    space = SearchSpace(["momentum", "adam"], {"schedule": ("constant", "cosine"), "warmup": 0.1})
+    assert [name for name in space.distributions if "schedule" in name] == ["schedule"]
+    chosen = {"momentum.learning_rate": 0.1, "momentum.1-beta": 0.25, "schedule": "cosine"}
+    configuration = space.suggest(optuna.trial.FixedTrial({"optimizer": "momentum", **chosen}))
+    assert configuration.settings == {
+        "learning_rate": 0.1,
+        "beta": 0.75,
+        "schedule": "cosine",
+        "warmup": 0.1,
+    }
+
+
+def test_a_trial_chooses_its_schedule():
+    space = SearchSpace("adam", {"schedule": ["constant", "cosine"], "warmup": (0.1, 0.2)})
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    chosen = [space.suggest(study.ask()) for _ in range(20)]
+    assert {configuration.decay for configuration in chosen} == {"constant", "cosine"}
+    assert all(0.1 <= configuration.warmup <= 0.2 for configuration in chosen)
+    assert all({"schedule", "warmup"} <= c.settings.keys() for c in chosen)
+    assert [space.decode(trial.params) for trial in study.trials] == chosen
+
+
+def test_a_fixed_schedule_is_no_parameter():
+    space = SearchSpace("adam", {"schedule": "cosine", "warmup": np.float32(0.25)})
+    assert not {"schedule", "warmup"} & space.distributions.keys()
+    configuration = space.suggest(optuna.create_study().ask())
+    assert (configuration.decay, configuration.warmup) == ("cosine", 0.25)
+
+
+@pytest.mark.parametrize("overrides", [{}, {"schedule": "constant", "warmup": 0}])
+def test_a_space_without_a_schedule_is_described_as_before_there_was_one(overrides):
+    """Studies that were stored then go on."""
+    space = SearchSpace("gradient_descent", overrides)
+    assert space.describe() == {
+        "optimizers": ["gradient_descent"],
+        "distributions": {"learning_rate": distribution_to_json(log_uniform(3.9e-4, 0.164))},
+        "fixed": {"gradient_descent": {}},
+    }
+    assert "schedule" not in space.suggest(optuna.create_study().ask()).settings
+
+
+def test_an_optimizer_without_a_learning_rate_has_no_schedule(monkeypatch):
+    class Rateless(Optimizer):
+        """Steps of one."""
+
+    monkeypatch.setitem(catalogue._ENTRIES, "rateless", catalogue.Entry("rateless", Rateless, 2000))
+    assert SearchSpace(["adam", "rateless"])
+    with pytest.raises(ValueError, match=r"'warmup' needs a learning rate.*Rateless has none"):
+        SearchSpace(["adam", "rateless"], {"warmup": 0.1})
 
 
 # In a study of one's own.
@@ -218,10 +307,50 @@ def test_suggest_chooses_among_several_optimizers():
     assert made == {kol.optimizers.Adam, kol.optimizers.Momentum}
 
 
+SCHEDULED = {"schedule": ["linear", "cosine"], "warmup": 0.1}
+
+
+def test_suggest_makes_a_schedule_of_the_trainings_length():
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(5):
+        trial = study.ask()
+        optimizer = kol.suggest(trial, "adam", SCHEDULED, steps=120)
+        schedule = type(optimizer).numeric["learning_rate"].given(optimizer)
+        assert schedule.get_config() == {
+            "learning_rate": trial.params["learning_rate"],
+            "steps": 120,
+            "warmup": 0.1,
+            "decay": trial.params["schedule"],
+        }
+
+
+@pytest.mark.parametrize(
+    ("space", "steps", "error", "message"),
+    [
+        (
+            SCHEDULED,
+            None,
+            ValueError,
+            r"'schedule' and 'warmup' needs .*suggest\(..., steps=batches",
+        ),
+        ({"schedule": "cosine"}, None, ValueError, r"how many steps the training has"),
+        (SCHEDULED, 0, ValueError, r"steps=0 must be 1 or more"),
+        (None, 2.5, TypeError, r"steps=2\.5 must be a whole number"),
+    ],
+)
+def test_a_schedule_of_unknown_length_is_refused_before_anything_is_suggested(
+    space, steps, error, message
+):
+    trial = optuna.create_study().ask()
+    with pytest.raises(error, match=message):
+        kol.suggest(trial, "adam", space, steps=steps)
+    assert trial.params == {}
+
+
 def test_a_step_of_a_distribution_is_kept():
     space = SearchSpace("adam", {"beta_1": FloatDistribution(0.5, 0.9, step=0.2)})
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    values = {round(space.suggest(study.ask())[1]["beta_1"], 9) for _ in range(30)}
+    values = {round(space.suggest(study.ask()).settings["beta_1"], 9) for _ in range(30)}
     assert values == {0.5, 0.7, 0.9}
 
 
@@ -263,6 +392,32 @@ def test_a_step_of_a_distribution_is_kept():
         ("adam", {"weight_decay": None}, TypeError, r"number or bool.*None"),
         ("adam", {"learning_rate": IntDistribution(1, 3)}, TypeError, r"IntDistribution"),
         ("adam", {"amsgrad": 1}, TypeError, r"`amsgrad` must be True or False.*1"),
+        ("adam", {"schedule": "cosin"}, ValueError, r"schedule='cosin'.*Did you mean 'cosine'"),
+        ("adam", {"schedule": ["linear", "cosin"]}, ValueError, r"Did you mean 'cosine'"),
+        (
+            "adam",
+            {"schedule": CategoricalDistribution(["linea", "cosine"])},
+            ValueError,
+            r"schedule='linea'.*Did you mean 'linear'",
+        ),
+        ("adam", {"schedule": CategoricalDistribution([1, 2])}, TypeError, r"schedule=1"),
+        ("adam", {"schedule": FloatDistribution(0, 1)}, TypeError, r"list or Categorical.*Float"),
+        ("adam", {"schedule": []}, TypeError, r"list or CategoricalDistribution.*\[\]"),
+        ("adam", {"schedule": None}, TypeError, r"constant, linear, cosine.*None"),
+        ("adam", {"schedule": ["cosine", "cosine"]}, ValueError, r"names one twice"),
+        ("adam", {"warmup": 1.0}, ValueError, r"`warmup` must be a number in \[0, 1\).*1\.0"),
+        ("adam", {"warmup": -0.1}, ValueError, r"warmup=-0\.1"),
+        ("adam", {"warmup": (0.0, 1.0)}, ValueError, r"warmup=1\.0"),
+        ("adam", {"warmup": (0.2, 0.1)}, ValueError, r"low ≤ high.*0\.2, 0\.1"),
+        ("adam", {"warmup": (0.0, 0.1, 0.2)}, TypeError, r"'warmup' must be a \(low, high\) pair"),
+        ("adam", {"warmup": FloatDistribution(0, 1)}, ValueError, r"warmup=1\.0"),
+        ("adam", {"warmup": CategoricalDistribution([0.0, 2.0])}, ValueError, r"warmup=2\.0"),
+        ("adam", {"warmup": IntDistribution(0, 1)}, TypeError, r"IntDistribution"),
+        ("adam", {"warmup": True}, TypeError, r"warmup=True"),
+        ("adam", {"warmup": "0.1"}, TypeError, r"warmup='0\.1'"),
+        ("adam", {"schedul": "cosine"}, ValueError, r"'schedul'.*Did you mean 'schedule'"),
+        ("adam", {"warm_up": 0.1}, ValueError, r"'warm_up'.*Did you mean 'warmup'"),
+        (["adam", "radam"], {"adam.warmup": 0.1}, ValueError, r"belongs to the study.*'warmup'"),
         (
             "adam",
             {"amsgrad": CategoricalDistribution(["yes", "no"])},

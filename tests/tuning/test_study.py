@@ -79,6 +79,47 @@ def test_fixed_settings_are_part_of_the_result(task):
     assert result.best_optimizer().amsgrad is True
 
 
+SCHEDULED = {"schedule": ["constant", "linear", "cosine"], "warmup": (0.0, 0.5)}
+
+
+def test_a_searched_schedule_is_part_of_the_result_and_as_long_as_the_training(task, by_formula):
+    by_formula(loss=lambda s: 1.0 + (s["schedule"] != "cosine") + s["warmup"])
+    result = kol.tune(task, "adam", trials=12, sampler="random", pruner="none", space=SCHEDULED)
+    best = result.study.best_trial.params
+    assert best["schedule"] == "cosine"
+    assert result.best_params["schedule"] == "cosine"
+    assert result.best_params["warmup"] == best["warmup"]
+    assert result.steps == 3 * 2
+    optimizer = result.best_optimizer()
+    assert type(optimizer).numeric["learning_rate"].given(optimizer).get_config() == {
+        "learning_rate": best["learning_rate"],
+        "steps": 6,
+        "warmup": best["warmup"],
+        "decay": "cosine",
+    }
+    assert result.default_optimizer().get_config()["learning_rate"] == 1e-3
+
+
+def test_a_study_with_a_schedule_is_loaded_and_continued(task):
+    made = kol.tune(task, trials=3, name="mine", space=SCHEDULED)
+    assert TuningResult.load("mine", task=task).best_params == made.best_params
+    assert len(kol.tune(task, trials=5, name="mine", space=SCHEDULED).study.trials) == 5
+    fixed = {"schedule": "cosine", "beta_1": 0.9}
+    made = kol.tune(task, trials=3, name="fixed", space=fixed)
+    assert TuningResult.load("fixed", task=task).best_params == made.best_params
+    assert made.best_params["schedule"] == "cosine"
+    with pytest.raises(ValueError, match=r"another space: .*'cosine'.*not.*'linear'"):
+        kol.tune(task, trials=5, name="fixed", space={**fixed, "schedule": "linear"})
+
+
+def test_a_task_that_does_not_know_its_steps_has_no_schedule(task, monkeypatch, in_empty_folder):
+    monkeypatch.setattr(kol.Task, "steps", None)
+    with pytest.raises(ValueError, match=r"'schedule', 'warmup' cannot.*'small' does not tell how"):
+        kol.tune(task, trials=1, space=SCHEDULED)
+    assert list(in_empty_folder.iterdir()) == []
+    assert kol.tune(task, trials=1).steps is None
+
+
 def test_the_same_seed_gives_the_same_trials_and_another_seed_gives_others(task):
     first, again, other = (kol.tune(task, trials=12, seed=seed) for seed in (3, 3, 4))
     assert results(first.study) == results(again.study)
@@ -99,11 +140,12 @@ def test_a_task_may_have_any_name():
     assert journal(result.study.study_name).exists()
 
 
-def test_every_trial_keeps_its_seed_its_epochs_and_its_curve(task):
+def test_every_trial_keeps_its_seed_its_epochs_its_seconds_and_its_curve(task):
     study = kol.tune(task, trials=2, seed=7, pruner="none").study
-    assert [trial.user_attrs for trial in study.trials] == [
-        {"seed": 7, "epochs": 2},
-        {"seed": 8, "epochs": 2},
+    assert all(trial.user_attrs["seconds"] >= 0 for trial in study.trials)
+    assert [{**trial.user_attrs, "seconds": None} for trial in study.trials] == [
+        {"seed": 7, "epochs": 2, "seconds": None},
+        {"seed": 8, "epochs": 2, "seconds": None},
     ]
     assert all(list(trial.intermediate_values) == [0, 1] for trial in study.trials)
     assert all(trial.value == trial.intermediate_values[1] for trial in study.trials)
@@ -166,6 +208,8 @@ def test_the_seeds_of_trials_go_on_in_a_continued_study(task):
     ("part", "change"),
     [
         ("space", {"space": {"beta_1": 0.9}}),
+        ("space", {"space": {"schedule": ["constant", "cosine"]}}),
+        ("space", {"space": {"warmup": 0.1}}),
         ("space", {"optimizer": "radam"}),
         ("space", {"optimizer": ["adam", "radam"]}),
         ("objective", {"objective": "loss"}),
@@ -283,7 +327,12 @@ def test_a_diverged_trial_is_told_as_pruned_and_the_study_goes_on(make_study, na
     states = [trial.state.name for trial in result.study.trials]
     assert states == ["COMPLETE", "PRUNED", "COMPLETE", "COMPLETE"]
     diverged = result.study.trials[1]
-    assert diverged.user_attrs == {"seed": 1, "diverged": True, "epochs": 2}
+    assert {**diverged.user_attrs, "seconds": None} == {
+        "seed": 1,
+        "diverged": True,
+        "epochs": 2,
+        "seconds": None,
+    }
     assert diverged.intermediate_values == {0: 1.0}
 
 
@@ -479,6 +528,7 @@ class Greedy:
     name = "greedy"
 
     def __init__(self, room):
+        self.summary = {}
         self.room = room
         self.drawn = []
 
@@ -516,7 +566,8 @@ def test_a_candidate_makes_a_new_optimizer_of_its_settings_each_time(make_study)
     for first, second, candidate in made:
         assert first is not second
         config = first.get_config()
-        assert {n: config[n] for n in candidate.hyperparameters} == candidate.hyperparameters
+        settings = candidate.configuration.settings
+        assert {name: config[name] for name in settings} == settings
 
 
 # Bad input.

@@ -1,0 +1,86 @@
+"""What a population of rows needs of a backend: the functions that each backend's module defines.
+
+A row is the training of one model; a population is the same for many, in arrays that are stacked
+along a first axis. All functions handed in are pure, and take and return nested containers of
+tensors.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+Function = Callable[..., Any]
+
+
+class Program(Protocol):
+    """A compiled function whose first argument, the state, is not used again by the caller.
+
+    Attributes:
+        traces: how often the function has been traced; PyTorch, which runs it as it is, has 0.
+    """
+
+    traces: int
+
+    def __call__(self, state: Any, *arguments: Any) -> Any: ...
+
+
+class Rows(Protocol):
+    """The module of a backend.
+
+    Attributes:
+        WORKERS: how many programs to run at once on the host.
+        JOINS_WEIGHTS: whether a rule is faster on all weights joined to one vector.
+        COMPILES: whether a program depends on the shapes of its examples; if not, smaller ones do.
+        Program: compiles a function, given examples of its arguments; the first is given up too.
+    """
+
+    WORKERS: int
+    JOINS_WEIGHTS: bool
+    COMPILES: bool
+    Program: Callable[..., Program]
+
+    def on_host(self) -> bool:
+        """Whether tensors live in the computer's own memory."""
+
+    def free_memory(self) -> int | None:
+        """Free bytes of an accelerator; None on the host, or where the backend cannot tell."""
+
+    def prefers_vectorized(self) -> bool:
+        """Whether rows in one vectorized step are faster here than rows one after the other."""
+
+    def take(self, array: Any, indices: Any) -> Any:
+        """The samples of these indices, all of them within bounds."""
+
+    def gradient(self, loss: Function) -> Function:
+        """From `loss(weights, *rest) -> (value, others)` to `-> (gradients, others)`."""
+
+    def row_gradients(self, loss: Function) -> Function:
+        """The same for stacked arguments, vectorized: each row's gradients of its own loss."""
+
+    def for_all_rows(self, function: Function) -> Function:
+        """A function of stacked arguments that does all rows at once."""
+
+    def update_rows(self, function: Function, numbers: float) -> Function:
+        """An update of stacked `(weights, gradients, state, ...) -> (weights, state)`, made fast.
+
+        It may be called for some rows at a time, and may write into the former weights and state.
+        `numbers` is how many it will have updated in the end.
+        """
+
+    def for_each_row(self, function: Function, logs: list[str]) -> Function:
+        """A function of stacked (state, orders) that does one row after the other.
+
+        `function` returns the state and a dict of float32 scalars with the names `logs`.
+        """
+
+    def repeat(self, count: int, body: Callable[[Any, Any], Any], carry: Any) -> Any:
+        """`carry = body(i, carry)` for i = 0 … count − 1, as a loop inside the program."""
+
+    def choose(self, condition: Any, yes: Function, no: Function, state: Any) -> Any:
+        """`yes(state)` or `no(state)`, without computing the other."""
+
+    def noise(self, seed: Any, step: Any) -> AbstractContextManager:
+        """Within it, a model draws its noise from a row's own seed."""
+
+    def put_row(self, state: Any, row: Any, values: Any) -> Any:
+        """The stacked state with one row replaced; the former state is not used again."""

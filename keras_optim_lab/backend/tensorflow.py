@@ -1,0 +1,148 @@
+"""What only TensorFlow can do."""
+
+import contextlib
+import os
+
+import tensorflow as tf
+
+# Programs that train many rows at once; `backend.interface` says what each does.
+
+# A program uses one core: its operations are too small to be shared out.
+WORKERS = os.cpu_count() or 1
+JOINS_WEIGHTS = False
+COMPILES = True
+
+
+def on_host() -> bool:
+    return not tf.config.list_logical_devices("GPU")
+
+
+def free_memory() -> int | None:
+    return None  # TensorFlow does not tell how large a device is
+
+
+def prefers_vectorized() -> bool:
+    return not on_host()  # as on JAX
+
+
+def take(array, indices):
+    return tf.gather(array, indices)
+
+
+def gradient(loss):
+    # Programs of several optimizers share its trace.
+    return tf.function(_gradient(loss), autograph=False)
+
+
+def _gradient(loss):
+    def gradients(weights, *rest):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)
+            value, others = loss(weights, *rest)
+        return tape.gradient(value, weights, unconnected_gradients="zero"), others
+
+    return gradients
+
+
+def row_gradients(loss):
+    return tf.function(for_all_rows(_gradient(loss)), autograph=False)
+
+
+def for_all_rows(function):
+    def mapped(*rows):
+        return tf.vectorized_map(lambda row: function(*row), rows)
+
+    return mapped
+
+
+def update_rows(function, numbers):
+    return function
+
+
+def for_each_row(function, logs):
+    def mapped(state, orders):
+        after = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), state)
+        return tf.map_fn(
+            lambda row: function(*row),
+            (state, orders),
+            fn_output_signature=(after, {name: tf.TensorSpec((), tf.float32) for name in logs}),
+        )
+
+    return mapped
+
+
+def repeat(count, body, carry):
+    def step(i, *flat):
+        after = body(i, tf.nest.pack_sequence_as(carry, list(flat)))
+        return (i + 1, *tf.nest.flatten(after))
+
+    flat = tf.while_loop(
+        lambda i, *_: i < count,
+        step,
+        (tf.constant(0), *tf.nest.flatten(carry)),
+        maximum_iterations=count,
+    )
+    return tf.nest.pack_sequence_as(carry, list(flat[1:]))
+
+
+def choose(condition, yes, no, state):
+    return tf.cond(condition, lambda: yes(state), lambda: no(state))
+
+
+def noise(seed, step):
+    return contextlib.nullcontext()  # a row's noise comes from its own seeds, part of its state
+
+
+class Program:
+    """A function of (state, …) traced once and compiled by XLA, where that is faster."""
+
+    temporary_bytes = None
+
+    def __init__(self, function, *examples):
+        self.traces = 0
+
+        def counted(*arguments):
+            self.traces += 1
+            return function(*arguments)
+
+        traced = tf.function(counted, autograph=False)
+        operations = _operations(traced.get_concrete_function(*examples))
+        if on_host() and operations & _SLOW_IN_XLA_LOOPS:
+            self._call = traced
+        else:
+            self._call = tf.function(
+                lambda *arguments: traced(*arguments), jit_compile=True, autograph=False
+            )
+        self._call(*examples)  # XLA compiles, or refuses to, at the first call
+
+    def __call__(self, *arguments):
+        return self._call(*arguments)
+
+
+# On a CPU XLA falls back to plain loops for these inside a loop: five times as slow as
+# TensorFlow's own, and ten times as long to compile.
+_SLOW_IN_XLA_LOOPS = {
+    "Conv2DBackpropFilter",
+    "Conv2DBackpropFilterV2",
+    "Conv3DBackpropFilterV2",
+    "DepthwiseConv2dNativeBackpropFilter",
+}
+
+
+def _operations(function) -> set[str]:
+    """The types of all operations in a traced function and the functions that it calls."""
+    graph = function.graph.as_graph_def()
+    inner = [node for called in graph.library.function for node in called.node_def]
+    return {node.op for node in [*graph.node, *inner]}
+
+
+def put_row(state, row, values):
+    return _put_row(state, tf.constant(row), tf.nest.map_structure(tf.convert_to_tensor, values))
+
+
+@tf.function(autograph=False, reduce_retracing=True)
+def _put_row(state, row, values):
+    def put(rows, value):
+        return tf.tensor_scatter_nd_update(rows, [[row]], [value])
+
+    return tf.nest.map_structure(put, state, values)

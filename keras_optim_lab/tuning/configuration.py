@@ -1,0 +1,82 @@
+"""What one trial has chosen."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from keras_optim_lab.optimizers import Optimizer, entry
+from keras_optim_lab.optimizers.fields import Rate
+from keras_optim_lab.schedules import WarmupDecay
+
+# The settings of a study that belong to no optimizer.
+SCHEDULE_DEFAULTS: dict[str, Any] = {"schedule": "constant", "warmup": 0.0}
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """An optimizer, its arguments, and the schedule of its learning rate.
+
+    Attributes:
+        name: the optimizer's name in the catalogue.
+        hyperparameters: its arguments, with a learning rate's peak where it is scheduled.
+        decay: how the learning rate falls, a name of `schedules.DECAYS`.
+        warmup: share of the training's steps in which it rises before.
+        stated: which of "schedule" and "warmup" the search space speaks of; `settings` holds
+            these even where they are the defaults.
+    """
+
+    name: str
+    hyperparameters: dict[str, Any]
+    decay: str = "constant"
+    warmup: float = 0.0
+    stated: tuple[str, ...] = ()
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether the learning rate changes during training."""
+        return self.decay != "constant" or self.warmup != 0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that was chosen or fixed by name: hyperparameters, then schedule and warm-up."""
+        schedule = {"schedule": self.decay, "warmup": self.warmup}
+        shown = {
+            name: value
+            for name, value in schedule.items()
+            if name in self.stated or value != SCHEDULE_DEFAULTS[name]
+        }
+        return {**self.hyperparameters, **shown}
+
+    @property
+    def peaks(self) -> dict[str, float]:
+        """The optimizer's learning rates by name, all of which a schedule scales.
+
+        There is one but in AdaBound, whose second one holds the first up if it does not fall too.
+        """
+        return {
+            name: self.hyperparameters.get(name, field.default)
+            for name, field in entry(self.name).cls.numeric.items()
+            if isinstance(field, Rate)
+        }
+
+    def optimizer(self, steps: int | None) -> Optimizer:
+        """A new optimizer of this configuration.
+
+        Args:
+            steps: optimizer steps of the whole training; only a schedule needs them.
+
+        Raises:
+            ValueError: a schedule was chosen and `steps` is None.
+        """
+        cls = entry(self.name).cls
+        if not self.scheduled:
+            return cls(**self.hyperparameters)
+        if steps is None:
+            raise ValueError(
+                f"schedule={self.decay!r} with warmup={self.warmup!r} needs to know how many steps "
+                "the training has: pass steps=batches per epoch × epochs. Received: steps=None"
+            )
+        schedules = {
+            name: WarmupDecay(peak, steps, self.warmup, self.decay)
+            for name, peak in self.peaks.items()
+        }
+        return cls(**{**self.hyperparameters, **schedules})

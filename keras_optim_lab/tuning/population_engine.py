@@ -1,0 +1,302 @@
+"""The population engine: many trials as rows of one compiled program."""
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Hashable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import chain
+from typing import Any, Literal
+
+from keras_optim_lab import backend
+from keras_optim_lab.optimizers import Optimizer, entry
+from keras_optim_lab.optimizers.fields import Constant, Numeric
+from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.checks import check_count
+from keras_optim_lab.tuning.candidate import Candidate
+from keras_optim_lab.tuning.configuration import Configuration
+from keras_optim_lab.tuning.engine import Candidates
+from keras_optim_lab.tuning.epoch import Epoch, Form, on_device
+from keras_optim_lab.tuning.memory import Need, check_data_fits, check_width_fits, free_memory
+from keras_optim_lab.tuning.population import Clock, Population
+from keras_optim_lab.tuning.pure_model import ImpureModelError, PureModel, first_failing_layer
+from keras_optim_lab.tuning.sequential_engine import SequentialEngine
+
+_log = logging.getLogger("keras_optim_lab")
+
+# Rows that "auto" wants: more do not make a vectorized step of a small model faster, and a loop
+# only needs enough of them that its start does not count. Samplers learn more from fewer at once.
+_VECTORIZED_ROWS = 64
+_LOOPED_ROWS = 8
+_WEIGHTS_AT_ONCE = 2**23
+_GENERATIONS = 4
+
+
+class PopulationEngine:
+    """Trains many candidates at once: each is a row of one compiled program, an epoch is one call.
+
+    A row whose trial has ended goes to the next trial at once. A model that cannot be made a pure
+    function is left to `SequentialEngine`, and the reason is logged.
+
+    Args:
+        width: how many rows, at least 1; "auto" chooses by the model's size, the free memory and
+            the trials that are left.
+        form: "vectorized" or "looped"; None for the faster one of those that are possible.
+    """
+
+    name = "population"
+
+    def __init__(self, width: int | Literal["auto"] = "auto", form: Form | None = None):
+        if isinstance(width, str) and width != "auto":
+            raise ValueError(f'population must be an integer ≥ 1 or "auto". Received: {width!r}')
+        self._width = width if width == "auto" else check_count("population", width)
+        self._form = form
+        self.summary: dict[str, Any] = {}
+
+    def run(self, task: Task, candidates: Candidates) -> None:
+        backend.reuse_compiled_programs()
+        run = None
+        try:
+            run = _Run(task, candidates, self._width, self._form)
+            run.train()
+            self.summary = run.summary
+        except ImpureModelError as reason:
+            _log.warning(
+                "task %r: %s; its trials are trained one after the other.", task.name, reason
+            )
+            drawn = run.drawn if run else []
+            sequential = SequentialEngine()
+            sequential.run(task, chain(drawn, candidates))
+            self.summary = {**sequential.summary, "reason": str(reason)}
+
+
+class _Group:
+    """The populations of one optimizer's form, and the candidates that wait for their seats."""
+
+    def __init__(self, populations: list[Population]):
+        self.populations = populations
+        self.waiting: deque[Candidate] = deque()
+
+
+class _Run:
+    """One run of a study: fills seats, starts epochs and reports them until no trial is left.
+
+    Populations take turns: while the main thread reports one's epoch, samples its next trials and
+    draws their weights, the programs of the others run.
+    """
+
+    def __init__(self, task: Task, candidates: Candidates, width, form: Form | None):
+        self._clock = Clock()
+        self.task = task
+        self.candidates = candidates
+        self.drawn: list[Candidate] = []
+        if task.depends_on_trial:
+            raise ImpureModelError("its model is built from the trial")
+        if task.streams:
+            raise ImpureModelError("its data is a pipeline, which cannot be held on the device")
+        check_data_fits(task)
+        first = entry(candidates.optimizers[0]).cls()
+        # Only the objective and losses are read, and metrics of training steps cost time.
+        train_metrics = not candidates.objective.startswith("val_") and (
+            candidates.objective != "loss"
+        )
+        self.model = PureModel(task, first, train_metrics)
+        forms: list[Form] = ["vectorized", "looped"]
+        if form is not None:
+            forms = [form]
+        elif not backend.rows().prefers_vectorized():
+            forms.reverse()
+        self._forms = forms
+        self._workers = backend.rows().WORKERS if backend.rows().on_host() else 1
+        self.width = self._choose_width(width, first)
+        self._runs_left = candidates.left * candidates.runs
+        self._data = on_device(task)
+        self._groups: dict[Hashable, _Group] = {}
+        self._open: dict[Candidate, ExitStack] = {}
+        self._programs: list[Any] = []
+        self._compiling = 0.0
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return {
+            "engine": PopulationEngine.name,
+            "form": self._forms[0],
+            "width": self.width,
+            "programs": len(self._programs),
+            "traces": sum(program.traces for program in self._programs),
+            "model_traces": self.model.traces,
+            "seconds": round(self._clock.total, 3),
+            "compile_seconds": round(self._compiling, 3),
+            "program_seconds": round(self._clock.busy, 3),
+        }
+
+    # The width.
+
+    def _choose_width(self, wanted: int | Literal["auto"], optimizer: Optimizer) -> int:
+        runs = self.candidates.runs
+        need = Need.of(self.model, optimizer)
+        at_once = None if self._forms[0] == "vectorized" else self._workers
+        left = max(1, self.candidates.left) * runs
+        if wanted != "auto":
+            if wanted < runs:
+                raise ValueError(
+                    f"population={wanted} has no room for one trial of seeds_per_trial={runs}; "
+                    f"give at least {runs}."
+                )
+            if wanted > left:
+                _log.info("population=%d is cut to the %d rows that are left.", wanted, left)
+            width = min(wanted, left)
+            check_width_fits(need, width, at_once)
+            return width // runs * runs
+        weights = max(1, sum(math.prod(shape) for shape in self.model.shapes))
+        rows = _VECTORIZED_ROWS if at_once is None else _LOOPED_ROWS * self._workers
+        rows = min(rows, max(self._workers, _WEIGHTS_AT_ONCE // weights))
+        rows = min(rows, max(self._workers, left // _GENERATIONS))
+        rows = min(rows, need.widest(free_memory(), at_once))
+        rows = max(runs, min(rows, left) // runs * runs)
+        check_width_fits(need, rows, at_once)
+        return rows
+
+    # The loop.
+
+    def train(self) -> None:
+        running: deque[Population] = deque()
+        with ThreadPoolExecutor(self._workers) as pool:
+            try:
+                self._fill_and_start(pool, running)
+                while running:
+                    population = running.popleft()
+                    for candidate in population.finish():
+                        self._open.pop(candidate).close()
+                    self._fill_and_start(pool, running)
+            except ImpureModelError:
+                raise  # the candidates drawn so far are trained by another engine
+            except BaseException as error:
+                for stack in self._open.values():
+                    stack.__exit__(type(error), error, error.__traceback__)
+                raise
+            finally:
+                self._clock.stop()
+
+    def _fill_and_start(self, pool: ThreadPoolExecutor, running: deque[Population]) -> None:
+        if not self._groups and (first := self._draw()) is not None:
+            self._group(first).waiting.append(first)
+        again = True
+        while again:  # a trial drawn for one optimizer may wait for a seat of another
+            again = False
+            groups = list(self._groups.values())
+            for group in groups:
+                for population in group.populations:
+                    while population.free and (candidate := self._next(group)) is not None:
+                        rows = population.seat(candidate)
+                        candidate.record(engine="population", row=rows.start, width=self.width)
+                        again = True
+            again = again or len(self._groups) > len(groups)
+        for group in self._groups.values():
+            for population in group.populations:
+                if population.occupied and population not in running:
+                    population.start(pool, self._clock)
+                    running.append(population)
+
+    def _next(self, group: _Group) -> Candidate | None:
+        """The next candidate of this group; those of others that come first wait for theirs."""
+        if group.waiting:
+            return group.waiting.popleft()
+        while sum(len(each.waiting) for each in self._groups.values()) < self.width:
+            candidate = self._draw()
+            if candidate is None:
+                return None
+            other = self._group(candidate)
+            if other is group:
+                return candidate
+            other.waiting.append(candidate)
+        return None
+
+    def _draw(self) -> Candidate | None:
+        candidate = next(self.candidates, None)
+        if candidate is not None:
+            stack = ExitStack()
+            stack.enter_context(candidate)
+            self._open[candidate] = stack
+            self.drawn = [*self._open]
+        return candidate
+
+    # One group for each form of an optimizer.
+
+    def _group(self, candidate: Candidate) -> _Group:
+        configuration = candidate.configuration
+        key = (configuration.name, _form_of(configuration))
+        if key not in self._groups:
+            optimizer = entry(configuration.name).cls(**configuration.hyperparameters)
+            self._groups[key] = _Group(self._populations(optimizer))
+        return self._groups[key]
+
+    def _populations(self, optimizer: Optimizer) -> list[Population]:
+        runs = self.candidates.runs
+        seats = max(1, self.width // runs // len(self.candidates.optimizers))
+        count = min(self._workers, seats)
+        begun = time.perf_counter()
+        epoch, program = self._compiled(optimizer, width=-(-seats // count) * runs)
+        self._compiling += time.perf_counter() - begun
+        self._programs.append(program)
+        populations = []
+        first = sum(len(each.rows) for group in self._groups.values() for each in group.populations)
+        for i in range(count):
+            last = first + (seats // count + (i < seats % count)) * runs
+            populations.append(Population(epoch, program, self._data, range(first, last), runs))
+            first = last
+        return populations
+
+    def _compiled(self, optimizer: Optimizer, width: int) -> tuple[Epoch, Any]:
+        failures = []
+        for form in list(self._forms):
+            epoch = Epoch(
+                self.model,
+                optimizer,
+                width=width,
+                form=form,
+                scheduled=self.candidates.scheduled,
+                runs=self._runs_left,
+            )
+            try:
+                program = epoch.program(self._data)
+            except MemoryError:
+                raise
+            except Exception as error:
+                failures.append(f"{_why(self.model, form)} ({_first_line(error)})")
+                _log.info("task %r: not in %s form: %s", self.task.name, form, failures[-1])
+                continue
+            if failures:
+                _log.warning(
+                    "task %r: %s; its rows are trained one after the other inside the program.",
+                    self.task.name,
+                    failures[0],
+                )
+            self._forms = [form]
+            return epoch, program
+        if self._groups:  # trials of other optimizers are in training already
+            raise RuntimeError(f"task {self.task.name!r}: {failures[-1]}")
+        raise ImpureModelError(failures[-1])
+
+
+def _form_of(configuration: Configuration) -> frozenset:
+    """What of a configuration is part of the program: switches, and numbers that add state."""
+    fields = entry(configuration.name).cls.fields
+    return frozenset(
+        (name, bool(value) if isinstance(fields[name], Numeric) else value)
+        for name, value in configuration.hyperparameters.items()
+        if not isinstance(fields[name], Constant)
+    )
+
+
+def _why(model: PureModel, form: Form) -> str:
+    layer = first_failing_layer(model, form)
+    if layer is None:
+        return f"the model cannot be trained in {form} form"
+    return f"layer {layer.name!r} ({type(layer).__name__}) cannot be {form}"
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0][:200]

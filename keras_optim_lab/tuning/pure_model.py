@@ -1,0 +1,208 @@
+"""A task's model as pure functions of its weights, the way a population of rows trains it."""
+
+import math
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_optim_lab import backend
+from keras_optim_lab.optimizers import Optimizer
+from keras_optim_lab.tasks import Task
+
+Tensors = list[Any]
+
+
+class ImpureModelError(Exception):
+    """Why a task's model cannot be trained as a pure function."""
+
+
+class PureModel:
+    """One model whose variables only give the shapes: every value comes in and goes out.
+
+    Attributes:
+        traces: how often the training step has been traced, once for each size of batch.
+    """
+
+    def __init__(self, task: Task, optimizer: Optimizer, train_metrics: bool):
+        self.task = task
+        self.train_metrics = train_metrics
+        self.traces = 0
+        self.model = task.build(optimizer, seed=0)
+        _check_pure(self.model)
+        batch = [part for part in task.arrays("validation") if part is not None]
+        one_sample = keras.tree.map_structure(lambda array: array[:1], tuple(batch))
+        try:
+            self.model._symbolic_build(data_batch=one_sample)
+        except Exception as error:
+            _name_metric(task, error)
+            raise
+        self.model.reset_metrics()
+        self.weights = self.model.trainable_variables
+        self.others = self.model.non_trainable_variables
+        self.metrics = self.model.metrics_variables
+        self.shapes = [tuple(weight.shape) for weight in self.weights]
+        self.log_names = list(self.model.get_metrics_result())
+        self.first_metrics = [ops.convert_to_numpy(variable) for variable in self.metrics]
+        self.gradient = backend.rows().gradient(self.training_loss)
+        self.row_gradients = backend.rows().row_gradients(self.training_loss)
+
+    def first_values(self, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """The weights and the other variables of a new model, drawn from `seed`."""
+        model = self.task.build_model(seed)
+        values = [
+            [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+            for variables in (model.trainable_variables, model.non_trainable_variables)
+        ]
+        if [weight.shape for weight in values[0]] != self.shapes:
+            raise ValueError(
+                f"model() of task {self.task.name!r} returned weights of other shapes than before. "
+                "If they depend on the trial, let it take the trial: def build(trial): ..."
+            )
+        return values[0], values[1]
+
+    # Pure functions of one row.
+
+    def training_loss(self, weights: Tensors, others: Tensors, metrics: Tensors, seed, step, batch):
+        """The loss of a batch, and (others, metrics) after it."""
+        self.traces += 1
+        with backend.rows().noise(seed, step):
+            return self._loss(weights, others, metrics, batch, training=True)
+
+    def validated(self, weights: Tensors, others: Tensors, metrics: Tensors, batch) -> Tensors:
+        """The metrics after one more batch."""
+        _, (_, metrics) = self._loss(weights, others, metrics, batch, training=False)
+        return metrics
+
+    def logs(self, metrics: Tensors, names: Sequence[str]) -> dict[str, Any]:
+        """The results of the metrics of these names, as scalars."""
+        with keras.StatelessScope(state_mapping=self._values(self.metrics, metrics)):
+            results = self.model.get_metrics_result()
+        return {name: ops.cast(results[name], "float32") for name in names}
+
+    def _loss(self, weights, others, metrics, batch, training: bool):
+        model = self.model
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        mapping = [
+            *self._values(self.weights, self.parts(weights)),
+            *self._values(self.others, others),
+            *self._values(self.metrics, metrics),
+        ]
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+            mode = {"training": training} if model._call_has_training_arg else {}
+            predicted = model(x, **mode)
+            loss = model._compute_loss(x, y, predicted, sample_weight, training=training)
+            samples = keras.tree.flatten(x)[0].shape[0]
+            model._loss_tracker.update_state(loss, sample_weight=samples)
+            if self.train_metrics or not training:
+                model.compute_metrics(x, y, predicted, sample_weight)
+        return loss, tuple(
+            [scope.get_current_value(variable) for variable in variables]
+            for variables in (self.others, self.metrics)
+        )
+
+    def _values(self, variables, values):
+        return list(zip(variables, values, strict=True))
+
+    # Weights as one vector, for rules that treat every number alone.
+
+    def joins(self, optimizer: Optimizer) -> bool:
+        """Whether the weights may be handed to the rule as one vector, and gain by it."""
+        several = len(self.weights) > 1
+        alike = len({weight.dtype for weight in self.weights}) == 1
+        free = all(weight.constraint is None for weight in self.weights)
+        return backend.rows().JOINS_WEIGHTS and optimizer.elementwise and several and alike and free
+
+    def parts(self, weights: Tensors) -> Tensors:
+        """The weights one by one, where they come as one vector."""
+        if len(weights) == len(self.shapes):
+            return weights
+        ends = np.cumsum([math.prod(shape) for shape in self.shapes])[:-1].tolist()
+        pieces = ops.split(weights[0], ends)
+        return [ops.reshape(piece, shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+
+    def constrained(self, weights: Tensors) -> Tensors:
+        """The weights after the layers' constraints."""
+        if len(weights) != len(self.shapes):
+            return weights
+        return [
+            weight if variable.constraint is None else variable.constraint(weight)
+            for variable, weight in zip(self.weights, weights, strict=True)
+        ]
+
+
+def _name_metric(task: Task, error: Exception) -> None:
+    """Raises a ValueError with the metric's name if it was a metric that raised the error."""
+    objects = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    metrics = [each for each in objects if isinstance(each, keras.Metric)]
+    if metrics:
+        raise ValueError(
+            f"metrics: {metrics[-1].name!r} of task {task.name!r} cannot be computed "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+
+def _check_pure(model: keras.Model) -> None:
+    """Raises ImpureModelError for what happens outside of a model's call, loss and metrics."""
+    for step in ("train_step", "test_step"):
+        if getattr(type(model), step) is not getattr(keras.Model, step):
+            raise ImpureModelError(f"its model has a {step} of its own")
+    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+        raise ImpureModelError("its model computes in float16 and needs its loss scaled")
+    if any(variable.overwrite_with_gradient for variable in model.trainable_variables):
+        raise ImpureModelError(
+            "its model has weights that take the place of their gradients (float8)"
+        )
+
+
+def first_failing_layer(model: PureModel, form: str) -> keras.Layer | None:
+    """The first layer that cannot be trained in this form, as far as layers can be told apart."""
+    for layer in model.model._flatten_layers(include_self=False):
+        inner = list(layer._flatten_layers(include_self=False))
+        if inner or isinstance(layer, keras.layers.InputLayer):
+            continue
+        try:
+            inputs = layer.input
+        except (AttributeError, ValueError):
+            continue  # a layer of a model that is not a graph of layers
+        try:
+            _try_layer(layer, inputs, form)
+        except Exception:
+            return layer
+    return None
+
+
+def _try_layer(layer: keras.Layer, inputs: Any, form: str) -> None:
+    """Computes the gradients of one layer on its own for two rows."""
+    rows = backend.rows()
+
+    def stacked(shape, dtype):
+        leading = (2,) if form == "vectorized" else ()
+        return ops.zeros((*leading, *(size or 2 for size in shape)), dtype)
+
+    def loss(weights, others, x):
+        mapping = zip(
+            [*layer.trainable_variables, *layer.non_trainable_variables],
+            [*weights, *others],
+            strict=True,
+        )
+        with keras.StatelessScope(state_mapping=list(mapping)):
+            mode = {"training": True} if layer._call_has_training_arg else {}
+            outputs = keras.tree.flatten(layer(x, **mode))
+        return sum(ops.sum(ops.cast(output, "float32")) for output in outputs), others
+
+    weights, others = (
+        [stacked(variable.shape, variable.dtype) for variable in variables]
+        for variables in (layer.trainable_variables, layer.non_trainable_variables)
+    )
+    x = keras.tree.map_structure(lambda tensor: stacked(tensor.shape, tensor.dtype), inputs)
+    gradients = rows.row_gradients(loss) if form == "vectorized" else rows.gradient(loss)
+    rows.Program(lambda state: (gradients(*state)[0], {}), (weights, others, x))
+
+
+def joined(weights: list[np.ndarray]) -> list[np.ndarray]:
+    """The weights as one vector."""
+    return [np.concatenate([weight.ravel() for weight in weights])]

@@ -1,0 +1,61 @@
+"""Seeds are those of Keras, and no framework is imported to be seeded."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_optim_lab import backend
+
+
+def drawn():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(1)])
+    return [*model.get_weights(), np.random.rand(3)]
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**31 + 5])
+def test_a_seed_draws_the_weights_that_keras_draws_from_it(seed):
+    backend.set_random_seed(seed)
+    ours = drawn()
+    keras.utils.set_random_seed(seed)
+    for one, other in zip(ours, drawn(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert any((one != other).any() for one, other in zip(ours, drawn(), strict=True))
+
+
+def test_keras_can_seed_tensorflow_again_afterwards():
+    from keras.src.utils import rng_utils
+
+    before = rng_utils.tf
+    backend.set_random_seed(1)
+    assert rng_utils.tf is before
+
+
+SEED = """
+import sys
+from keras_optim_lab import backend
+import keras
+{first}
+backend.set_random_seed(3)
+print("tensorflow" in sys.modules)
+"""
+
+
+def imports_tensorflow(first=""):
+    code = SEED.format(first=first)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()[-1] == "True"
+
+
+def test_seeding_imports_tensorflow_only_where_it_is_the_backend():
+    assert imports_tensorflow() == (keras.backend.backend() == "tensorflow")
+
+
+def test_tensorflow_is_seeded_too_where_it_is_in_use_beside_the_backend():
+    tf = pytest.importorskip("tensorflow")
+    backend.set_random_seed(3)
+    first = tf.random.uniform(()).numpy()
+    backend.set_random_seed(3)
+    assert tf.random.uniform(()).numpy() == first

@@ -1,0 +1,177 @@
+"""One epoch of rows: each is the training of `Task.fit`, whatever its neighbours do."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_optim_lab import backend
+from keras_optim_lab.optimizers import Adam, GradientDescent
+from keras_optim_lab.tuning.configuration import Configuration
+from keras_optim_lab.tuning.pure_model import PureModel
+from tests.optimizers.table import CASES
+from tests.tuning.populations import BACKEND, FORMS, Rows, ten_steps, variables
+
+layers = keras.layers
+
+
+def normalized():
+    return keras.Sequential(
+        [
+            keras.Input((3,)),
+            layers.Dense(4, activation="tanh"),
+            layers.LayerNormalization(),
+            layers.Dense(1),
+        ]
+    )
+
+
+def batch_normalized():
+    return keras.Sequential(
+        [
+            keras.Input((3,)),
+            layers.Dense(4, activation="tanh"),
+            layers.BatchNormalization(momentum=0.5),
+            layers.Dense(1),
+        ]
+    )
+
+
+def noisy():
+    return keras.Sequential(
+        [keras.Input((3,)), layers.Dense(8), layers.Dropout(0.5), layers.Dense(1)]
+    )
+
+
+def fitted(task, optimizer, seed):
+    model = task.build(optimizer, seed)
+    model.run_eagerly = BACKEND == "tensorflow"  # compiling takes longer than ten steps
+    logs = task.fit(model, seed).history
+    return variables(model), {name: values[-1] for name, values in logs.items()}
+
+
+def assert_close(found, expected, rtol=1e-5, atol=1e-6):
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
+
+
+# The values of `Task.fit`.
+
+# Every rule is tried in the form that the backend prefers, and rules of every kind of state in the
+# other one: compiling takes most of the time.
+PREFERRED, OTHER = FORMS if backend.rows().prefers_vectorized() else reversed(FORMS)
+KINDS = ["gradient_descent", "momentum-nesterov", "amsgrad", "nadam"]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """By form a task and its pure model, whose gradient all optimizers share.
+
+    The last batch is a smaller one in the form that is tried with fewer optimizers.
+    """
+    tasks = {PREFERRED: ten_steps(normalized, samples=80), OTHER: ten_steps(normalized)}
+    return {
+        form: (task, PureModel(task, Adam(), train_metrics=False)) for form, task in tasks.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("case", "form"),
+    [
+        *((case, PREFERRED) for case in CASES),
+        *((case, OTHER) for case in CASES if case.id in KINDS),
+    ],
+    ids=lambda part: getattr(part, "id", part),
+)
+def test_the_first_ten_steps_of_a_row_are_those_of_fit(plain, case, form):
+    task, model = plain[form]
+    assert task.steps == 10
+    settings = {**case.hyperparameters, "learning_rate": 0.01}
+    rows = Rows(task, case.make(), 2, form, model)
+    neighbour = Configuration(case.name, {**settings, "learning_rate": 3e-3})
+    found, other = rows.train([(Configuration(case.name, settings), 7), (neighbour, 8)])
+    expected = fitted(task, case.make(learning_rate=0.01), 7)
+    assert_close(found[0], expected[0])
+    for name in ("loss", "val_loss"):
+        assert found[1][name] == pytest.approx(expected[1][name], rel=1e-5)
+        assert np.isfinite(found[1][name])
+    start = variables(task.build_model(7))
+    assert all((one != first).any() for one, first in zip(found[0], start, strict=True))
+    assert other[1]["loss"] != found[1]["loss"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_moving_averages_of_a_row_are_those_of_fit(form):
+    task = ten_steps(batch_normalized)
+    found, _ = Rows(task, Adam(), 2, form).train(
+        [(Configuration("adam", {}), 7), (Configuration("adam", {"learning_rate": 0.1}), 8)]
+    )
+    expected, logs = fitted(task, Adam(), 7)
+    assert_close(found[0], expected, rtol=2e-5, atol=1e-5)
+    assert found[1]["val_loss"] == pytest.approx(logs["val_loss"], rel=1e-4)
+
+
+# Rows and their neighbours.
+
+
+def plan(seed, rate=3e-3):
+    return Configuration("adam", {"learning_rate": rate}), seed
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def noisy_rows(request):
+    """Programs of the same model with dropout for two rows and for three."""
+    task = ten_steps(noisy)
+    two = Rows(task, Adam(), 2, request.param)
+    return two, Rows(task, Adam(), 3, request.param, two.model)
+
+
+def test_a_trial_is_the_same_in_every_row_at_every_width_and_beside_any_neighbours(noisy_rows):
+    two, three = noisy_rows
+    first, _ = two.train([plan(7), plan(8)])
+    *_, last = three.train([plan(11, 0.5), plan(12, 1e-4), plan(7)])
+    alone, _ = two.train([plan(7), None])
+    assert_close(first[0], last[0])
+    assert_close(first[0], alone[0])
+    other, _ = two.train([plan(9), plan(8)])
+    assert (other[0][0] != first[0][0]).any()
+
+
+def test_a_row_without_a_trial_stays_as_it_is(noisy_rows):
+    two, _ = noisy_rows
+    if two.epoch.form == "vectorized":
+        pytest.skip("a vectorized step computes idle rows too, and nobody reads them")
+    (trained, _), (idle, logs) = two.train([plan(7), None])
+    assert all((values == 0).all() for values in idle)
+    assert np.isnan(logs["val_loss"])
+    assert any((values != 0).any() for values in trained)
+
+
+def test_a_neighbours_nan_leaves_a_row_bit_for_bit_the_same(noisy_rows):
+    two, _ = noisy_rows
+    calm, _ = two.train([plan(7), plan(8)], epochs=2)
+    beside, broken = two.train([plan(7), plan(8, 1e30)], epochs=2)
+    assert not np.isfinite(broken[1]["val_loss"])
+    for one, other in zip(calm[0], beside[0], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert calm[1] == beside[1]
+
+
+def test_a_row_taken_over_from_one_that_broke_trains_as_a_fresh_one():
+    task = ten_steps(normalized)
+    rows = Rows(task, GradientDescent(), 2, "looped")
+    ok = Configuration("gradient_descent", {"learning_rate": 1e-2})
+    broken = Configuration("gradient_descent", {"learning_rate": 1e38})
+    (expected, _), _ = rows.train([(ok, 7), (ok, 8)])
+    (bad, _), _ = rows.train([(broken, 7), (ok, 8)])
+    assert not all(np.isfinite(values).all() for values in bad)
+    (again, _), _ = rows.train([(ok, 7), (broken, 8)])
+    assert_close(again, expected, rtol=0, atol=0)
+
+
+def test_noise_differs_between_seeds_and_repeats_with_the_seed(noisy_rows):
+    two, _ = noisy_rows
+    one, other = two.train([plan(7), plan(8)])
+    again, _ = two.train([plan(7), plan(9)])
+    assert one[1]["loss"] != other[1]["loss"]
+    assert one[1] == again[1]
