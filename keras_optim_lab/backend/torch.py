@@ -15,9 +15,9 @@ WORKERS = 1
 JOINS_WEIGHTS = True
 COMPILES = False
 _BLOCK = 2**17  # numbers
-# Numbers to update after which compiling has paid for itself. It takes 27 s the first time on a
-# machine and 6 s later, and saves 9 ns for each.
-_WORTH_COMPILING = 3e9
+# Numbers to update after which compiling has paid for itself. It saves about 9 ns for each, and
+# takes 6 s, but 27 s the first time on a machine.
+_WORTH_COMPILING = 1e9
 
 _log = logging.getLogger("keras_optim_lab")
 

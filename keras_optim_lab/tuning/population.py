@@ -37,6 +37,18 @@ class Clock:
                 self.busy += time.perf_counter() - self._since
 
 
+class AtOnce(Executor):
+    """Runs what is submitted at once, in this thread: PyTorch is slower in any other one."""
+
+    def submit(self, function, /, *arguments, **named) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(function(*arguments, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 class Seat:
     """The rows that train one candidate, one for each of its seeds."""
 

@@ -5,7 +5,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Hashable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import chain
 from typing import Any, Literal
@@ -20,18 +20,19 @@ from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.engine import Candidates
 from keras_optim_lab.tuning.epoch import Epoch, Form, on_device
 from keras_optim_lab.tuning.memory import Need, check_data_fits, check_width_fits, free_memory
-from keras_optim_lab.tuning.population import Clock, Population
+from keras_optim_lab.tuning.population import AtOnce, Clock, Population
 from keras_optim_lab.tuning.pure_model import ImpureModelError, PureModel, first_failing_layer
 from keras_optim_lab.tuning.sequential_engine import SequentialEngine
 
 _log = logging.getLogger("keras_optim_lab")
 
 # Rows that "auto" wants: more do not make a vectorized step of a small model faster, and a loop
-# only needs enough of them that its start does not count. Samplers learn more from fewer at once.
+# only needs enough of them that its start does not count. Samplers learn from trials that have
+# ended, so not all may train at once.
 _VECTORIZED_ROWS = 64
 _LOOPED_ROWS = 8
 _WEIGHTS_AT_ONCE = 2**23
-_GENERATIONS = 4
+_GENERATIONS = 2
 
 
 class PopulationEngine:
@@ -163,7 +164,7 @@ class _Run:
 
     def train(self) -> None:
         running: deque[Population] = deque()
-        with ThreadPoolExecutor(self._workers) as pool:
+        with ThreadPoolExecutor(self._workers) if self._workers > 1 else AtOnce() as pool:
             try:
                 self._fill_and_start(pool, running)
                 while running:
@@ -180,7 +181,7 @@ class _Run:
             finally:
                 self._clock.stop()
 
-    def _fill_and_start(self, pool: ThreadPoolExecutor, running: deque[Population]) -> None:
+    def _fill_and_start(self, pool: Executor, running: deque[Population]) -> None:
         if not self._groups and (first := self._draw()) is not None:
             self._group(first).waiting.append(first)
         again = True

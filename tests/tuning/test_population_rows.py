@@ -1,5 +1,8 @@
 """One epoch of rows: each is the training of `Task.fit`, whatever its neighbours do."""
 
+import math
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -175,3 +178,17 @@ def test_noise_differs_between_seeds_and_repeats_with_the_seed(noisy_rows):
     again, _ = two.train([plan(7), plan(9)])
     assert one[1]["loss"] != other[1]["loss"]
     assert one[1] == again[1]
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="only PyTorch compiles the update by itself")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch compiles with g++")
+def test_an_update_that_is_compiled_is_the_one_that_is_not(monkeypatch):
+    found = []
+    for worth in (math.inf, 0):
+        monkeypatch.setattr(backend.active(), "_WORTH_COMPILING", worth)
+        task, optimizer = ten_steps(normalized), Adam(1e-2)
+        trained = Rows(task, optimizer, 2, "vectorized")
+        found.append(trained.train([(Configuration("adam", {}), seed) for seed in (1, 2)]))
+    for (plain, _), (compiled, _) in zip(*found, strict=True):
+        for a, b in zip(plain, compiled, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
