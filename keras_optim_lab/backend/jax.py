@@ -1,7 +1,6 @@
 """What only JAX can do."""
 
 import atexit
-import os
 import tempfile
 
 import jax.numpy as jnp
@@ -10,6 +9,7 @@ from jax.extend import core
 
 import jax
 from jax import lax
+from keras_optim_lab.backend.host import cores
 
 
 def reuse_compiled_programs() -> None:
@@ -31,7 +31,7 @@ def reuse_compiled_programs() -> None:
 # Programs that train many rows at once; `backend.interface` says what each does.
 
 # A program uses one core: its operations are too small to be shared out.
-WORKERS = os.cpu_count() or 1
+WORKERS = cores()
 JOINS_WEIGHTS = False
 COMPILES = True
 

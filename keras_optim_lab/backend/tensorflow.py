@@ -1,14 +1,14 @@
 """What only TensorFlow can do."""
 
 import contextlib
-import os
 
 import tensorflow as tf
+from keras_optim_lab.backend.host import cores
 
 # Programs that train many rows at once; `backend.interface` says what each does.
 
 # A program uses one core: its operations are too small to be shared out.
-WORKERS = os.cpu_count() or 1
+WORKERS = cores()
 JOINS_WEIGHTS = False
 COMPILES = True
 

@@ -135,7 +135,7 @@ class Epoch:
             "weights": weights,
             "others": others,
             "optimizer": OptimizerState(np.int32(0), slots, shared),
-            "seed": np.int32(seed),
+            "seed": np.int32(seed % 2**31),
         }
 
     def starts_differ(self, configuration: Configuration) -> bool:
