@@ -21,8 +21,7 @@ from keras_optim_lab.optimizers import entries
 from keras_optim_lab.results import TuningResult
 from keras_optim_lab.tasks import Task, catalogue, describe
 from keras_optim_lab.tasks.recipe import Recipe
-from keras_optim_lab.tuning import evaluation
-from keras_optim_lab.tuning import study as study_module
+from keras_optim_lab.tuning import evaluation, population_engine
 from tests.studies import Formula, small_model, small_task
 
 SMALL = Recipe(
@@ -43,7 +42,7 @@ def command(monkeypatch, tmp_path):
     """The command in an empty folder, with a small task, and losses by formula."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(catalogue._RECIPES, "small", SMALL)
-    monkeypatch.setattr(study_module, "FitEngine", Formula)
+    monkeypatch.setattr(population_engine, "PopulationEngine", lambda width: Formula())
     monkeypatch.setattr(evaluation, "_train", lambda *_: (None, [2.0, 1.0]))
     monkeypatch.setattr(Task, "evaluate", lambda *_: {"loss": 1.0})
     monkeypatch.setattr(cli, "console", Console(width=200))
@@ -111,6 +110,7 @@ def test_tune_passes_its_options_on(command):
         *("--sampler", "random", "--pruner", "none", "--storage", "sqlite:///s.db", "--no-report"),
         *("--space", "adam.epsilon=1e-7", "--space", "learning_rate=1e-3:1e-2"),
         *("--space", "adam.amsgrad=true", "--backend", keras.backend.backend()),
+        *("--population", "auto", "--seeds-per-trial", "2"),
     )
     assert shown.exit_code == 0, shown.output
     found = TuningResult.load("mine", "sqlite:///s.db")
@@ -118,7 +118,8 @@ def test_tune_passes_its_options_on(command):
     assert found.space.fixed == {"momentum": {}, "adam": {"epsilon": 1e-7, "amsgrad": True}}
     rates = optuna.distributions.FloatDistribution(1e-3, 1e-2, log=True)
     assert found.space.distributions["momentum.learning_rate"] == rates
-    assert [trial.user_attrs["seed"] for trial in found.study.trials] == [5, 6, 7, 8]
+    assert [trial.user_attrs["seed"] for trial in found.study.trials] == [5, 7, 9, 11]
+    assert found.seeds_per_trial == 2
     assert found.objective.name == "loss"
     assert not Path("reports").exists()
 
@@ -263,7 +264,9 @@ def test_wrong_usage_is_exit_code_2(main, arguments):
 
 
 def test_a_study_whose_trials_all_diverged_ends_in_one_line(main, monkeypatch):
-    monkeypatch.setattr(study_module, "FitEngine", lambda: Formula(lambda h: float("nan")))
+    monkeypatch.setattr(
+        population_engine, "PopulationEngine", lambda width: Formula(lambda h: float("nan"))
+    )
     code, _, error = main("tune", "--task", "small", "--trials", "2")
     assert code == 2
     assert "has no complete trial yet" in error
@@ -296,7 +299,7 @@ SLOWLY = """
 import time
 from keras_optim_lab import cli
 from keras_optim_lab.tasks import catalogue
-from keras_optim_lab.tuning import study
+from keras_optim_lab.tuning import population_engine
 from tests import test_cli
 from tests.studies import Formula
 
@@ -305,7 +308,7 @@ def logs(loss, epoch):
     return {"loss": loss, "val_loss": loss}
 
 catalogue._RECIPES["small"] = test_cli.SMALL
-study.FitEngine = lambda: Formula(logs=logs)
+population_engine.PopulationEngine = lambda width: Formula(logs=logs)
 cli.main()
 """
 
