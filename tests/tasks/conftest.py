@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_optim_lab.tasks import Task
+from tests.fit_without_xla import fit_without_xla  # noqa: F401
 
 
 def line() -> keras.Model:

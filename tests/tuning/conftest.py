@@ -2,6 +2,7 @@ import pytest
 
 from keras_optim_lab import results
 from keras_optim_lab.results import TuningResult
+from tests.fit_without_xla import fit_without_xla  # noqa: F401
 from tests.studies import Formula, small_task
 
 
