@@ -96,8 +96,6 @@ def noise(seed, step):
 class Program:
     """A function of (state, …) traced once and compiled by XLA, where that is faster."""
 
-    temporary_bytes = None
-
     def __init__(self, function, *examples):
         self.traces = 0
 

@@ -176,8 +176,6 @@ def _mixed(bits):
 class Program:
     """A function of (state, …); PyTorch runs it as it is, and only then tells whether it can."""
 
-    temporary_bytes = None
-
     def __init__(self, function, *examples):
         self.traces = 0
         self._function = function

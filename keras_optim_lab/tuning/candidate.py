@@ -78,8 +78,7 @@ class Candidate:
                 f"They hold: {', '.join(logs[0])}."
             )
         self.record(epochs=epoch + 1)
-        losses = {self._objective.name, "loss", "val_loss"} & logs[0].keys()
-        if any(not math.isfinite(run[name]) for run in logs for name in losses):
+        if any(map(self.diverges, logs)):
             self.record(diverged=True)
             self._state = TrialState.PRUNED
             return False
@@ -89,6 +88,11 @@ class Candidate:
             self._state = TrialState.PRUNED
             return False
         return True
+
+    def diverges(self, logs: Mapping[str, float]) -> bool:
+        """Whether the objective or a loss in the logs of one run's epoch is not finite."""
+        judged = {self._objective.name, "loss", "val_loss"} & logs.keys()
+        return not all(math.isfinite(logs[name]) for name in judged)
 
     @property
     def _mean(self) -> float:

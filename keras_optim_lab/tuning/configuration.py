@@ -1,10 +1,11 @@
 """What one trial has chosen."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
 from keras_optim_lab.optimizers import Optimizer, entry
-from keras_optim_lab.optimizers.fields import Rate
+from keras_optim_lab.optimizers.fields import Constant, Numeric, Rate, Static
 from keras_optim_lab.schedules import WarmupDecay
 
 # The settings of a study that belong to no optimizer.
@@ -34,6 +35,27 @@ class Configuration:
     def scheduled(self) -> bool:
         """Whether the learning rate changes during training."""
         return self.decay != "constant" or self.warmup != 0
+
+    @property
+    def form(self) -> Hashable:
+        """What a compiled program is made for; all else are numbers that come into it.
+
+        The optimizer, its switches, and of every number whether it is None and whether it is 0:
+        without momentum there is no slot for it.
+        """
+        fields = entry(self.name).cls.fields
+        values = {name: self.hyperparameters.get(name, fields[name].default) for name in fields}
+        switches = tuple(
+            (name, values[name])
+            for name, field in fields.items()
+            if isinstance(field, Static) and not isinstance(field, Constant)
+        )
+        numbers = tuple(
+            (name, values[name] is None, values[name] == 0)
+            for name, field in fields.items()
+            if isinstance(field, Numeric)
+        )
+        return self.name, switches, numbers
 
     @property
     def settings(self) -> dict[str, Any]:

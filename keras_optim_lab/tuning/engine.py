@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.candidate import Candidate
+from keras_optim_lab.tuning.configuration import Configuration
 
 
 class Candidates(Protocol):
@@ -12,13 +13,13 @@ class Candidates(Protocol):
 
     Attributes:
         left: how many it would give now, if none of those in training failed.
-        optimizers: names of those that it chooses among.
+        forms: one configuration of each that needs a program of its own.
         runs: how many seeds each is trained with.
         scheduled: whether some may have a schedule.
         objective: the name of what they are judged by, among the logs of an epoch.
     """
 
-    optimizers: list[str]
+    forms: list[Configuration]
     runs: int
     scheduled: bool
     objective: str

@@ -1,6 +1,5 @@
 """An epoch of a population as one compiled program."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -23,12 +22,12 @@ State = dict[str, Any]
 
 
 class Orders(NamedTuple):
-    """What each row is to do in an epoch; every array has the rows as its first axis but one.
+    """What each row is to do in an epoch; the rows are the first axis of every array.
 
     Attributes:
         active: whether it trains at all.
-        batches: indices of the samples of every whole batch; the steps come first in the
-            vectorized form.
+        batches: indices of the samples of every whole batch, (rows, steps, batch size); in the
+            vectorized form (steps, rows, batch size).
         rest: indices of the samples of the last, smaller batch; perhaps none.
         held: every numeric hyperparameter as its variable would hold it.
         schedule: `steps`, `warmup` and `decay` of its learning rate, where these are searched.
@@ -85,6 +84,7 @@ class Epoch:
         defaults = optimizer.get_config()
         self._defaults = {name: defaults[name] for name in optimizer.numeric}
         samples = len(model.task.order(0))
+        self._steps = (model.task.steps or 0) * model.task.epochs
         self._whole = samples - samples % model.task.batch_size
         self._update_rows = self._vectorized_update(runs) if self._vectorized else self._update
 
@@ -94,7 +94,7 @@ class Epoch:
         Raises:
             Exception: of the backend, where the rows cannot be trained in this form.
         """
-        function = self._all_rows if self._vectorized else self._row_by_row
+        function = self._epoch if self._vectorized else self._row_by_row
         rows = backend.rows()
         orders = self.orders([])
         if not rows.COMPILES:
@@ -166,7 +166,7 @@ class Epoch:
         if self.scheduled:
             chosen = [plan.configuration for plan in full]
             schedule = {
-                "steps": np.full(self.width, (task.steps or 0) * task.epochs, "float32"),
+                "steps": np.full(self.width, self._steps, "float32"),
                 "warmup": np.array([each.warmup for each in chosen], "float32"),
                 "decay": np.array([DECAYS.index(each.decay) for each in chosen], "int32"),
             }
@@ -192,9 +192,6 @@ class Epoch:
 
     # The program: pure functions of tensors.
 
-    def _all_rows(self, state: State, orders: Orders, data: Any):
-        return self._epoch(state, orders, data)
-
     def _row_by_row(self, state: State, orders: Orders, data: Any):
         def one(state: State, orders: Orders):
             return rows.choose(
@@ -205,7 +202,7 @@ class Epoch:
         return rows.for_each_row(one, list(self._idle(None)[1]))(state, orders)
 
     def _idle(self, state: State | None):
-        names = [*self._train_logs, *(f"val_{name}" for name in self._validation_logs)]
+        names = [*self._train_logs, *(f"val_{name}" for name in self.model.log_names)]
         return state, {name: ops.full((), np.nan, "float32") for name in names}
 
     def _epoch(self, state: State, orders: Orders, data: Any):
@@ -243,10 +240,8 @@ class Epoch:
 
     def _vectorized_update(self, runs: int):
         rows = backend.rows()
-        steps = (self.model.task.steps or 0) * self.model.task.epochs
-        numbers = sum(map(math.prod, self.model.shapes))
         update = self._update_joined if self._joins else rows.for_all_rows(self._update)
-        return rows.update_rows(update, float(runs) * steps * numbers)
+        return rows.update_rows(update, float(runs) * self._steps * self.model.numbers)
 
     def _update_joined(self, weights, gradients, optimizer, held, schedule):
         """All rows at once by broadcasting: a row is one vector and its scalars one column."""
@@ -289,7 +284,7 @@ class Epoch:
         if samples % size:
             rest = keras.tree.map_structure(lambda array: array[whole * size :], data)
             metrics = more(rest, metrics)
-        return self._logs(metrics, self._validation_logs)
+        return self._logs(metrics, self.model.log_names)
 
     def _logs(self, metrics, names: Sequence[str]) -> dict[str, Any]:
         return self._each(lambda metrics: self.model.logs(metrics, names))(metrics)
@@ -310,11 +305,7 @@ class Epoch:
 
     @property
     def _train_logs(self) -> list[str]:
-        return self._validation_logs if self.model.train_metrics else ["loss"]
-
-    @property
-    def _validation_logs(self) -> list[str]:
-        return self.model.log_names
+        return self.model.log_names if self.model.train_metrics else ["loss"]
 
 
 def on_device(task: Task) -> Any:
@@ -324,9 +315,10 @@ def on_device(task: Task) -> Any:
         floating = np.issubdtype(array.dtype, np.floating)
         return ops.convert_to_tensor(array, keras.config.floatx() if floating else None)
 
-    splits = (task.arrays("train"), task.arrays("validation"))
-    parts = [tuple(part for part in split if part is not None) for split in splits]
-    return tuple(keras.tree.map_structure(tensor, split) for split in parts)
+    splits = [
+        keras.utils.pack_x_y_sample_weight(*task.arrays(split)) for split in ("train", "validation")
+    ]
+    return tuple(keras.tree.map_structure(tensor, split) for split in splits)
 
 
 def _state_dtype(weight: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,11 +33,12 @@ class Need(NamedTuple):
     step: int
 
     @classmethod
-    def of(cls, model: PureModel, optimizer: Optimizer) -> "Need":
+    def of(cls, model: PureModel, optimizers: Iterable[Optimizer]) -> "Need":
+        """The need of rows that the optimizer with the largest state trains."""
         weights = sum(_bytes(variable) for variable in model.weights)
         others = sum(_bytes(variable) for variable in [*model.others, *model.metrics])
-        numbers = sum(math.prod(shape) for shape in model.shapes)
-        state = weights + others + numbers * optimizer.bytes_per_weight
+        slots = model.numbers * max(each.bytes_per_weight for each in optimizers)
+        state = weights + others + slots
         outputs = _output_numbers(model.model) * model.task.batch_size
         return cls(data=_data_bytes(model.task), row=2 * state, step=weights + 2 * 4 * outputs)
 

@@ -1,9 +1,7 @@
 """Candidates one after the other, and the runs of each one after the other."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any
 
 import keras
@@ -52,11 +50,17 @@ def _train_runs(candidate: Candidate, train: Train) -> None:
     *others, last = candidate.seeds
     curves: list[list[Logs]] = []
     for seed in others:
-        curves.append([])
-        train(candidate, seed, AtEpochEnd(partial(_keep, curves[-1])))
-        if not _finite(curves[-1][-1]):
+        curve: list[Logs] = []
+
+        def keep(epoch: int, logs: Logs, curve: list[Logs] = curve) -> bool:
+            curve.append(logs)
+            return not candidate.diverges(logs)
+
+        train(candidate, seed, AtEpochEnd(keep))
+        curves.append(curve)
+        if candidate.diverges(curve[-1]):
             # The trial has diverged, whatever the runs that are left would do.
-            epoch = len(curves[-1]) - 1
+            epoch = len(curve) - 1
             candidate.report(epoch, *(curve[epoch] for curve in curves))
             return
     train(
@@ -66,12 +70,3 @@ def _train_runs(candidate: Candidate, train: Train) -> None:
             lambda epoch, logs: candidate.report(epoch, *(curve[epoch] for curve in curves), logs)
         ),
     )
-
-
-def _keep(curve: list[Logs], epoch: int, logs: Logs) -> bool:
-    curve.append(logs)
-    return _finite(logs)
-
-
-def _finite(logs: Logs) -> bool:
-    return all(math.isfinite(logs[name]) for name in ("loss", "val_loss") if name in logs)

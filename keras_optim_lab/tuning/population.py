@@ -1,7 +1,5 @@
 """A population: rows of one compiled program, and the trials that sit in them."""
 
-import threading
-import time
 from concurrent.futures import Executor, Future
 from typing import Any
 
@@ -9,44 +7,8 @@ from keras import ops
 
 from keras_optim_lab import backend
 from keras_optim_lab.tuning.candidate import Candidate
+from keras_optim_lab.tuning.clock import Clock
 from keras_optim_lab.tuning.epoch import Epoch, Orders, Plan
-
-
-class Clock:
-    """How long a study takes, and for how much of it at least one program runs, in seconds."""
-
-    def __init__(self) -> None:
-        self.total = self.busy = 0.0
-        self._lock = threading.Lock()
-        self._running = 0
-        self._begun = self._since = time.perf_counter()
-
-    def stop(self) -> None:
-        self.total = time.perf_counter() - self._begun
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._running += 1
-            if self._running == 1:
-                self._since = time.perf_counter()
-
-    def __exit__(self, *error) -> None:
-        with self._lock:
-            self._running -= 1
-            if not self._running:
-                self.busy += time.perf_counter() - self._since
-
-
-class AtOnce(Executor):
-    """Runs what is submitted at once, in this thread: PyTorch is slower in any other one."""
-
-    def submit(self, function, /, *arguments, **named) -> Future:
-        future: Future = Future()
-        try:
-            future.set_result(function(*arguments, **named))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 class Seat:

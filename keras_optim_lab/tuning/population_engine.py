@@ -1,7 +1,6 @@
 """The population engine: many trials as rows of one compiled program."""
 
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Hashable
@@ -12,16 +11,17 @@ from typing import Any, Literal
 
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers import Optimizer, entry
-from keras_optim_lab.optimizers.fields import Constant, Numeric
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count
+from keras_optim_lab.tuning.at_once import AtOnce
 from keras_optim_lab.tuning.candidate import Candidate
-from keras_optim_lab.tuning.configuration import Configuration
+from keras_optim_lab.tuning.clock import Clock
 from keras_optim_lab.tuning.engine import Candidates
 from keras_optim_lab.tuning.epoch import Epoch, Form, on_device
+from keras_optim_lab.tuning.layer_probe import first_failing_layer
 from keras_optim_lab.tuning.memory import Need, check_data_fits, check_width_fits, free_memory
-from keras_optim_lab.tuning.population import AtOnce, Clock, Population
-from keras_optim_lab.tuning.pure_model import ImpureModelError, PureModel, first_failing_layer
+from keras_optim_lab.tuning.population import Population
+from keras_optim_lab.tuning.pure_model import ImpureModelError, PureModel
 from keras_optim_lab.tuning.sequential_engine import SequentialEngine
 
 _log = logging.getLogger("keras_optim_lab")
@@ -92,18 +92,17 @@ class _Run:
         self._clock = Clock()
         self.task = task
         self.candidates = candidates
-        self.drawn: list[Candidate] = []
         if task.depends_on_trial:
             raise ImpureModelError("its model is built from the trial")
         if task.streams:
             raise ImpureModelError("its data is a pipeline, which cannot be held on the device")
         check_data_fits(task)
-        first = entry(candidates.optimizers[0]).cls()
+        optimizers = [each.optimizer(steps=None) for each in candidates.forms]
         # Only the objective and losses are read, and metrics of training steps cost time.
         train_metrics = not candidates.objective.startswith("val_") and (
             candidates.objective != "loss"
         )
-        self.model = PureModel(task, first, train_metrics)
+        self.model = PureModel(task, optimizers[0], train_metrics)
         forms: list[Form] = ["vectorized", "looped"]
         if form is not None:
             forms = [form]
@@ -111,13 +110,18 @@ class _Run:
             forms.reverse()
         self._forms = forms
         self._workers = backend.rows().WORKERS if backend.rows().on_host() else 1
-        self.width = self._choose_width(width, first)
+        self.width = self._choose_width(width, Need.of(self.model, optimizers))
         self._runs_left = candidates.left * candidates.runs
         self._data = on_device(task)
         self._groups: dict[Hashable, _Group] = {}
         self._open: dict[Candidate, ExitStack] = {}
         self._programs: list[Any] = []
         self._compiling = 0.0
+
+    @property
+    def drawn(self) -> list[Candidate]:
+        """The candidates whose training has not ended."""
+        return [*self._open]
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -135,9 +139,8 @@ class _Run:
 
     # The width.
 
-    def _choose_width(self, wanted: int | Literal["auto"], optimizer: Optimizer) -> int:
+    def _choose_width(self, wanted: int | Literal["auto"], need: Need) -> int:
         runs = self.candidates.runs
-        need = Need.of(self.model, optimizer)
         at_once = None if self._forms[0] == "vectorized" else self._workers
         left = max(1, self.candidates.left) * runs
         if wanted != "auto":
@@ -151,9 +154,8 @@ class _Run:
             width = min(wanted, left)
             check_width_fits(need, width, at_once)
             return width // runs * runs
-        weights = max(1, sum(math.prod(shape) for shape in self.model.shapes))
         rows = _VECTORIZED_ROWS if at_once is None else _LOOPED_ROWS * self._workers
-        rows = min(rows, max(self._workers, _WEIGHTS_AT_ONCE // weights))
+        rows = min(rows, max(self._workers, _WEIGHTS_AT_ONCE // max(1, self.model.numbers)))
         rows = min(rows, max(self._workers, left // _GENERATIONS))
         rows = min(rows, need.widest(free_memory(), at_once))
         rows = max(runs, min(rows, left) // runs * runs)
@@ -164,7 +166,8 @@ class _Run:
 
     def train(self) -> None:
         running: deque[Population] = deque()
-        with ThreadPoolExecutor(self._workers) if self._workers > 1 else AtOnce() as pool:
+        threads = self._workers > 1
+        with ThreadPoolExecutor(self._workers, "population") if threads else AtOnce() as pool:
             try:
                 self._fill_and_start(pool, running)
                 while running:
@@ -221,22 +224,21 @@ class _Run:
             stack = ExitStack()
             stack.enter_context(candidate)
             self._open[candidate] = stack
-            self.drawn = [*self._open]
         return candidate
 
     # One group for each form of an optimizer.
 
     def _group(self, candidate: Candidate) -> _Group:
         configuration = candidate.configuration
-        key = (configuration.name, _form_of(configuration))
-        if key not in self._groups:
+        form = configuration.form
+        if form not in self._groups:
             optimizer = entry(configuration.name).cls(**configuration.hyperparameters)
-            self._groups[key] = _Group(self._populations(optimizer))
-        return self._groups[key]
+            self._groups[form] = _Group(self._populations(optimizer))
+        return self._groups[form]
 
     def _populations(self, optimizer: Optimizer) -> list[Population]:
         runs = self.candidates.runs
-        seats = max(1, self.width // runs // len(self.candidates.optimizers))
+        seats = max(1, self.width // runs // len(self.candidates.forms))
         count = min(self._workers, seats)
         begun = time.perf_counter()
         epoch, program = self._compiled(optimizer, width=-(-seats // count) * runs)
@@ -282,18 +284,8 @@ class _Run:
         raise ImpureModelError(failures[-1])
 
 
-def _form_of(configuration: Configuration) -> frozenset:
-    """What of a configuration is part of the program: switches, and numbers that add state."""
-    fields = entry(configuration.name).cls.fields
-    return frozenset(
-        (name, bool(value) if isinstance(fields[name], Numeric) else value)
-        for name, value in configuration.hyperparameters.items()
-        if not isinstance(fields[name], Constant)
-    )
-
-
 def _why(model: PureModel, form: Form) -> str:
-    layer = first_failing_layer(model, form)
+    layer = first_failing_layer(model.model, form)
     if layer is None:
         return f"the model cannot be trained in {form} form"
     return f"layer {layer.name!r} ({type(layer).__name__}) cannot be {form}"

@@ -24,6 +24,8 @@ class PureModel:
     """One model whose variables only give the shapes: every value comes in and goes out.
 
     Attributes:
+        shapes: of the weights.
+        numbers: how many the weights are made of.
         traces: how often the training step has been traced, once for each size of batch.
     """
 
@@ -33,8 +35,8 @@ class PureModel:
         self.traces = 0
         self.model = task.build(optimizer, seed=0)
         _check_pure(self.model)
-        batch = [part for part in task.arrays("validation") if part is not None]
-        one_sample = keras.tree.map_structure(lambda array: array[:1], tuple(batch))
+        batch = keras.utils.pack_x_y_sample_weight(*task.arrays("validation"))
+        one_sample = keras.tree.map_structure(lambda array: array[:1], batch)
         try:
             self.model._symbolic_build(data_batch=one_sample)
         except Exception as error:
@@ -45,6 +47,7 @@ class PureModel:
         self.others = self.model.non_trainable_variables
         self.metrics = self.model.metrics_variables
         self.shapes = [tuple(weight.shape) for weight in self.weights]
+        self.numbers = sum(map(math.prod, self.shapes))
         self.log_names = list(self.model.get_metrics_result())
         self.first_metrics = [ops.convert_to_numpy(variable) for variable in self.metrics]
         self.gradient = backend.rows().gradient(self.training_loss)
@@ -156,51 +159,6 @@ def _check_pure(model: keras.Model) -> None:
         raise ImpureModelError(
             "its model has weights that take the place of their gradients (float8)"
         )
-
-
-def first_failing_layer(model: PureModel, form: str) -> keras.Layer | None:
-    """The first layer that cannot be trained in this form, as far as layers can be told apart."""
-    for layer in model.model._flatten_layers(include_self=False):
-        inner = list(layer._flatten_layers(include_self=False))
-        if inner or isinstance(layer, keras.layers.InputLayer):
-            continue
-        try:
-            inputs = layer.input
-        except (AttributeError, ValueError):
-            continue  # a layer of a model that is not a graph of layers
-        try:
-            _try_layer(layer, inputs, form)
-        except Exception:
-            return layer
-    return None
-
-
-def _try_layer(layer: keras.Layer, inputs: Any, form: str) -> None:
-    """Computes the gradients of one layer on its own for two rows."""
-    rows = backend.rows()
-
-    def stacked(shape, dtype):
-        leading = (2,) if form == "vectorized" else ()
-        return ops.zeros((*leading, *(size or 2 for size in shape)), dtype)
-
-    def loss(weights, others, x):
-        mapping = zip(
-            [*layer.trainable_variables, *layer.non_trainable_variables],
-            [*weights, *others],
-            strict=True,
-        )
-        with keras.StatelessScope(state_mapping=list(mapping)):
-            mode = {"training": True} if layer._call_has_training_arg else {}
-            outputs = keras.tree.flatten(layer(x, **mode))
-        return sum(ops.sum(ops.cast(output, "float32")) for output in outputs), others
-
-    weights, others = (
-        [stacked(variable.shape, variable.dtype) for variable in variables]
-        for variables in (layer.trainable_variables, layer.non_trainable_variables)
-    )
-    x = keras.tree.map_structure(lambda tensor: stacked(tensor.shape, tensor.dtype), inputs)
-    gradients = rows.row_gradients(loss) if form == "vectorized" else rows.gradient(loss)
-    rows.Program(lambda state: (gradients(*state)[0], {}), (weights, others, x))
 
 
 def joined(weights: list[np.ndarray]) -> list[np.ndarray]:

@@ -8,7 +8,6 @@ from typing import Any
 import keras
 
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.optimizers.fields import Constant, Static
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.candidate import Candidate
 from keras_optim_lab.tuning.configuration import Configuration
@@ -80,7 +79,7 @@ class _KeptModels:
         fresh = self._task.build(optimizer, seed)
         if not fresh.optimizer.built:
             fresh.optimizer.build(fresh.trainable_variables)
-        form = _form(candidate.configuration, optimizer)
+        form = _form(candidate.configuration)
         kept = self._models.pop(form, None)
         if kept is not None and _can_take_over(kept, fresh):
             _take_over(kept, fresh)
@@ -110,22 +109,16 @@ class _KeptModels:
         model.train_step = counted
 
 
-def _form(configuration: Configuration, optimizer: Optimizer) -> Hashable:
-    """All of an optimizer that is part of the compiled program, and no variable of it."""
-    fields = type(optimizer).fields
-    switches = tuple(
-        (name, getattr(optimizer, name))
-        for name, field in fields.items()
-        if isinstance(field, Static) and not isinstance(field, Constant)
+def _form(configuration: Configuration) -> Hashable:
+    """What the compiled step is made for: a schedule is part of it."""
+    if not configuration.scheduled:
+        return configuration.form
+    return (
+        configuration.form,
+        configuration.decay,
+        configuration.warmup,
+        *configuration.peaks.items(),
     )
-    given = tuple(
-        name for name, field in optimizer.numeric.items() if field.given(optimizer) is not None
-    )
-    slots = tuple(slot.name for slot in optimizer.active_slots)
-    schedule: tuple[Any, ...] = ()
-    if configuration.scheduled:
-        schedule = (configuration.decay, configuration.warmup, *configuration.peaks.items())
-    return configuration.name, switches, given, slots, schedule
 
 
 def _take_over(kept: keras.Model, fresh: keras.Model) -> None:

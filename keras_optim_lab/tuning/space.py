@@ -7,7 +7,8 @@ The schedule of the learning rate, `schedule` and `warmup`, belongs to the study
 choice for every optimizer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,21 @@ class SearchSpace:
             every.update({self._label(name, key): dist for key, dist in space.items()})
         return {**every, **self._searched_schedule}
 
+    @property
+    def forms(self) -> list[Configuration]:
+        """One configuration of every form that a trial may choose."""
+        found: dict[Hashable, Configuration] = {}
+        for name, space in self.spaces.items():
+            choices = [
+                each.choices if isinstance(each, CategoricalDistribution) else [_bounds(each)[1]]
+                for each in space.values()
+            ]
+            for values in product(*choices):
+                chosen = dict(zip(space, values, strict=True))
+                configuration = Configuration(name, self._hyperparameters(name, chosen))
+                found.setdefault(configuration.form, configuration)
+        return list(found.values())
+
     def suggest(self, trial: optuna.trial.BaseTrial) -> Configuration:
         """Lets a trial choose."""
         name = self.optimizers[0]
@@ -98,14 +114,10 @@ class SearchSpace:
         """What a trial of these parameters has chosen."""
         name = params.get("optimizer", self.optimizers[0])
         chosen = {key: params[self._label(name, key)] for key in self.spaces[name]}
-        hyperparameters = {
-            key.removeprefix(_COMPLEMENT): 1.0 - value if key.startswith(_COMPLEMENT) else value
-            for key, value in chosen.items()
-        }
         schedule = {key: params.get(key, value) for key, value in self.schedule.items()}
         return Configuration(
             name,
-            {**hyperparameters, **self.fixed[name]},
+            self._hyperparameters(name, chosen),
             decay=schedule.get("schedule", "constant"),
             warmup=schedule.get("warmup", 0.0),
             stated=tuple(schedule),
@@ -150,6 +162,13 @@ class SearchSpace:
             for key in SCHEDULE_DEFAULTS
             if isinstance(self.schedule.get(key), BaseDistribution)
         }
+
+    def _hyperparameters(self, optimizer: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        searched = {
+            key.removeprefix(_COMPLEMENT): 1.0 - value if key.startswith(_COMPLEMENT) else value
+            for key, value in chosen.items()
+        }
+        return {**searched, **self.fixed[optimizer]}
 
     def _label(self, optimizer: str, key: str) -> str:
         return f"{optimizer}.{key}" if len(self.optimizers) > 1 else key

@@ -269,7 +269,7 @@ class Asked:
     """
 
     def __init__(self, tuning: TuningStudy, trials: int, callbacks: Sequence[Callback]):
-        self.optimizers = tuning.space.optimizers
+        self.forms = tuning.space.forms
         self.runs = tuning.seeds_per_trial
         self.scheduled = bool(tuning.space.schedule)
         self.objective = tuning.objective.name

@@ -75,3 +75,27 @@ def test_every_optimizer_is_a_new_one_and_leaves_the_configuration_as_it_was():
 def test_settings_hold_the_schedule_where_it_is_searched_or_no_default(schedule, expected):
     configuration = Configuration("adam", {"learning_rate": 0.25}, **schedule)
     assert configuration.settings == {"learning_rate": 0.25, **expected}
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("adam", {"amsgrad": True}, {"amsgrad": False}),
+        ("adam", {"weight_decay": None}, {"weight_decay": 0.0}),
+        ("adam", {"weight_decay": 0.0}, {"weight_decay": 0.1}),
+    ],
+)
+def test_what_a_program_is_made_for_tells_forms_apart(name, one, other):
+    assert Configuration(name, one).form != Configuration(name, other).form
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("adam", {"learning_rate": 0.1}, {"learning_rate": 0.2, "amsgrad": False}),
+        ("adam", {"weight_decay": 0.1}, {"weight_decay": 0.2}),
+        ("adagrad", {"initial_accumulator_value": 0.1}, {"initial_accumulator_value": 0.0}),
+    ],
+)
+def test_numbers_that_come_into_a_program_do_not_tell_forms_apart(name, one, other):
+    assert Configuration(name, one).form == Configuration(name, other).form

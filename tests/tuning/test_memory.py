@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_optim_lab.optimizers import Adam
+from keras_optim_lab.optimizers import Adam, GradientDescent
 from keras_optim_lab.tuning import memory, population_engine
 from keras_optim_lab.tuning.epoch import on_device
 from keras_optim_lab.tuning.memory import Need, check_width_fits
@@ -42,7 +42,7 @@ def wide_task(**changes):
 
 @pytest.fixture(scope="module")
 def need():
-    return Need.of(PureModel(wide_task(), Adam(), train_metrics=False), Adam())
+    return Need.of(PureModel(wide_task(), Adam(), train_metrics=False), [Adam()])
 
 
 @pytest.fixture
@@ -65,6 +65,17 @@ def test_the_need_counts_data_and_weights_with_their_slots(need):
     # As they are and as they become: weights and two slots, and a few numbers of metrics.
     assert 0 <= need.row - 2 * 3 * weights < 100
     assert need.step > weights
+
+
+def test_the_need_is_that_of_the_optimizer_with_the_largest_state(need):
+    model = PureModel(wide_task(), Adam(), train_metrics=False)
+    for optimizers in ([Adam(), GradientDescent()], [GradientDescent(), Adam()]):
+        assert Need.of(model, optimizers) == need
+    assert (
+        Need.of(model, [GradientDescent()]).row
+        < need.row
+        < Need.of(model, [Adam(amsgrad=True)]).row
+    )
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 10_000])
@@ -95,7 +106,9 @@ def test_a_compiled_population_stays_below_its_prediction_and_near_it(need):
     for width in (4, 16):
         rows = Rows(task, Adam(), width, "vectorized", model)
         state = keras.tree.flatten(rows.epoch.empty())
-        taken = rows.program.temporary_bytes + sum(tensor.nbytes for tensor in state)
+        taken = rows.program._call.memory_analysis().temp_size_in_bytes + sum(
+            tensor.nbytes for tensor in state
+        )
         taken += sum(tensor.nbytes for tensor in keras.tree.flatten(on_device(task)))
         predicted = need.of_width(width, width)
         assert predicted / 4 <= taken <= predicted

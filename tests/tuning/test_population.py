@@ -122,6 +122,14 @@ def test_the_optimizers_of_a_study_share_the_trace_of_the_models_gradient(severa
     assert several[2]["model_traces"] == nine[1]["model_traces"]
 
 
+def test_all_forms_of_a_study_together_have_no_more_rows_than_its_width(kept_programs):
+    queued = [{"amsgrad": value} for value in (True, False, True, False)]
+    space = {"amsgrad": CategoricalDistribution([True, False])}
+    result = search(PopulationEngine(4), trials=8, space=space, settings=queued)
+    rows = {trial.user_attrs["row"] for trial in result.study.trials}
+    assert {0, 2} <= rows <= {0, 1, 2, 3}
+
+
 def test_the_schedules_of_trials_are_inputs_of_one_program():
     space = {"schedule": ["constant", "linear", "cosine"], "warmup": (0.0, 0.3)}
     queued = [{"schedule": name, "warmup": 0.2} for name in ("linear", "cosine", "constant")]
@@ -139,6 +147,12 @@ def test_what_slots_begin_with_is_each_trials_own():
     space = {"initial_accumulator_value": optuna.distributions.FloatDistribution(0.0, 0.5)}
     summary = assert_same_as_fit(optimizer="adagrad", space=space, settings=queued)
     assert summary["programs"] == 1
+
+
+def test_trials_without_weight_decay_train_beside_those_with_it():
+    queued = [{"weight_decay": value} for value in (None, 0.1, None)]
+    space = {"weight_decay": CategoricalDistribution([None, 0.1])}
+    assert assert_same_as_fit(width=4, space=space, settings=queued)["programs"] == 2
 
 
 def test_a_smaller_last_batch_of_both_splits_is_trained_and_validated_as_by_fit():
@@ -251,7 +265,7 @@ def test_a_metric_that_cannot_be_computed_is_named():
 
 
 def _running():
-    return [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
+    return [thread for thread in threading.enumerate() if "population" in thread.name]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, LookupError])

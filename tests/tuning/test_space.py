@@ -429,3 +429,25 @@ def test_a_step_of_a_distribution_is_kept():
 def test_a_wrong_space_is_refused_with_what_is_accepted(optimizers, overrides, error, message):
     with pytest.raises(error, match=f"(?s){message}"):
         SearchSpace(optimizers, overrides)
+
+
+def test_a_space_knows_the_forms_that_its_trials_may_choose():
+    assert [each.name for each in SearchSpace(["adam", "radam"]).forms] == ["adam", "radam"]
+    space = SearchSpace(
+        ["rmsprop", "adam"],
+        {
+            "rmsprop.centered": CategoricalDistribution([True, False]),
+            "adam.weight_decay": CategoricalDistribution([None, 0.01, 0.1]),
+            "schedule": ["linear", "cosine"],
+        },
+    )
+    chosen = [
+        (each.name, each.hyperparameters.get("centered"), each.hyperparameters.get("weight_decay"))
+        for each in space.forms
+    ]
+    assert chosen == [
+        ("rmsprop", True, None),
+        ("rmsprop", False, None),
+        ("adam", None, None),
+        ("adam", None, 0.01),
+    ]
