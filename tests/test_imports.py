@@ -9,6 +9,7 @@ import pytest
 import keras_optim_lab as kol
 
 REPOSITORY = Path(__file__).parent.parent
+pytestmark = pytest.mark.once
 
 
 def modules_after(statement, before="pass"):

@@ -6,15 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import pytest
 
 README = Path(__file__).parents[1] / "README.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "jax", reason="the examples are written for JAX"
-)
+pytestmark = pytest.mark.once
 
 
 def test_there_are_three_examples():

@@ -420,9 +420,7 @@ def test_a_taken_name_is_not_given_away():
 # Type checkers.
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "jax", reason="types do not depend on the backend: checked once"
-)
+@pytest.mark.once
 def test_a_type_checker_sees_the_arguments(tmp_path):
     lines = {
         "Adam(1e-3, 0.9, 0.999, 1e-8, True, weight_decay=0.1, clipnorm=1.0)": "",

@@ -13,6 +13,8 @@ from keras_optim_lab.tuning.evaluation import evaluate
 from tests.reports.examples import BETTER, EXAMPLES, study_of
 from tests.studies import small_task
 
+pytestmark = pytest.mark.once
+
 
 class Opened:
     """A page in a browser, and what it asked of the network or wrote on the console."""
