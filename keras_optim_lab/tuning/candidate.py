@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab.optimizers import Optimizer
+from keras_optim_lab.tuning.abandoned import ERROR
 from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.objective import Objective
 
@@ -50,6 +52,7 @@ class Candidate:
         self._on_told = on_told
         self._values: list[float] = []
         self._state = TrialState.COMPLETE
+        self._given_up = False  # by others, who took this process for dead
         self._attributes: dict[str, Any] = {}
         self._begun = time.perf_counter()
         trial.set_user_attr("seed", self.seeds[0])
@@ -83,11 +86,15 @@ class Candidate:
             self._state = TrialState.PRUNED
             return False
         self._values = [float(run[self._objective.name]) for run in logs]
-        self.trial.report(self._mean, epoch)
-        if self.trial.should_prune():
-            self._state = TrialState.PRUNED
+        try:
+            self.trial.report(self._mean, epoch)
+            pruned = self.trial.should_prune()
+        except UpdateFinishedTrialError:
+            self._given_up = True
             return False
-        return True
+        if pruned:
+            self._state = TrialState.PRUNED
+        return not pruned
 
     def diverges(self, logs: Mapping[str, float]) -> bool:
         """Whether the objective or a loss in the logs of one run's epoch is not finite."""
@@ -103,9 +110,11 @@ class Candidate:
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
+        if self._given_up:
+            return
         self.record(seconds=round(time.perf_counter() - self._begun, 3))
         if error is not None:
-            self.record(error=f"{kind.__name__}: {error}")
+            self.record(**{ERROR: f"{kind.__name__}: {error}"})
             self._state = TrialState.FAIL
         if len(self._values) > 1:
             self.record(values=self._values, spread=float(np.std(self._values, ddof=1)))

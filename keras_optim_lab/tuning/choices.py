@@ -38,6 +38,12 @@ def pruner(choice: str | BasePruner | None, epochs: int) -> BasePruner:
     return _named("pruner", choice or "median", PRUNERS)(epochs)
 
 
+def described(sampler: str | BaseSampler | None, pruner: str | BasePruner | None) -> dict[str, str]:
+    """The names by which another process can choose the same; not of objects."""
+    named = {"sampler": sampler or "tpe", "pruner": pruner or "median"}
+    return {argument: name for argument, name in named.items() if isinstance(name, str)}
+
+
 def _named(argument: str, name, known: dict[str, Callable]) -> Callable:
     if not isinstance(name, str):
         raise TypeError(f"`{argument}` must be an Optuna {argument} or a name of {list(known)}.")

@@ -1,6 +1,7 @@
 """Engines: what trains the candidates of a study."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from keras_optim_lab.tasks import Task
@@ -26,6 +27,14 @@ class Candidates(Protocol):
 
     @property
     def left(self) -> int: ...
+    def together(self) -> AbstractContextManager[None]:
+        """Within it, what is reported and told is kept back and then stored at once."""
+        ...
+
+    def flush(self) -> None:
+        """Stores now what is kept back."""
+        ...
+
     def __iter__(self) -> Iterator[Candidate]: ...
     def __next__(self) -> Candidate: ...
 

@@ -1,6 +1,6 @@
 """A population: rows of one compiled program, and the trials that sit in them."""
 
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from typing import Any
 
 from keras import ops
@@ -89,8 +89,12 @@ class Population:
             self._state, logs = self._program(self._state, orders, self._data)
             return {name: ops.convert_to_numpy(values).tolist() for name, values in logs.items()}
 
+    def wait(self) -> None:
+        """Waits for the end of the epoch."""
+        wait([self._pending] if self._pending else [])
+
     def finish(self) -> list[Candidate]:
-        """Waits for the epoch and reports it; returns the candidates whose training has ended."""
+        """Reports the epoch; returns the candidates whose training has ended."""
         assert self._pending is not None
         logs = self._pending.result()
         self._pending = None

@@ -169,12 +169,15 @@ class _Run:
         threads = self._workers > 1
         with ThreadPoolExecutor(self._workers, "population") if threads else AtOnce() as pool:
             try:
-                self._fill_and_start(pool, running)
+                with self.candidates.together():
+                    self._fill_and_start(pool, running)
                 while running:
                     population = running.popleft()
-                    for candidate in population.finish():
-                        self._open.pop(candidate).close()
-                    self._fill_and_start(pool, running)
+                    population.wait()
+                    with self.candidates.together():
+                        for candidate in population.finish():
+                            self._open.pop(candidate).close()
+                        self._fill_and_start(pool, running)
             except ImpureModelError:
                 raise  # the candidates drawn so far are trained by another engine
             except BaseException as error:
@@ -240,6 +243,7 @@ class _Run:
         runs = self.candidates.runs
         seats = max(1, self.width // runs // len(self.candidates.forms))
         count = min(self._workers, seats)
+        self.candidates.flush()  # compiling takes a while, in which the process may be killed
         begun = time.perf_counter()
         epoch, program = self._compiled(optimizer, width=-(-seats // count) * runs)
         self._compiling += time.perf_counter() - begun

@@ -1,16 +1,27 @@
 """Where studies live: a journal file beside the work by default, or any Optuna storage."""
 
 import re
+import warnings
 from pathlib import Path
+from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import BaseStorage, RDBStorage
 
 from keras_optim_lab.optimizers.fields import near_matches
+from keras_optim_lab.tuning.abandoned import retry
+from keras_optim_lab.tuning.buffered import BufferedStorage
+from keras_optim_lab.tuning.journal import LocalJournal
+from keras_optim_lab.tuning.urls import with_driver, without_password
 
 STUDIES = Path("studies")
 _SUFFIX = ".journal"
+_SQLITE_TIMEOUT = 60  # seconds that a writer waits for another
+# Seconds between a process's signs of life in a database, and after the last one of them until
+# others train its trials: longer than a database is usually away.
+_HEARTBEAT = 20
+_GRACE = 120
 
 
 def open_storage(storage: str | Path | BaseStorage | None, name: str) -> BaseStorage:
@@ -30,24 +41,39 @@ def open_storage(storage: str | Path | BaseStorage | None, name: str) -> BaseSto
         storage = journal_path(name)
     try:
         if isinstance(storage, str) and "://" in storage:
-            return optuna.storages.get_storage(storage)
+            return _database(storage)
         path = Path(storage)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _check_last_line(path)
-        return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+        return LocalJournal(path)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".")
+        reason = without_password(f"{type(error).__name__}: {error}").partition("\n")[0].rstrip(".")
         raise OSError(
-            f"The storage {str(storage)!r} cannot be opened ({reason}). Give the path of a journal "
+            f"The storage {without_password(storage)!r} cannot be opened ({reason}). "
+            "Give the path of a journal "
             "file in a folder that can be written, or an Optuna URL such as "
             "sqlite:///studies.db."
         ) from error
 
 
-def _check_last_line(path: Path) -> None:
-    """Refuses a journal whose last write was cut short: the next one would make it unreadable."""
-    if path.is_file() and (content := path.read_bytes()) and not content.endswith(b"\n"):
-        raise ValueError("its last line is cut off; delete that line to go on from the one before")
+def _database(url: str) -> RDBStorage:
+    url = with_driver(url)
+    connection: dict[str, Any] = {}
+    if url.startswith("sqlite"):
+        connection = {"timeout": _SQLITE_TIMEOUT}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
+        storage = RDBStorage(
+            url,
+            engine_kwargs={"pool_pre_ping": True, "connect_args": connection},
+            heartbeat_interval=_HEARTBEAT,
+            grace_period=_GRACE,
+            heartbeat_stale_trial_callback=retry,
+        )
+    if url.startswith("sqlite"):
+        with storage.engine.connect() as opened:
+            # Readers do not wait for a writer, and a commit is one write to the disk.
+            opened.exec_driver_sql("PRAGMA journal_mode=WAL")
+    return storage
 
 
 def journal_path(name: str) -> Path:
@@ -83,8 +109,10 @@ def load_study(name: str, storage: str | Path | BaseStorage | None = None) -> op
             + (f"There are: {', '.join(known)}." if known else "The folder holds no study yet.")
         )
     if (file := _file(storage)) is not None and not file.exists():
-        raise ValueError(f"There is no study {name!r}: there is no storage {str(storage)!r}.")
-    opened = open_storage(storage, name)
+        raise ValueError(
+            f"There is no study {name!r}: there is no storage {without_password(storage)!r}."
+        )
+    opened = BufferedStorage(open_storage(storage, name))
     try:
         return optuna.load_study(study_name=name, storage=opened)
     except KeyError:

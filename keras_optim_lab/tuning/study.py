@@ -2,9 +2,11 @@
 
 import datetime
 import math
+import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,9 +22,12 @@ from keras_optim_lab.optimizers import Optimizer, entry
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning import choices
+from keras_optim_lab.tuning.abandoned import ERROR, is_repeated
+from keras_optim_lab.tuning.buffered import BufferedStorage
 from keras_optim_lab.tuning.candidate import Candidate
 from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.engine import Engine
+from keras_optim_lab.tuning.heartbeat import signs_of_life, take_up_abandoned
 from keras_optim_lab.tuning.objective import Objective
 from keras_optim_lab.tuning.population_engine import PopulationEngine
 from keras_optim_lab.tuning.space import SearchSpace
@@ -31,10 +36,13 @@ from keras_optim_lab.tuning.storage import load_study, open_storage
 Callback = Callable[[optuna.Study, FrozenTrial], None]
 
 _PLAN = "keras_optim_lab"  # the study's attribute that says what it searches
+_CHOICES = "choices"  # names of its sampler and pruner, for other processes
+_TRIALS = "trials"  # how many finished ones it is to have
 _CONFIRMATION = "confirmation"
 ENGINE = "engine"  # and the one that says what trained it
 _SEEDS = 2**31  # NumPy takes twice as many; trials and evaluations count up from the study's
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+_PAUSE = 1.0  # seconds between two looks at what other processes have done
 
 
 class TuningStudy:
@@ -104,7 +112,7 @@ class TuningStudy:
             "space": searched.describe(),
             "seeds_per_trial": seeds_per_trial,
         }
-        opened = open_storage(storage, name)
+        opened = BufferedStorage(open_storage(storage, name))
         try:
             study = optuna.load_study(
                 study_name=name, storage=opened, sampler=chosen_sampler, pruner=chosen_pruner
@@ -118,6 +126,7 @@ class TuningStudy:
                 direction=wanted.direction,
             )
             study.set_user_attr(_PLAN, {**plan, "seed": seed})
+            study.set_user_attr(_CHOICES, choices.described(sampler, pruner))
         else:
             _check_same_plan(name, study, plan)
             if not isinstance(sampler, BaseSampler):
@@ -131,8 +140,19 @@ class TuningStudy:
         name: str,
         storage: str | Path | BaseStorage | None = None,
         task: Task | None = None,
+        sampler: str | BaseSampler | None = None,
+        pruner: str | BasePruner | None = None,
     ):
-        """A stored study, to read its result; `task` is needed if it is not a built-in one."""
+        """A stored study, to read its result or to train more of its trials.
+
+        Args:
+            name: of the study.
+            storage: where it is; see `keras_optim_lab.tune`.
+            task: needed if it is not a built-in one.
+            sampler: as in `tune`; that of the study by default, with a seed of its own, so that
+                several processes do not propose the same.
+            pruner: as in `tune`; that of the study by default.
+        """
         study = load_study(name, storage)
         plan = study.user_attrs.get(_PLAN)
         if plan is None:
@@ -142,6 +162,10 @@ class TuningStudy:
                 f"The study {name!r} trains the task {plan['task']!r}, which is not built in. "
                 "Pass it: TuningResult.load(name, task=your_task)."
             )
+        chosen = study.user_attrs.get(_CHOICES, {})
+        own_seed = int.from_bytes(os.urandom(4), "little")
+        study.sampler = choices.sampler(sampler or chosen.get("sampler"), own_seed)
+        study.pruner = choices.pruner(pruner or chosen.get("pruner"), plan["epochs"])
         return cls(
             study,
             task or tasks.get(plan["task"]),
@@ -153,25 +177,56 @@ class TuningStudy:
 
     def run(
         self,
-        trials: int,
+        trials: int | None = None,
         engine: Engine | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         """Trains until the study holds `trials` finished ones; those it has count.
 
+        Several processes may do so at once. Trials whose process has died are trained again with
+        the same parameters; while others train the last ones, this waits for them.
+
         As in `Study.optimize`, a sampler or a callback may end it earlier with `study.stop()`.
 
         Args:
-            trials: how many finished trials the study is to have, at least 1.
+            trials: how many finished trials the study is to have, at least 1; by default as many
+                as it was last told.
             engine: what trains them; a `PopulationEngine` by default.
             callbacks: called as `callback(study, trial)` after every trial that is told.
         """
-        trials = check_count("trials", trials)
+        trials = self._wanted(trials)
         engine = engine or PopulationEngine()
-        with _stoppable(self.study):
-            engine.run(self.task, Asked(self, trials, callbacks))
+        with _stoppable(self.study), signs_of_life(self.study):
+            while True:
+                before = len(self.finished_trials)
+                take_up_abandoned(self.study)
+                engine.run(self.task, Asked(self, trials, callbacks))
+                finished = len(self.finished_trials)
+                if finished >= trials or self.study._stop_flag:
+                    break
+                if finished == before and not self._others_train():
+                    break
+                time.sleep(_PAUSE)
         if engine.summary:
             self.study.set_user_attr(ENGINE, engine.summary)
+
+    def _wanted(self, trials: int | None) -> int:
+        """How many finished trials the study is to have, which other processes may read there."""
+        if trials is None:
+            trials = self.study.user_attrs.get(_TRIALS)
+            if trials is None:
+                raise ValueError(
+                    f"The study {self.study.study_name!r} does not say how many trials it is to "
+                    "have. Pass it: run(trials=...)."
+                )
+            return trials
+        trials = check_count("trials", trials)
+        self.study.set_user_attr(_TRIALS, trials)
+        return trials
+
+    def _others_train(self) -> bool:
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return bool(running) and _finds_abandoned(self.study)
 
     @property
     def steps(self) -> int | None:
@@ -276,36 +331,70 @@ class Asked:
         self._tuning = tuning
         self._trials = trials
         self._callbacks = callbacks
-        self._in_training: set[int] = set()
+        self._asked: set[int] = set()
+        # Otherwise a trial that nobody trains any more may seem to be running for ever.
+        self._counts_others = _finds_abandoned(tuning.study)
+
+    def together(self) -> AbstractContextManager[None]:
+        storage = self._tuning.study._storage
+        return storage.together() if isinstance(storage, BufferedStorage) else nullcontext()
+
+    def flush(self) -> None:
+        if isinstance(self._tuning.study._storage, BufferedStorage):
+            self._tuning.study._storage.flush()
 
     @property
     def left(self) -> int:
         if self._tuning.study._stop_flag:
             return 0
-        had = len(self._tuning.finished_trials) + len(self._in_training)
-        return max(0, self._trials - had)
+        return max(0, self._trials - len(self._taken()))
+
+    def _taken(self) -> list[FrozenTrial]:
+        """The trials that are finished, or will be if all goes well."""
+        states = (*_FINISHED, TrialState.RUNNING)
+        return [
+            trial
+            for trial in self._tuning.study.get_trials(deepcopy=False, states=states)
+            if trial.state in _FINISHED or self._counts_others or trial.number in self._asked
+        ]
 
     def __iter__(self) -> "Asked":
         return self
 
     def __next__(self) -> Candidate:
-        if not self.left:
-            raise StopIteration
+        trial = self._ask()
         tuning = self._tuning
-        trial = tuning.study.ask()
-        self._in_training.add(trial.number)
         chosen = tuning.space.suggest(trial)
         runs = tuning.seeds_per_trial
-        first = tuning.seed + trial.number * runs
+        # A trial that takes up an abandoned one has its seed already.
+        first = trial.user_attrs.get("seed", tuning.seed + trial.number * runs)
         seeds = range(first, first + runs)
         return Candidate(
             tuning.study, trial, tuning.objective, chosen, tuning.steps, seeds, self._told
         )
 
+    def _ask(self) -> optuna.Trial:
+        study = self._tuning.study
+        while self.left:
+            trial = study.ask()
+            self._asked.add(trial.number)
+            earlier = [other for other in self._taken() if other.number < trial.number]
+            if len(earlier) < self._trials and not is_repeated(
+                trial._get_latest_trial(), study.get_trials(deepcopy=False)
+            ):
+                return trial
+            trial.set_user_attr(ERROR, "another process began the last trial at the same moment")
+            study.tell(trial, state=TrialState.FAIL)
+        raise StopIteration
+
     def _told(self, trial: FrozenTrial) -> None:
-        self._in_training.discard(trial.number)
         for callback in self._callbacks:
             callback(self._tuning.study, trial)
+
+
+def _finds_abandoned(study: optuna.Study) -> bool:
+    storage = study._storage
+    return isinstance(storage, BufferedStorage) and storage.heartbeat_interval is not None
 
 
 @contextmanager

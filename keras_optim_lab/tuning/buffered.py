@@ -1,0 +1,314 @@
+"""A storage that writes what one process has to say of its trials together, not word by word."""
+
+import copy
+import logging
+import threading
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
+from optuna.study._frozen import FrozenStudy
+from optuna.study._study_direction import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from keras_optim_lab.tuning.bulk import Changes, write
+from keras_optim_lab.tuning.patience import patiently
+
+_log = logging.getLogger("keras_optim_lab")
+
+
+class BufferedStorage(BaseStorage):
+    """Any Optuna storage; within `together()` it is read once and written once.
+
+    The trials that this process has begun are its own until it tells their result: it keeps them
+    in memory, so that samplers and pruners find what was just reported, and nobody else changes
+    them. All other trials are those of the storage behind it, as they were when they were first
+    read within `together()`. Outside of it every change is written at once.
+
+    Every call to the storage is tried again for a while when a database cannot be reached.
+
+    Args:
+        storage: the one behind it.
+    """
+
+    def __init__(self, storage: BaseStorage):
+        self.storage = optuna.storages.get_storage(storage)
+        self._heart: BaseHeartbeat | None = None
+        if isinstance(self.storage, BaseHeartbeat) and is_heartbeat_enabled(self.storage):
+            self._heart = self.storage
+        self._lock = threading.RLock()
+        self._own: dict[int, FrozenTrial] = {}
+        self._studies: dict[int, int] = {}  # of own trials
+        self._changes: dict[int, Changes] = {}
+        self._seen: dict[int, list[FrozenTrial]] = {}
+        self._depth = 0
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Keeps changes of trials until the end, and then writes all of them at once."""
+        with self._lock:
+            self._depth += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._depth -= 1
+                if not self._depth:
+                    self._seen.clear()
+                    self.flush()
+
+    def flush(self) -> None:
+        """Writes what has been kept back."""
+        with self._lock:
+            changes = [self._changes[id] for id in sorted(self._changes)]
+            if not changes:
+                return
+            lost = self._call(write, self.storage, changes)
+            self._changes.clear()
+            for id in lost:
+                _log.warning(
+                    "Trial %d was given up by others, who found no sign of this process; its "
+                    "result is not stored.",
+                    self._own[id].number,
+                )
+            ended = [id for id, trial in self._own.items() if trial.state.is_finished()]
+            for id in {*lost, *ended}:
+                del self._own[id], self._studies[id]
+
+    # Trials of this process.
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        id = self._call(self.storage.create_new_trial, study_id, template_trial)
+        if template_trial is None:
+            self._adopt(id, study_id)
+        return id
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        with self._lock:
+            if trial_id in self._own:
+                return self._finish(trial_id, state, values)
+        won = self._call(self.storage.set_trial_state_values, trial_id, state, values)
+        if won and state == TrialState.RUNNING and trial_id in self._studies:
+            self._adopt(trial_id, self._studies[trial_id])
+        return won
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        with self._change(trial_id) as change:
+            if change is None:
+                self._call(
+                    self.storage.set_trial_param,
+                    trial_id,
+                    param_name,
+                    param_value_internal,
+                    distribution,
+                )
+                return
+            trial, changes = change
+            value = distribution.to_external_repr(param_value_internal)
+            trial.params = {**trial.params, param_name: value}
+            trial.distributions = {**trial.distributions, param_name: distribution}
+            changes.params[param_name] = (param_value_internal, distribution)
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> None:
+        with self._change(trial_id) as change:
+            if change is None:
+                self._call(
+                    self.storage.set_trial_intermediate_value, trial_id, step, intermediate_value
+                )
+                return
+            trial, changes = change
+            changes.set(
+                "intermediate_values",
+                step,
+                intermediate_value,
+                stored=step in trial.intermediate_values,
+            )
+            trial.intermediate_values = {**trial.intermediate_values, step: intermediate_value}
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        with self._change(trial_id) as change:
+            if change is None:
+                self._call(self.storage.set_trial_user_attr, trial_id, key, value)
+                return
+            trial, changes = change
+            changes.set("user_attrs", key, value, stored=key in trial.user_attrs)
+            trial.user_attrs = {**trial.user_attrs, key: value}
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        with self._change(trial_id) as change:
+            if change is None:
+                self._call(self.storage.set_trial_system_attr, trial_id, key, value)
+                return
+            trial, changes = change
+            changes.set("system_attrs", key, value, stored=key in trial.system_attrs)
+            trial.system_attrs = {**trial.system_attrs, key: value}
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        with self._lock:
+            if trial_id in self._own:
+                return self._own[trial_id]
+        return self._call(self.storage.get_trial, trial_id)
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        with self._lock:
+            trials = self._seen.get(study_id)
+            if trials is None:
+                trials = list(self._call(self.storage.get_all_trials, study_id, deepcopy=False))
+                if self._depth:
+                    self._seen[study_id] = trials
+            found = _replaced(
+                trials, [own for id, own in self._own.items() if self._studies[id] == study_id]
+            )
+            if states is not None:
+                found = [trial for trial in found if trial.state in states]
+            for trial in found if states == (TrialState.WAITING,) else ():
+                self._studies[trial._trial_id] = study_id  # it may be begun next
+        return copy.deepcopy(found) if deepcopy else found
+
+    def _adopt(self, trial_id: int, study_id: int) -> None:
+        self._beat(trial_id)
+        trial = copy.copy(self._call(self.storage.get_trial, trial_id))
+        with self._lock:
+            self._own[trial_id] = trial
+            self._studies[trial_id] = study_id
+
+    @contextmanager
+    def _change(self, trial_id: int) -> Iterator[tuple[FrozenTrial, Changes] | None]:
+        """A copy of an own trial to change, and where its changes are kept; None of another's."""
+        with self._lock:
+            own = self._own.get(trial_id)
+            if own is None:
+                yield None
+                return
+            if own.state.is_finished():
+                raise UpdateFinishedTrialError(f"Trial {own.number} has finished already.")
+            # Whoever has been given the trial before sees it as it was.
+            trial = copy.copy(own)
+            yield trial, self._changes.setdefault(trial_id, Changes(trial_id))
+            self._own[trial_id] = trial
+            if not self._depth:
+                self.flush()
+
+    def _finish(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
+        if state == TrialState.RUNNING:
+            return False
+        with self._change(trial_id) as change:
+            assert change is not None
+            trial, changes = change
+            trial.state = state
+            trial.values = None if values is None else list(values)
+            if state.is_finished():
+                trial.datetime_complete = datetime.now()
+            changes.state, changes.values = state, trial.values
+        return True
+
+    # Who is alive.
+
+    @property
+    def heartbeat_interval(self) -> int | None:
+        """Seconds between signs of life; None where the storage keeps none.
+
+        Where it does, trials of dead processes are found, so those that seem to run do run.
+        """
+        return None if self._heart is None else self._heart.get_heartbeat_interval()
+
+    def beat(self) -> None:
+        """Gives a sign of life for every trial that this process trains."""
+        with self._lock:
+            training = [id for id, trial in self._own.items() if not trial.state.is_finished()]
+        for id in training:
+            self._beat(id)
+
+    def fail_abandoned(self, study_id: int) -> list[FrozenTrial]:
+        """Fails the trials whose process gives no sign of life any more, and returns them."""
+        if self._heart is None:
+            return []
+        failed = []
+        for id in self._call(self._heart._get_stale_trial_ids, study_id):
+            try:
+                if id not in self._own:
+                    self._call(self.storage.set_trial_state_values, id, TrialState.FAIL)
+                    failed.append(copy.deepcopy(self._call(self.storage.get_trial, id)))
+            except UpdateFinishedTrialError:
+                pass  # another process was faster
+        return failed
+
+    def _beat(self, trial_id: int) -> None:
+        if self._heart is not None:
+            self._call(self._heart.record_heartbeat, trial_id)
+
+    # All that is left to the storage as it is.
+
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> int:
+        return self._call(self.storage.create_new_study, directions, study_name)
+
+    def delete_study(self, study_id: int) -> None:
+        self._call(self.storage.delete_study, study_id)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._call(self.storage.set_study_user_attr, study_id, key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._call(self.storage.set_study_system_attr, study_id, key, value)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return self._call(self.storage.get_study_id_from_name, study_name)
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        return self._call(self.storage.get_study_name_from_id, study_id)
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return self._call(self.storage.get_study_directions, study_id)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        return self._call(self.storage.get_study_user_attrs, study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        return self._call(self.storage.get_study_system_attrs, study_id)
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        return self._call(self.storage.get_all_studies)
+
+    def remove_session(self) -> None:
+        self.storage.remove_session()
+
+    def _call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        with self._lock:
+            return patiently(function, *arguments, **named)
+
+
+def _replaced(trials: list[FrozenTrial], own: list[FrozenTrial]) -> list[FrozenTrial]:
+    """All trials by their number, with those of this process as they are now."""
+    found = list(trials)
+    for trial in own:
+        at = trial.number
+        if at < len(trials) and trials[at].number == at:
+            found[at] = trial
+        else:
+            found.append(trial)  # begun after the others were read
+    if len(found) > len(trials):
+        found.sort(key=lambda trial: trial.number)
+    return found

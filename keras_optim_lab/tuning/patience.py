@@ -1,0 +1,59 @@
+"""A database that is away for a minute is waited for."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+Result = TypeVar("Result")
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 10.0
+_GIVE_UP = 300.0  # seconds without an answer
+
+_log = logging.getLogger("keras_optim_lab")
+
+
+def patiently(function: Callable[..., Result], *arguments, **named) -> Result:
+    """Calls the function again, after longer and longer pauses, while the database is away.
+
+    Raises:
+        Exception: what the function raised, if it is no matter of the connection, or after five
+            minutes.
+    """
+    begun, pause = time.monotonic(), _FIRST_PAUSE
+    while True:
+        try:
+            result = function(*arguments, **named)
+        except (DBAPIError, StorageInternalError) as error:
+            if not _away(error) or time.monotonic() - begun > _GIVE_UP:
+                raise
+            if pause == _FIRST_PAUSE:
+                _log.warning(
+                    "The study's database does not answer (%s); trying again for %d minutes.",
+                    type(error).__name__,
+                    _GIVE_UP // 60,
+                )
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        else:
+            if pause > _FIRST_PAUSE:
+                _log.warning("The study's database answers again.")
+            return result
+
+
+def _away(error: BaseException) -> bool:
+    """Whether it is the connection that failed, or a lock that others hold for long."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if isinstance(cause, DBAPIError) and cause.connection_invalidated:
+        return True
+    return isinstance(cause, OperationalError | InterfaceError) and not _final(cause)
+
+
+def _final(error: DBAPIError) -> bool:
+    """Whether the database did answer: with a table that is missing, or a file it cannot write."""
+    text = str(error.orig).lower()
+    return any(part in text for part in ("no such table", "readonly", "read-only", "disk is full"))

@@ -1,0 +1,50 @@
+"""Database URLs: the driver behind a short one, and no password where others read."""
+
+import re
+from importlib.util import find_spec
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+# What speaks to a database if the URL names no driver: SQLAlchemy's first choice where it is
+# installed, else the one of this package's extra.
+_DRIVERS = {
+    "postgresql": ("psycopg2", "psycopg", "postgresql"),
+    "mysql": ("MySQLdb", "pymysql", "mysql"),
+}
+_SECRET = re.compile(r"(?<=://)([^:/@\s]*):([^@\s]*)@")
+_SECRET_OPTION = re.compile(r"(?i)([?&][^=&\s]*(?:password|passwd|token|secret)[^=&\s]*=)[^&\s]*")
+
+
+def with_driver(url: str) -> str:
+    """The URL with the driver that is installed here.
+
+    Raises:
+        ValueError: it is no URL of a database.
+        ImportError: the database needs a driver that is not installed; the message tells which.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError(
+            "it is not a database URL such as sqlite:///studies.db or "
+            "postgresql://user@host/database"
+        ) from None
+    dialect, _, driver = parsed.drivername.partition("+")
+    if dialect not in _DRIVERS:
+        return url
+    first, own, extra = _DRIVERS[dialect]
+    if not driver:
+        driver = first if find_spec(first) else own
+        name = dialect if driver == first else f"{dialect}+{own}"
+        parsed = parsed.set(drivername=name)
+    if find_spec("MySQLdb" if driver == "mysqldb" else driver) is None:
+        raise ImportError(
+            f"{dialect} needs the package {driver!r}; pip install 'keras-optim-lab[{extra}]'"
+        )
+    return parsed.render_as_string(hide_password=False)
+
+
+def without_password(text: object) -> str:
+    """The text, with *** for the passwords of the URLs in it."""
+    return _SECRET_OPTION.sub(r"\1***", _SECRET.sub(r"\1:***@", str(text)))
