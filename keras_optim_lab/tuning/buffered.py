@@ -3,8 +3,9 @@
 import copy
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -12,12 +13,16 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
+from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.study._frozen import FrozenStudy
 from optuna.study._study_direction import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from keras_optim_lab.tuning.bulk import Changes, write
+from keras_optim_lab.tuning.abandoned import ERROR
+from keras_optim_lab.tuning.changes import Changes
+from keras_optim_lab.tuning.database import Database
+from keras_optim_lab.tuning.journal import LocalJournal
 from keras_optim_lab.tuning.patience import patiently
 
 _log = logging.getLogger("keras_optim_lab")
@@ -42,12 +47,17 @@ class BufferedStorage(BaseStorage):
         self._heart: BaseHeartbeat | None = None
         if isinstance(self.storage, BaseHeartbeat) and is_heartbeat_enabled(self.storage):
             self._heart = self.storage
+        self._database: Database | None = None
+        if isinstance(self.storage, _CachedStorage):
+            self._database = Database(self.storage._backend)
         self._lock = threading.RLock()
         self._own: dict[int, FrozenTrial] = {}
         self._studies: dict[int, int] = {}  # of own trials
         self._changes: dict[int, Changes] = {}
         self._seen: dict[int, list[FrozenTrial]] = {}
         self._depth = 0
+        self._expected = 0
+        self._begun: deque[FrozenTrial] = deque()
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -61,7 +71,13 @@ class BufferedStorage(BaseStorage):
                 self._depth -= 1
                 if not self._depth:
                     self._seen.clear()
+                    self._expected = 0
+                    self._give_back()
                     self.flush()
+
+    def expect(self, trials: int) -> None:
+        """Says how many more trials will be begun within `together()`, which then begin as one."""
+        self._expected = trials
 
     def flush(self) -> None:
         """Writes what has been kept back."""
@@ -69,7 +85,7 @@ class BufferedStorage(BaseStorage):
             changes = [self._changes[id] for id in sorted(self._changes)]
             if not changes:
                 return
-            lost = self._call(write, self.storage, changes)
+            lost = self._call(self._write, changes)
             self._changes.clear()
             for id in lost:
                 _log.warning(
@@ -77,17 +93,20 @@ class BufferedStorage(BaseStorage):
                     "result is not stored.",
                     self._own[id].number,
                 )
-            ended = [id for id, trial in self._own.items() if trial.state.is_finished()]
-            for id in {*lost, *ended}:
-                del self._own[id], self._studies[id]
+            for id in {*lost, *(each.trial_id for each in changes if each.state is not None)}:
+                del self._own[id]
+                self._studies.pop(id, None)
 
     # Trials of this process.
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        id = self._call(self.storage.create_new_trial, study_id, template_trial)
-        if template_trial is None:
-            self._adopt(id, study_id)
-        return id
+        if template_trial is not None:
+            return self._call(self.storage.create_new_trial, study_id, template_trial)
+        with self._lock:
+            trial = self._begin(study_id)
+            self._own[trial._trial_id] = trial
+            self._studies[trial._trial_id] = study_id
+        return trial._trial_id
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
@@ -95,10 +114,9 @@ class BufferedStorage(BaseStorage):
         with self._lock:
             if trial_id in self._own:
                 return self._finish(trial_id, state, values)
-        won = self._call(self.storage.set_trial_state_values, trial_id, state, values)
-        if won and state == TrialState.RUNNING and trial_id in self._studies:
-            self._adopt(trial_id, self._studies[trial_id])
-        return won
+            if state == TrialState.RUNNING and trial_id in self._studies:
+                return self._take(trial_id)
+        return self._call(self.storage.set_trial_state_values, trial_id, state, values)
 
     def set_trial_param(
         self,
@@ -174,11 +192,11 @@ class BufferedStorage(BaseStorage):
         with self._lock:
             trials = self._seen.get(study_id)
             if trials is None:
-                trials = list(self._call(self.storage.get_all_trials, study_id, deepcopy=False))
+                trials = self._call(self._read, study_id)
                 if self._depth:
                     self._seen[study_id] = trials
             found = _replaced(
-                trials, [own for id, own in self._own.items() if self._studies[id] == study_id]
+                trials, [own for id, own in self._own.items() if self._studies.get(id) == study_id]
             )
             if states is not None:
                 found = [trial for trial in found if trial.state in states]
@@ -186,12 +204,63 @@ class BufferedStorage(BaseStorage):
                 self._studies[trial._trial_id] = study_id  # it may be begun next
         return copy.deepcopy(found) if deepcopy else found
 
-    def _adopt(self, trial_id: int, study_id: int) -> None:
-        self._beat(trial_id)
-        trial = copy.copy(self._call(self.storage.get_trial, trial_id))
-        with self._lock:
-            self._own[trial_id] = trial
-            self._studies[trial_id] = study_id
+    def _read(self, study_id: int) -> list[FrozenTrial]:
+        if self._database is not None:
+            return self._database.trials(study_id, self._own)
+        return list(self.storage.get_all_trials(study_id, deepcopy=False))
+
+    def _begin(self, study_id: int) -> FrozenTrial:
+        if not self._begun:
+            if self._database is not None:
+                count, self._expected = max(1, self._expected), 0
+                begun = self._call(self._database.begin, study_id, count)
+            else:
+                id = self._call(self.storage.create_new_trial, study_id)
+                self._beat([id])
+                begun = [self._call(self.storage.get_trial, id)]
+            own = (
+                each.number for id, each in self._own.items() if self._studies.get(id) == study_id
+            )
+            if begun[0].number > max([len(self._seen.get(study_id, ())) - 1, *own]) + 1:
+                self._seen.pop(study_id, None)  # others have begun some since it was read
+            self._begun += begun
+        return self._begun.popleft()
+
+    def _give_back(self) -> None:
+        """Fails trials that were expected and not begun after all."""
+        for trial in self._begun:
+            self._own[trial._trial_id] = trial
+            failed = Changes(trial._trial_id, user_attrs={ERROR: "it was not needed"})
+            failed.state = TrialState.FAIL
+            self._changes[trial._trial_id] = failed
+        self._begun.clear()
+
+    def _take(self, trial_id: int) -> bool:
+        """Begins a trial from the queue, unless another process does."""
+        if self._database is not None:
+            won = self._call(self._database.take, trial_id)
+        else:
+            won = self._call(self.storage.set_trial_state_values, trial_id, TrialState.RUNNING)
+            if won:
+                self._beat([trial_id])
+        if won:
+            self._own[trial_id] = self._call(self.storage.get_trial, trial_id)
+        return won
+
+    def _write(self, changes: list[Changes]) -> set[int]:
+        if self._database is not None:
+            return self._database.write(changes)
+        storage = self.storage
+        lost = {
+            each.trial_id
+            for each in changes
+            if storage.get_trial(each.trial_id).state.is_finished()
+        }
+        with storage.together() if isinstance(storage, LocalJournal) else nullcontext():
+            for each in changes:
+                if each.trial_id not in lost:
+                    each.write(storage)
+        return lost
 
     @contextmanager
     def _change(self, trial_id: int) -> Iterator[tuple[FrozenTrial, Changes] | None]:
@@ -237,8 +306,7 @@ class BufferedStorage(BaseStorage):
         """Gives a sign of life for every trial that this process trains."""
         with self._lock:
             training = [id for id, trial in self._own.items() if not trial.state.is_finished()]
-        for id in training:
-            self._beat(id)
+        self._beat(training)
 
     def fail_abandoned(self, study_id: int) -> list[FrozenTrial]:
         """Fails the trials whose process gives no sign of life any more, and returns them."""
@@ -254,9 +322,12 @@ class BufferedStorage(BaseStorage):
                 pass  # another process was faster
         return failed
 
-    def _beat(self, trial_id: int) -> None:
-        if self._heart is not None:
-            self._call(self._heart.record_heartbeat, trial_id)
+    def _beat(self, trial_ids: list[int]) -> None:
+        if self._database is not None:
+            self._call(self._database.beat, trial_ids)
+        elif self._heart is not None:
+            for id in trial_ids:
+                self._call(self._heart.record_heartbeat, id)
 
     # All that is left to the storage as it is.
 

@@ -31,6 +31,10 @@ class Candidates(Protocol):
         """Within it, what is reported and told is kept back and then stored at once."""
         ...
 
+    def expect(self, count: int) -> None:
+        """Says how many will be drawn within `together`, if there are as many."""
+        ...
+
     def flush(self) -> None:
         """Stores now what is kept back."""
         ...

@@ -21,6 +21,8 @@ from keras_optim_lab.tuning.abandoned import WORKER, retry
 
 # Between being taken from the queue and being marked, a trial of a killed process has no owner.
 _UNMARKED = timedelta(minutes=1)
+_BEGINNING = b'{"op_code":'
+_WRITER = "writer"  # the file whose lock the process that writes holds
 _INTERVAL = 60  # seconds; locks need no heartbeat, Optuna only asks for a number
 
 _log = logging.getLogger("keras_optim_lab")
@@ -31,15 +33,18 @@ class JournalFile(JournalFileBackend):
 
     A write that was cut off, by SIGKILL or by a full disk, was never acknowledged, so whoever
     writes next removes what is left of it. Writers wait for each other by a lock that the
-    operating system releases when its holder dies.
+    operating system releases when its holder dies. The locks' files are in a hidden folder beside
+    the journal, which may be deleted while nobody trains.
     """
 
     def __init__(self, path: Path):
-        self._process_lock = FileLock(f"{path}.flock")
         super().__init__(str(path))
+        self.folder = path.with_name(f".{path.name}")
+        self._process_lock = FileLock(self.folder / _WRITER)
         self._joined: list[dict[str, Any]] | None = None
+        _check_journal(path)
         if path.stat().st_size and not _ends_with_newline(path):
-            with self._process_lock, path.open("r+b") as file:
+            with self._writing(), path.open("r+b") as file:
                 self._mend(file.fileno())
 
     @contextmanager
@@ -63,7 +68,7 @@ class JournalFile(JournalFileBackend):
             self._joined += logs
             return
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with self._process_lock:
+        with self._writing():
             file = os.open(self._file_path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 end = self._mend(file)
@@ -75,6 +80,12 @@ class JournalFile(JournalFileBackend):
                     raise
             finally:
                 os.close(file)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self.folder.mkdir(exist_ok=True)
+        with self._process_lock:
+            yield
 
     def _mend(self, file: int) -> int:
         """Removes a last line that was cut off; returns where the file then ends."""
@@ -101,7 +112,6 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
 
     def __init__(self, path: Path):
         self._file = JournalFile(path)
-        self._folder = path.with_name(f"{path.name}.workers")
         self._worker = uuid.uuid4().hex
         self._lock: FileLock | None = None
         super().__init__(self._file)
@@ -143,15 +153,15 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
 
     def _present(self) -> str:
         if self._lock is None:
-            self._folder.mkdir(exist_ok=True)
-            self._lock = FileLock(self._folder / self._worker)
+            self._file.folder.mkdir(exist_ok=True)
+            self._lock = FileLock(self._file.folder / self._worker)
             self._lock.acquire()
         return self._worker
 
     def _others_alive(self) -> list[str]:
         alive = []
-        for path in self._folder.glob("*"):
-            if path.name == self._worker:
+        for path in self._file.folder.glob("*"):
+            if path.name in (self._worker, _WRITER):
                 continue
             try:
                 with FileLock(path, timeout=0):
@@ -167,6 +177,14 @@ def _abandoned(trial: FrozenTrial, alive: set[str]) -> bool:
         begun = trial.datetime_start or datetime.min
         return datetime.now() - begun > _UNMARKED
     return worker not in alive
+
+
+def _check_journal(path: Path) -> None:
+    """Refuses files of other kinds, which are not to be mended."""
+    with path.open("rb") as file:
+        beginning = file.read(len(_BEGINNING))
+    if not _BEGINNING.startswith(beginning):
+        raise ValueError("it is not the journal of a study")
 
 
 def _ends_with_newline(path: Path) -> bool:

@@ -53,10 +53,11 @@ class Population:
         self._newly_seated = 0
 
     @property
-    def free(self) -> bool:
-        """Whether a trial may take a seat now."""
-        waits = self._pending is None and self._newly_seated < self._most_at_once
-        return waits and None in self._seats
+    def free(self) -> int:
+        """How many trials may take a seat now."""
+        if self._pending is not None:
+            return 0
+        return min(self._seats.count(None), self._most_at_once - self._newly_seated)
 
     @property
     def occupied(self) -> bool:

@@ -3,7 +3,6 @@
 import re
 import warnings
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -57,9 +56,9 @@ def open_storage(storage: str | Path | BaseStorage | None, name: str) -> BaseSto
 
 def _database(url: str) -> RDBStorage:
     url = with_driver(url)
-    connection: dict[str, Any] = {}
-    if url.startswith("sqlite"):
-        connection = {"timeout": _SQLITE_TIMEOUT}
+    file = _file(url)
+    new = file is not None and not file.exists()
+    connection = {"timeout": _SQLITE_TIMEOUT} if url.startswith("sqlite") else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
         storage = RDBStorage(
@@ -69,7 +68,7 @@ def _database(url: str) -> RDBStorage:
             grace_period=_GRACE,
             heartbeat_stale_trial_callback=retry,
         )
-    if url.startswith("sqlite"):
+    if new:
         with storage.engine.connect() as opened:
             # Readers do not wait for a writer, and a commit is one write to the disk.
             opened.exec_driver_sql("PRAGMA journal_mode=WAL")

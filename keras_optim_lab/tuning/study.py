@@ -339,6 +339,12 @@ class Asked:
         storage = self._tuning.study._storage
         return storage.together() if isinstance(storage, BufferedStorage) else nullcontext()
 
+    def expect(self, count: int) -> None:
+        study = self._tuning.study
+        if isinstance(study._storage, BufferedStorage):
+            waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            study._storage.expect(max(0, min(count, self.left) - len(waiting)))
+
     def flush(self) -> None:
         if isinstance(self._tuning.study._storage, BufferedStorage):
             self._tuning.study._storage.flush()

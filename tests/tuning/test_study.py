@@ -167,7 +167,7 @@ def test_callbacks_are_called_once_for_every_trial_that_is_told(task, by_formula
 def test_a_study_is_kept_in_a_journal_file_under_studies(task):
     kol.tune(task, trials=2, name="mine")
     assert journal("mine").is_file()
-    assert [path.name for path in Path("studies").iterdir()] == ["mine.journal"]
+    assert [path.name for path in Path("studies").glob("[!.]*")] == ["mine.journal"]
 
 
 @pytest.mark.parametrize("storage", ["sqlite:///studies.db", "deep/folder/file.journal"])
@@ -252,14 +252,14 @@ def unopenable():
     Path("folder.journal").mkdir()
     Path("file").write_text("no folder")
     Path("corrupt.journal").write_text("no journal\nat all\n")
-    Path("torn.journal").write_text('{"op_code"')
+    Path("other.journal").write_text("no journal, and no last line either")
     Path("text.db").write_text("no data base, " * 100)
 
 
 @pytest.mark.parametrize(
     "storage",
     [
-        *("folder.journal", "file/study.journal", "corrupt.journal", "torn.journal", ""),
+        *("folder.journal", "file/study.journal", "corrupt.journal", "other.journal", ""),
         *("nonsense://study", "sqlite:///no/such/folder/s.db", "sqlite:///text.db"),
         *("/proc/study.journal", "sqlite:////proc/study.db"),  # where nobody may write
     ],
