@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_optim_lab import backend as backends
+from keras_optim_lab.redaction import without_password
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Keras imports TensorFlow where it is
 
@@ -33,8 +34,12 @@ Backend = Annotated[
 ]
 Storage = Annotated[
     str | None,
-    typer.Option(help="Journal file or Optuna URL; by default studies/NAME.journal."),
+    typer.Option(
+        help="Journal file or database URL; by default studies/NAME.journal.",
+        envvar="KERAS_OPTIM_LAB_STORAGE",
+    ),
 ]
+Population = Annotated[str, typer.Option(help='How many models train side by side, or "auto".')]
 Seeds = Annotated[int, typer.Option(help="Runs of default and tuned settings in the report.")]
 
 
@@ -45,7 +50,7 @@ def main() -> None:
     except (ValueError, TypeError, RuntimeError, OSError, ImportError, MemoryError) as error:
         if os.environ.get("KERAS_OPTIM_LAB_TRACEBACK"):
             raise
-        message = Text.assemble(("Error: ", "red"), str(error))
+        message = Text.assemble(("Error: ", "red"), without_password(error))
         Console(stderr=True).print(message, soft_wrap=True)
         sys.exit(2)
 
@@ -68,9 +73,7 @@ def tune(
             "searches the decays of the learning rate. May be repeated."
         ),
     ] = None,
-    population: Annotated[
-        str, typer.Option(help='How many models train side by side, or "auto".')
-    ] = "auto",
+    population: Population = "auto",
     seeds_per_trial: Annotated[
         int, typer.Option(help="Runs of each trial, which is judged by their mean.")
     ] = 1,
@@ -127,7 +130,7 @@ def tune(
         if report:
             _write_report(result, None, seeds)
     except KeyboardInterrupt:
-        command = [_program(), *sys.argv[1:]]
+        command = [_program(), *map(without_password, sys.argv[1:])]
         command += [] if name else ["--name", study]
         command += [] if backend else ["--backend", chosen]
         console.print(
@@ -137,6 +140,40 @@ def tune(
             soft_wrap=True,
         )
         raise typer.Exit(_INTERRUPTED) from None
+
+
+@app.command()
+def worker(
+    study: Annotated[str, typer.Argument(help="Name of the study.")],
+    storage: Storage = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(help="Finished trials that it is to have; by default what it was last told."),
+    ] = None,
+    population: Population = "auto",
+    backend: Backend = None,
+) -> None:
+    """Train trials of a stored study beside the other processes that do.
+
+    Start as many as there are cores or machines, at any time; each ends when the study has all
+    its trials. What a killed one was training is trained by the others.
+    """
+    chosen = backends.select(backend)
+    import optuna
+
+    from keras_optim_lab.results import TuningResult
+    from keras_optim_lab.tuning.population_engine import PopulationEngine
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    engine = PopulationEngine(_population(population))
+    result = TuningResult.load(study, storage)
+    console.print(f"Training trials of study [bold]{study}[/bold] on {chosen}.")
+    try:
+        _run_trials(result, result.wanted(trials), engine)
+    except KeyboardInterrupt:
+        console.print("\nStopped; start it again at any time.")
+        raise typer.Exit(_INTERRUPTED) from None
+    console.print(f"\nBest: {_best(result)}", highlight=False)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Trials whose process has died: they fail, and are trained again with the same parameters."""
 
+import copy
 import warnings
 
 import optuna
@@ -27,12 +28,21 @@ def retry_lost(study: optuna.Study) -> None:
 
     If several processes do so at once, `is_repeated` finds out.
     """
-    trials = study.get_trials(deepcopy=False)
+    for trial in lost(study.get_trials(deepcopy=False)):
+        retry(study, copy.deepcopy(trial))
+
+
+def lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The abandoned ones among all trials of a study that are failed, and not enqueued yet."""
     taken_up = {number for trial in trials for number in _history(trial)}
-    for trial in trials:
-        abandoned = trial.state == TrialState.FAIL and ERROR not in trial.user_attrs
-        if abandoned and trial.number not in taken_up:
-            retry(study, study.get_trials()[trial.number])
+    return [
+        trial
+        for trial in trials
+        if trial.state == TrialState.FAIL
+        and trial.params
+        and ERROR not in trial.user_attrs
+        and trial.number not in taken_up
+    ]
 
 
 def is_repeated(trial: FrozenTrial, trials: list[FrozenTrial]) -> bool:

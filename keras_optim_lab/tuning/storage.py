@@ -9,10 +9,11 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage
 
 from keras_optim_lab.optimizers.fields import near_matches
+from keras_optim_lab.redaction import without_password
 from keras_optim_lab.tuning.abandoned import retry
 from keras_optim_lab.tuning.buffered import BufferedStorage
 from keras_optim_lab.tuning.journal import LocalJournal
-from keras_optim_lab.tuning.urls import with_driver, without_password
+from keras_optim_lab.tuning.urls import with_driver
 
 STUDIES = Path("studies")
 _SUFFIX = ".journal"

@@ -22,7 +22,7 @@ from keras_optim_lab.optimizers import Optimizer, entry
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning import choices
-from keras_optim_lab.tuning.abandoned import ERROR, is_repeated
+from keras_optim_lab.tuning.abandoned import ERROR, is_repeated, lost
 from keras_optim_lab.tuning.buffered import BufferedStorage
 from keras_optim_lab.tuning.candidate import Candidate
 from keras_optim_lab.tuning.configuration import Configuration
@@ -194,7 +194,7 @@ class TuningStudy:
             engine: what trains them; a `PopulationEngine` by default.
             callbacks: called as `callback(study, trial)` after every trial that is told.
         """
-        trials = self._wanted(trials)
+        trials = self.wanted(trials)
         engine = engine or PopulationEngine()
         with _stoppable(self.study), signs_of_life(self.study):
             while True:
@@ -210,8 +210,12 @@ class TuningStudy:
         if engine.summary:
             self.study.set_user_attr(ENGINE, engine.summary)
 
-    def _wanted(self, trials: int | None) -> int:
-        """How many finished trials the study is to have, which other processes may read there."""
+    def wanted(self, trials: int | None = None) -> int:
+        """How many finished trials the study is to have; a number given is kept with the study.
+
+        Raises:
+            ValueError: it was never told.
+        """
         if trials is None:
             trials = self.study.user_attrs.get(_TRIALS)
             if trials is None:
@@ -357,12 +361,16 @@ class Asked:
 
     def _taken(self) -> list[FrozenTrial]:
         """The trials that are finished, or will be if all goes well."""
-        states = (*_FINISHED, TrialState.RUNNING)
+        trials = self._tuning.study.get_trials(deepcopy=False)
         return [
-            trial
-            for trial in self._tuning.study.get_trials(deepcopy=False, states=states)
-            if trial.state in _FINISHED or self._counts_others or trial.number in self._asked
+            *(trial for trial in trials if trial.state in _FINISHED),
+            *(trial for trial in trials if trial.state == TrialState.RUNNING and self._runs(trial)),
+            # Their place is kept until they are in the queue.
+            *(lost(trials) if self._counts_others else []),
         ]
+
+    def _runs(self, trial: FrozenTrial) -> bool:
+        return self._counts_others or trial.number in self._asked
 
     def __iter__(self) -> "Asked":
         return self
@@ -370,14 +378,16 @@ class Asked:
     def __next__(self) -> Candidate:
         trial = self._ask()
         tuning = self._tuning
-        chosen = tuning.space.suggest(trial)
-        runs = tuning.seeds_per_trial
-        # A trial that takes up an abandoned one has its seed already.
-        first = trial.user_attrs.get("seed", tuning.seed + trial.number * runs)
-        seeds = range(first, first + runs)
-        return Candidate(
-            tuning.study, trial, tuning.objective, chosen, tuning.steps, seeds, self._told
-        )
+        # All that another process needs to train it again is stored at once.
+        with self.together():
+            chosen = tuning.space.suggest(trial)
+            runs = tuning.seeds_per_trial
+            # A trial that takes up an abandoned one has its seed already.
+            first = trial.user_attrs.get("seed", tuning.seed + trial.number * runs)
+            seeds = range(first, first + runs)
+            return Candidate(
+                tuning.study, trial, tuning.objective, chosen, tuning.steps, seeds, self._told
+            )
 
     def _ask(self) -> optuna.Trial:
         study = self._tuning.study

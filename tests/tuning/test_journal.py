@@ -1,0 +1,141 @@
+"""A journal holds what was acknowledged, whatever cuts a write short, and knows who is alive."""
+
+import datetime
+import logging
+import resource
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from keras_optim_lab.tuning import journal as journal_module
+from keras_optim_lab.tuning.journal import LocalJournal
+
+pytestmark = pytest.mark.once
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "s.journal"
+
+
+@pytest.fixture
+def begun(path):
+    """A journal of two trials, of which one is complete."""
+    study = a_study(path)
+    study.ask()
+    study.tell(study.ask(), 1.0)
+    return path
+
+
+def a_study(path):
+    return optuna.create_study(study_name="s", storage=LocalJournal(path), load_if_exists=True)
+
+
+def states(path):
+    return [trial.state.name for trial in a_study(path).get_trials()]
+
+
+def test_a_write_that_was_cut_off_is_removed_and_the_study_goes_on(begun, caplog):
+    caplog.set_level(logging.WARNING, "keras_optim_lab")
+    whole = begun.read_bytes()
+    begun.write_bytes(whole + b'{"op_code":4,"study_')
+    LocalJournal(begun)
+    assert begun.read_bytes() == whole
+    study = a_study(begun)
+    assert "its 20 bytes are removed" in caplog.text
+    study.tell(study.ask(), 2.0)
+    assert states(begun) == ["RUNNING", "COMPLETE", "COMPLETE"]
+
+
+def test_a_write_that_another_process_left_cut_off_is_removed_by_the_next_one(begun):
+    study = a_study(begun)
+    with begun.open("ab") as file:
+        file.write(b'{"op_code":4,"study_')
+    assert [trial.state.name for trial in study.get_trials()] == ["RUNNING", "COMPLETE"]
+    study.tell(study.ask(), 2.0)
+    assert states(begun) == ["RUNNING", "COMPLETE", "COMPLETE"]
+
+
+def test_a_journal_of_which_only_a_part_of_the_first_write_is_left_is_begun_anew(path):
+    path.write_bytes(b'{"op_')
+    a_study(path).ask()
+    assert states(path) == ["RUNNING"]
+
+
+@pytest.mark.parametrize("content", [b"name,value\n1,2", b"\n", b"{}"])
+def test_a_file_of_another_kind_is_refused_and_left_alone(path, content):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="not the journal of a study"):
+        LocalJournal(path)
+    assert path.read_bytes() == content
+
+
+def test_a_full_disk_is_an_error_that_leaves_whole_lines_and_no_more(begun):
+    study = a_study(begun)
+    trial = study.ask()
+    whole = begun.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 30, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large|No space left"):
+            trial.set_user_attr("large", "x" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert begun.read_bytes() == whole
+    trial.set_user_attr("large", "x" * 100)
+    assert a_study(begun).get_trials()[-1].user_attrs == {"large": "x" * 100}
+
+
+def test_what_is_written_together_is_one_write(begun, monkeypatch):
+    storage = LocalJournal(begun)
+    writes = []
+    monkeypatch.setattr(journal_module, "_write", lambda file, content: writes.append(content))
+    with storage.together():
+        for step in range(5):
+            storage.set_trial_intermediate_value(0, step, 0.5)
+    assert [content.count(b"\n") for content in writes] == [5]
+
+
+# Who is alive.
+
+
+def stale(storage):
+    return storage._get_stale_trial_ids(0)
+
+
+def test_the_trials_of_a_living_process_are_not_abandoned_and_those_of_a_dead_one_are(path):
+    storage = LocalJournal(path)
+    study = optuna.create_study(study_name="s", storage=storage)
+    study.enqueue_trial({"x": 1.0})
+    queued, new = study.ask(), study.ask()
+    storage.record_heartbeat(queued._trial_id)
+    other = LocalJournal(path)
+    assert stale(other) == stale(storage) == []
+    storage._lock.release()  # as the operating system does when a process ends
+    assert stale(other) == [queued._trial_id, new._trial_id]
+    assert stale(storage) == []
+
+
+def test_a_trial_that_nobody_has_marked_is_given_a_minute(path, monkeypatch):
+    plain = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+    optuna.create_study(study_name="s", storage=plain).ask()
+    storage = LocalJournal(path)
+    assert stale(storage) == []
+    monkeypatch.setattr(journal_module, "_UNMARKED", datetime.timedelta(0))
+    assert stale(storage) == [0]
+
+
+def test_a_finished_trial_is_not_abandoned(begun):
+    (running,) = stale(LocalJournal(begun))
+    assert a_study(begun).get_trials()[running].state == TrialState.RUNNING
+
+
+def test_reading_a_study_writes_nothing_beside_it(begun):
+    folder = Path(begun).with_name(f".{begun.name}")
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    assert len(LocalJournal(begun).get_all_trials(0)) == 2
+    assert not folder.exists()

@@ -1,0 +1,201 @@
+"""A study goes on after its processes were killed, and after its database was away."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from keras_optim_lab.results import TuningResult
+from keras_optim_lab.tuning import patience
+from keras_optim_lab.tuning import study as study_module
+from keras_optim_lab.tuning.abandoned import retry
+from keras_optim_lab.tuning.buffered import BufferedStorage
+from keras_optim_lab.tuning.heartbeat import take_up_abandoned
+from keras_optim_lab.tuning.patience import patiently
+from keras_optim_lab.tuning.storage import open_storage
+from keras_optim_lab.tuning.urls import with_driver
+from tests.studies import Formula, small_task
+
+pytestmark = pytest.mark.once
+
+KILL_WORKERS = Path(__file__).parents[2] / "scripts" / "kill_workers.py"
+
+
+def a_result(storage, **changes):
+    return TuningResult.create(
+        small_task(),
+        "adam",
+        **{"name": "s", "storage": storage, "sampler": "random", "pruner": "none", **changes},
+    )
+
+
+def test_killed_processes_lose_nothing_and_nothing_is_told_twice(storage, tmp_path):
+    run = subprocess.run(
+        [sys.executable, KILL_WORKERS, "--trials=30", "--kills=8", f"--storage={storage}"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "30 of 30 trials finished, with 30 different seeds" in run.stdout
+
+
+# Abandoned trials.
+
+
+def dead(storage, asked=2):
+    """Leaves a study with trials in flight, as a killed process does."""
+    result = a_result(storage)
+    asking = iter(study_module.Asked(result, 10, []))
+    candidates = [next(asking) for _ in range(asked)]
+    result.study._storage.storage._lock.release()
+    return candidates
+
+
+def test_trials_in_flight_are_trained_again_with_the_same_settings_and_seeds(tmp_path):
+    storage = tmp_path / "s.journal"
+    abandoned = dead(storage)
+    result = a_result(storage)
+    result.run(5, Formula())
+    assert len(result.finished_trials) == 5
+    failed = [trial for trial in result.study.trials if trial.state == TrialState.FAIL]
+    assert [trial.number for trial in failed] == [each.number for each in abandoned]
+    for candidate, trial in zip(abandoned, result.finished_trials, strict=False):
+        assert trial.params == candidate.trial.params
+        assert trial.user_attrs["seed"] == candidate.seeds[0]
+        assert trial.system_attrs["retry_history"] == [candidate.number]
+    assert len({trial.user_attrs["seed"] for trial in result.finished_trials}) == 5
+
+
+def test_a_process_killed_while_it_takes_up_a_trial_loses_it_not(tmp_path):
+    storage = tmp_path / "s.journal"
+    abandoned = dead(storage, asked=1)
+    open_storage(storage, "s").set_trial_state_values(0, TrialState.FAIL)
+    result = a_result(storage)
+    result.run(2, Formula())
+    assert result.finished_trials[0].params == abandoned[0].trial.params
+
+
+def test_a_trial_that_two_processes_take_up_is_trained_once(tmp_path):
+    storage = tmp_path / "s.journal"
+    dead(storage, asked=1)
+    result = a_result(storage)
+    take_up_abandoned(result.study)
+    retry(result.study, result.study.get_trials()[0])  # as another process at the same moment
+    result.run(3, Formula())
+    seeds = [trial.user_attrs["seed"] for trial in result.finished_trials]
+    assert len(seeds) == len(set(seeds)) == 3
+
+
+def test_a_trial_that_failed_by_itself_is_not_trained_again(tmp_path):
+    def broken(loss, epoch):
+        raise ZeroDivisionError("no result")
+
+    result = a_result(tmp_path / "s.journal")
+    with pytest.raises(ZeroDivisionError):
+        result.run(1, Formula(logs=broken))
+    result.run(1, Formula())
+    failed, complete = result.study.trials
+    assert failed.user_attrs["error"] == "ZeroDivisionError: no result"
+    assert "retry_history" not in complete.system_attrs
+
+
+def test_a_process_waits_for_the_trials_of_others_and_takes_them_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(study_module, "_PAUSE", 0.01)
+    storage = tmp_path / "s.journal"
+    other = a_result(storage)
+    candidate = next(iter(study_module.Asked(other, 1, [])))
+    result = a_result(storage)
+    running = threading.Thread(target=result.run, args=(1, Formula()), daemon=True)
+    running.start()
+    time.sleep(0.3)
+    assert running.is_alive()
+    assert len(result.study.trials) == 1
+    other.study._storage.storage._lock.release()
+    running.join(60)
+    assert [trial.state.name for trial in result.study.trials] == ["FAIL", "COMPLETE"]
+    assert result.finished_trials[0].params == candidate.trial.params
+
+
+def test_signs_of_life_keep_a_databases_trials_from_being_taken_up(postgres):
+    def opened():
+        url = with_driver(postgres)
+        return optuna.storages.RDBStorage(url, heartbeat_interval=1, grace_period=2)
+
+    def slow(loss, epoch):
+        time.sleep(2.5)
+        return {"loss": loss, "val_loss": loss}
+
+    result = a_result(opened())
+    thread = threading.Thread(target=result.run, args=(1, Formula(logs=slow)), daemon=True)
+    thread.start()
+    other = BufferedStorage(opened())
+    study = optuna.load_study(study_name="s", storage=other)
+    while thread.is_alive():
+        assert other.fail_abandoned(study._study_id) == []
+        time.sleep(0.2)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
+
+
+# A database that is away.
+
+
+def test_a_study_goes_on_when_its_database_comes_back(postgres_server, postgres, monkeypatch):
+    monkeypatch.setattr(patience, "_FIRST_PAUSE", 0.05)
+
+    def restart(study, trial):
+        if trial.number == 3:
+            postgres_server.stop()
+            threading.Timer(1.0, postgres_server.start).start()
+
+    result = a_result(postgres)
+    result.run(8, Formula(), callbacks=[restart])
+    assert [trial.number for trial in result.finished_trials] == list(range(8))
+
+
+def failing(errors):
+    def call(value):
+        if errors:
+            raise errors.pop()
+        return value
+
+    return call
+
+
+def test_calls_are_tried_again_after_longer_and_longer_pauses(monkeypatch):
+    pauses = []
+    monkeypatch.setattr(patience.time, "sleep", pauses.append)
+    errors = [OperationalError("select", {}, Exception("server closed")) for _ in range(9)]
+    assert patiently(failing(errors), 3) == 3
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
+
+
+def test_after_five_minutes_the_databases_own_error_is_raised(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(patience.time, "sleep", lambda pause: now.__setitem__(0, now[0] + pause))
+    error = OperationalError("select", {}, Exception("server closed"))
+    with pytest.raises(OperationalError):
+        patiently(failing([error] * 1000), 3)
+    assert 300 < now[0] < 320
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProgrammingError("select", {}, Exception("no such column")),
+        OperationalError("insert", {}, Exception("database or disk is full")),
+        OperationalError("insert", {}, Exception("attempt to write a readonly database")),
+        KeyError("study"),
+    ],
+)
+def test_what_is_no_matter_of_the_connection_is_raised_at_once(error, monkeypatch):
+    monkeypatch.setattr(patience.time, "sleep", lambda pause: pytest.fail("it waited"))
+    with pytest.raises(type(error)):
+        patiently(failing([error]), 3)
