@@ -1,6 +1,7 @@
 """Rows of a compiled epoch and studies of the population engine, as the tests drive them."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from keras_optim_lab.tuning.epoch import Epoch, Plan, on_device
 from keras_optim_lab.tuning.fit_engine import FitEngine
 from keras_optim_lab.tuning.population_engine import PopulationEngine
 from keras_optim_lab.tuning.pure_model import PureModel
+from tests.fit_without_xla import eagerly
 from tests.studies import small_task
 
 BACKEND = keras.backend.backend()
@@ -87,7 +89,8 @@ def search(engine, task: Task | None = None, optimizer="adam", trials=3, setting
     for chosen in settings:
         result.study.enqueue_trial(chosen)
     if engine is not None:
-        result.run(trials, engine=engine)
+        with eagerly() if isinstance(engine, FitEngine) else nullcontext():
+            result.run(trials, engine=engine)
     return result
 
 

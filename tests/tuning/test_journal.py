@@ -79,7 +79,7 @@ def test_a_full_disk_is_an_error_that_leaves_whole_lines_and_no_more(begun):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 30, limits[1]))
     try:
-        with pytest.raises(OSError, match="File too large|No space left"):
+        with pytest.raises(OSError, match=r"File too large|No space left"):
             trial.set_user_attr("large", "x" * 100)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -4,6 +4,7 @@ What both engines do, such as several seeds for a trial, is tested on both.
 """
 
 import logging
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from keras_optim_lab.results import TuningResult
 from keras_optim_lab.tuning import sequential_engine
 from keras_optim_lab.tuning.fit_engine import FitEngine
 from keras_optim_lab.tuning.sequential_engine import SequentialEngine
+from tests.fit_without_xla import eagerly
 from tests.studies import small_model, small_task
 
 BACKEND = keras.backend.backend()
@@ -36,7 +38,8 @@ def search(engine, task=None, optimizer="adam", trials=3, settings=(), **changes
     )
     for chosen in settings:
         result.study.enqueue_trial(chosen)
-    result.run(trials, engine=engine)
+    with eagerly() if isinstance(engine, FitEngine) else nullcontext():
+        result.run(trials, engine=engine)
     return result
 
 
