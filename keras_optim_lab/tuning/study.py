@@ -81,7 +81,7 @@ class TuningStudy:
         seeds_per_trial: int = 1,
     ):
         """A new study, or the stored one of this name. See `keras_optim_lab.tune`."""
-        seed = _check_seed(seed)
+        seed = check_seed(seed)
         seeds_per_trial = check_count("seeds_per_trial", seeds_per_trial)
         searched = SearchSpace(optimizer, space)
         task = tasks.get(task) if isinstance(task, str) else task
@@ -168,7 +168,7 @@ class TuningStudy:
         """
         trials = check_count("trials", trials)
         engine = engine or PopulationEngine()
-        with _stoppable(self.study):
+        with stoppable(self.study):
             engine.run(self.task, Asked(self, trials, callbacks))
         if engine.summary:
             self.study.set_user_attr(ENGINE, engine.summary)
@@ -309,7 +309,7 @@ class Asked:
 
 
 @contextmanager
-def _stoppable(study: optuna.Study) -> Iterator[None]:
+def stoppable(study: optuna.Study) -> Iterator[None]:
     """Allows `study.stop()`, which grid samplers call and Optuna refuses outside `optimize`."""
     study._stop_flag = False
     study._thread_local.in_optimize_loop = True
@@ -332,7 +332,7 @@ def _check_steps_are_known(task: Task, space: SearchSpace) -> None:
         )
 
 
-def _check_seed(seed: Any) -> int:
+def check_seed(seed: Any) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"`seed` must be an integer ≥ 0. Received: seed={seed!r}")
     if not 0 <= seed < _SEEDS:
