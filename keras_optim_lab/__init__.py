@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from keras_optim_lab.optimizers import Optimizer
     from keras_optim_lab.results import TuningResult, tune
     from keras_optim_lab.tasks import Task
-    from keras_optim_lab.tuning import search_space, suggest
+    from keras_optim_lab.tuning import PruningCallback, search_space, suggest
 
 _HOMES = {
     "functional": None,
@@ -21,6 +21,7 @@ _HOMES = {
     "schedules": None,
     "tasks": None,
     "Optimizer": "optimizers",
+    "PruningCallback": "tuning",
     "Task": "tasks",
     "TuningResult": "results",
     "search_space": "tuning",
@@ -30,6 +31,7 @@ _HOMES = {
 
 __all__ = [
     "Optimizer",
+    "PruningCallback",
     "Task",
     "TuningResult",
     "functional",

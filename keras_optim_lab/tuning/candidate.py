@@ -1,6 +1,5 @@
 """Candidates: the trials of a study while an engine trains them."""
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tuning.configuration import Configuration
-from keras_optim_lab.tuning.objective import Objective
+from keras_optim_lab.tuning.objective import Objective, diverged
 
 
 class Candidate:
@@ -78,8 +77,7 @@ class Candidate:
                 f"They hold: {', '.join(logs[0])}."
             )
         self.record(epochs=epoch + 1)
-        losses = {self._objective.name, "loss", "val_loss"} & logs[0].keys()
-        if any(not math.isfinite(run[name]) for run in logs for name in losses):
+        if any(diverged(run, self._objective.name) for run in logs):
             self.record(diverged=True)
             self._state = TrialState.PRUNED
             return False

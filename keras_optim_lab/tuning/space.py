@@ -89,6 +89,15 @@ class SearchSpace:
         space = self.spaces[optimizer]
         return {self._label(optimizer, key): distribution for key, distribution in space.items()}
 
+    def defaults(self, optimizer: str) -> dict[str, Any]:
+        """The values of these parameters that make the optimizer as it is by default."""
+        fields = entry(optimizer).cls.fields
+        values = {}
+        for key in self.spaces[optimizer]:
+            default = fields[key.removeprefix(_COMPLEMENT)].default
+            values[self._label(optimizer, key)] = default if key in fields else 1.0 - default
+        return values
+
     @property
     def searched_schedule(self) -> dict[str, BaseDistribution]:
         """Those that belong to the schedule of the learning rate."""
