@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from keras_optim_lab import functional, optimizers, schedules, tasks
+    from keras_optim_lab import functional, keras_tuner, optimizers, schedules, tasks
     from keras_optim_lab.optimizers import Optimizer
     from keras_optim_lab.results import TuningResult, tune
     from keras_optim_lab.tasks import Task
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "functional": None,
+    "keras_tuner": None,
     "optimizers": None,
     "schedules": None,
     "tasks": None,
@@ -35,6 +36,7 @@ __all__ = [
     "Task",
     "TuningResult",
     "functional",
+    "keras_tuner",
     "optimizers",
     "schedules",
     "search_space",
