@@ -7,6 +7,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import keras_tuner
 import optuna
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src.engine import oracle as engine  # for its locks, which nothing exports
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
@@ -240,6 +242,9 @@ class OptunaOracle(keras_tuner.Oracle):
             ValueError: the storage does not hold the trials of this project.
         """
         super().reload()
+        # KerasTuner puts every trial here that it had not yet crossed off, and some twice.
+        queue: list[str] = self._retry_queue
+        queue[:] = [t for t in dict.fromkeys(queue) if self.trials[t].status not in _ENDED]
         stored = self.study.get_trials(deepcopy=False)
         for trial_id, number in self._numbers.items():
             if number >= len(stored) or stored[number].user_attrs.get(_ORACLE) != self._id:
@@ -334,13 +339,14 @@ class OptunaOracle(keras_tuner.Oracle):
         if trial_id in self._pruned or step < run.epochs:  # a later execution of the same trial
             return
         run.epochs = step + 1
-        if not math.isfinite(value):
-            run.trial.set_user_attr("diverged", True)
-            self._pruned.add(trial_id)
-            return
-        run.trial.report(value, step)
-        if run.trial.should_prune():
-            self._pruned.add(trial_id)
+        with suppress(UpdateFinishedTrialError):  # somebody told it by hand
+            if not math.isfinite(value):
+                run.trial.set_user_attr("diverged", True)
+                self._pruned.add(trial_id)
+                return
+            run.trial.report(value, step)
+            if run.trial.should_prune():
+                self._pruned.add(trial_id)
 
     def _tell_discovered(self, trial: Trial) -> None:
         """Records the default values that a trial had for hyperparameters it met first."""
@@ -357,9 +363,10 @@ class OptunaOracle(keras_tuner.Oracle):
             except (KeyError, ValueError):
                 continue
             internal = met.distribution.to_internal_repr(value)
-            run.trial.storage.set_trial_param(
-                run.trial._trial_id, met.name, internal, met.distribution
-            )
+            with suppress(UpdateFinishedTrialError):  # somebody told it by hand
+                run.trial.storage.set_trial_param(
+                    run.trial._trial_id, met.name, internal, met.distribution
+                )
 
     def _tell(self, trial: Trial) -> None:
         number = self._numbers[trial.trial_id]
@@ -373,7 +380,6 @@ class OptunaOracle(keras_tuner.Oracle):
             state = TrialState.PRUNED if pruned else TrialState.COMPLETE
             value = None if pruned else float(trial.score)
         with stoppable(self.study):
-            # Finished already if somebody told it by hand.
             self.study.tell(number, value, state, skip_if_finished=True)
             self._exhausted |= self.study._stop_flag
 

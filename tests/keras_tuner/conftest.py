@@ -1,5 +1,7 @@
 import pytest
 
+from tests.fit_without_xla import fit_without_xla  # noqa: F401
+
 
 @pytest.fixture(autouse=True)
 def in_empty_folder(tmp_path, monkeypatch):

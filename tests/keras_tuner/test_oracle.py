@@ -53,7 +53,6 @@ def declared(build):
 
 SAMPLERS = {
     "tpe": lambda: optuna.samplers.TPESampler(seed=3),
-    "grouped tpe": lambda: optuna.samplers.TPESampler(seed=3, group=True),
     "random": lambda: optuna.samplers.RandomSampler(seed=3),
 }
 
