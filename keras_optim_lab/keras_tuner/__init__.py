@@ -23,8 +23,8 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-from keras_optim_lab.keras_tuner.optimizer import optimizer
 from keras_optim_lab.keras_tuner.oracle import OptunaOracle
+from keras_optim_lab.keras_tuner.spaces import optimizer
 from keras_optim_lab.keras_tuner.tuner import OptunaTuner
 
 __all__ = ["OptunaOracle", "OptunaTuner", "optimizer"]

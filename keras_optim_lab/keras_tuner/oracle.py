@@ -92,7 +92,9 @@ class OptunaOracle(keras_tuner.Oracle):
         objective: as in `keras_tuner.Oracle`. The value of a trial is what KerasTuner makes its
             score, that of the best epoch; several objectives are one, their sum, as there.
         max_trials: trials of the search, retries not counted; None for no limit.
-        sampler: any Optuna sampler, or "tpe" (the default), "random", "qmc".
+        sampler: any Optuna sampler, or "tpe" (the default), "random", "qmc". One that is given as
+            an object with a seed draws the same numbers again when a search goes on; a name does
+            not.
         pruner: any Optuna pruner; needs an `OptunaTuner`. None never prunes.
         storage: a path to a journal file, an Optuna URL or an Optuna storage; by default the
             journal `optuna.journal` in the project's folder.
@@ -257,9 +259,10 @@ class OptunaOracle(keras_tuner.Oracle):
             if trial.state != TrialState.RUNNING or trial.user_attrs.get(_ORACLE) != self._id:
                 continue
             trial_id = trial.user_attrs.get(_TRIAL, "")
+            ended = self.trials.get(trial_id)
             last = self._numbers.get(trial_id) == trial.number
-            if last and self.trials[trial_id].status in _ENDED:
-                self._tell(self.trials[trial_id])
+            if last and ended is not None and ended.status in _ENDED:
+                self._tell(ended)
             else:
                 self.study.tell(trial.number, state=TrialState.FAIL)
 

@@ -177,6 +177,26 @@ def test_a_grid_ends_the_search():
     assert len(search(loss, **arguments).study.trials) == 6  # nor does it go on
 
 
+def test_a_point_of_a_grid_that_fails_is_tried_again_and_the_grid_ends():
+    runs = []
+
+    def loss(hp):
+        runs.append(hp.Float("x", 0, 1))
+        if len(runs) in (1, 4):
+            raise RuntimeError("out of memory")
+        return runs[-1]
+
+    oracle = search(
+        loss,
+        sampler=optuna.samplers.GridSampler({"x": [0.0, 0.5, 1.0]}, seed=0),
+        max_trials=20,
+        max_retries_per_trial=1,
+        hyperparameters=declared(lambda hp: hp.Float("x", 0, 1)),
+    )
+    assert states(oracle) == ["FAIL", "COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
+    assert set(runs) == {0.0, 0.5, 1.0}
+
+
 def test_enqueued_trials_come_first():
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name="mine")
@@ -214,6 +234,30 @@ def test_a_pruned_trial_stops_and_keeps_its_best_score():
     for ours, theirs in zip(oracle.trials.values(), oracle.study.trials, strict=True):
         assert ours.status == "COMPLETED"
         assert ours.score == theirs.value == theirs.intermediate_values[theirs.last_step]
+
+
+def test_of_several_executions_the_first_is_reported_and_a_pruned_trial_ends_the_others_too():
+    epochs = []
+
+    class TwoExecutions(EpochTuner):
+        def run_trial(self, trial, *args, **kwargs):
+            return [super(TwoExecutions, self).run_trial(trial) for _ in range(2)]
+
+    def losses(hp):
+        for epoch in range(3):
+            epochs.append(epoch)
+            yield hp.Float("x", 1, 2) + epoch
+
+    oracle = search(
+        losses,
+        tuner=TwoExecutions,
+        objective="val_loss",
+        pruner=SecondEpochOfOddTrials(),
+        max_trials=2,
+    )
+    assert states(oracle) == ["COMPLETE", "PRUNED"]
+    assert [len(trial.intermediate_values) for trial in oracle.study.trials] == [3, 2]
+    assert epochs == [*(0, 1, 2), *(0, 1, 2), *(0, 1), 0]
 
 
 def test_a_loss_that_is_not_finite_ends_the_trial_as_pruned():

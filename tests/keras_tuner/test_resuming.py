@@ -50,6 +50,25 @@ def test_a_trial_in_flight_is_told_as_failed_and_run_again_with_the_same_paramet
     assert oracle.study.best_value == oracle.get_best_trials()[0].score
 
 
+def test_a_search_that_was_interrupted_goes_on_in_the_same_process():
+    seen = []
+
+    def loss(hp):
+        seen.append(hp.get("x"))
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return seen[-1]
+
+    oracle = kol.keras_tuner.OptunaOracle(max_trials=3, hyperparameters=space())
+    tuner = FunctionTuner(oracle, loss)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.search(verbose=0)
+    tuner.search(verbose=0)
+    assert states(oracle) == ["COMPLETE"] * 3
+    assert seen[1] == seen[2]
+    assert [trial.params["x"] for trial in oracle.study.trials] == [seen[0], *seen[2:]]
+
+
 def test_a_search_that_has_ended_is_not_run_again_and_a_longer_one_goes_on():
     seen = []
     search(cut_off_in_run(-1, seen), max_trials=3, hyperparameters=space())
