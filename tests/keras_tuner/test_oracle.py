@@ -1,6 +1,7 @@
 """What `OptunaOracle` asks a study and tells it, in searches of functions."""
 
 import math
+import warnings
 
 import keras_tuner
 import optuna
@@ -236,6 +237,25 @@ def test_a_pruned_trial_stops_and_keeps_its_best_score():
         assert ours.score == theirs.value == theirs.intermediate_values[theirs.last_step]
 
 
+def test_a_pruned_run_that_fails_is_told_as_failed_and_its_retry_begins_afresh():
+    class AtOnce(EpochTuner):
+        def run_trial(self, trial, *args, **kwargs):
+            metrics = super().run_trial(trial)
+            if len(oracle.study.trials) == 2:
+                raise RuntimeError("after it was pruned")
+            return metrics
+
+    def losses(hp):
+        return [hp.Float("x", 1, 2) + epoch for epoch in range(3)]
+
+    oracle = kol.keras_tuner.OptunaOracle(
+        "val_loss", max_trials=2, pruner=SecondEpochOfOddTrials(), max_retries_per_trial=1
+    )
+    AtOnce(oracle, losses).search(verbose=0)
+    assert states(oracle) == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert [len(trial.intermediate_values) for trial in oracle.study.trials] == [3, 2, 3]
+
+
 def test_of_several_executions_the_first_is_reported_and_a_pruned_trial_ends_the_others_too():
     epochs = []
 
@@ -248,13 +268,15 @@ def test_of_several_executions_the_first_is_reported_and_a_pruned_trial_ends_the
             epochs.append(epoch)
             yield hp.Float("x", 1, 2) + epoch
 
-    oracle = search(
-        losses,
-        tuner=TwoExecutions,
-        objective="val_loss",
-        pruner=SecondEpochOfOddTrials(),
-        max_trials=2,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*already reported.*")
+        oracle = search(
+            losses,
+            tuner=TwoExecutions,
+            objective="val_loss",
+            pruner=SecondEpochOfOddTrials(),
+            max_trials=2,
+        )
     assert states(oracle) == ["COMPLETE", "PRUNED"]
     assert [len(trial.intermediate_values) for trial in oracle.study.trials] == [3, 2]
     assert epochs == [*(0, 1, 2), *(0, 1, 2), *(0, 1), 0]
