@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from keras_optim_lab import functional, optimizers, schedules, tasks
+    from keras_optim_lab import functional, keras_tuner, optimizers, schedules, tasks
     from keras_optim_lab.optimizers import Optimizer
     from keras_optim_lab.results import TuningResult, tune
     from keras_optim_lab.tasks import Task
-    from keras_optim_lab.tuning import search_space, suggest
+    from keras_optim_lab.tuning import PruningCallback, search_space, suggest
 
 _HOMES = {
     "functional": None,
+    "keras_tuner": None,
     "optimizers": None,
     "schedules": None,
     "tasks": None,
     "Optimizer": "optimizers",
+    "PruningCallback": "tuning",
     "Task": "tasks",
     "TuningResult": "results",
     "search_space": "tuning",
@@ -30,9 +32,11 @@ _HOMES = {
 
 __all__ = [
     "Optimizer",
+    "PruningCallback",
     "Task",
     "TuningResult",
     "functional",
+    "keras_tuner",
     "optimizers",
     "schedules",
     "search_space",

@@ -34,6 +34,7 @@ def test_optimizers_bring_neither_optuna_nor_plotly_nor_the_commands_packages_al
     imported = modules_after("import keras_optim_lab.optimizers", before="import keras")
     assert "keras_optim_lab.optimizers" in imported
     assert not imported & {"optuna", "plotly", "typer", "rich.progress", "sklearn", "sqlalchemy"}
+    assert "keras_tuner" not in imported
     own = {name for name in imported if name.startswith("keras_optim_lab.")}
     layers = {name.split(".")[1] for name in own}
     assert layers <= {"optimizers", "schedules", "backend"}
@@ -77,6 +78,12 @@ FORBIDDEN = {
         *FRAMEWORKS,
         *("import plotly", "from keras_optim_lab.reports import write_report"),
         *("from keras_optim_lab.results import tune", "from keras_optim_lab import cli"),
+        "from keras_optim_lab.keras_tuner import OptunaOracle",
+    ],
+    "keras_tuner/x.py": [
+        *FRAMEWORKS,
+        *("import plotly", "from keras_optim_lab.reports import write_report"),
+        *("from keras_optim_lab.results import tune", "from keras_optim_lab import cli"),
     ],
     "reports/x.py": [
         *FRAMEWORKS,
@@ -89,6 +96,10 @@ ALLOWED = {
     "optimizers/x.py": ["from keras_optim_lab import backend"],
     "tasks/x.py": ["from keras_optim_lab.optimizers import get"],
     "tuning/x.py": ["import optuna", "from keras_optim_lab.tasks import Task"],
+    "keras_tuner/x.py": [
+        *("import keras_tuner", "import optuna"),
+        "from keras_optim_lab.tuning import suggest",
+    ],
     "reports/x.py": [
         "import plotly",
         "import optuna",

@@ -1,6 +1,5 @@
 """Candidates: the trials of a study while an engine trains them."""
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tuning.abandoned import ERROR
 from keras_optim_lab.tuning.configuration import Configuration
-from keras_optim_lab.tuning.objective import Objective
+from keras_optim_lab.tuning.objective import Objective, diverged
 
 
 class Candidate:
@@ -98,8 +97,7 @@ class Candidate:
 
     def diverges(self, logs: Mapping[str, float]) -> bool:
         """Whether the objective or a loss in the logs of one run's epoch is not finite."""
-        judged = {self._objective.name, "loss", "val_loss"} & logs.keys()
-        return not all(math.isfinite(logs[name]) for name in judged)
+        return diverged(logs, self._objective.name)
 
     @property
     def _mean(self) -> float:

@@ -1,5 +1,7 @@
 """What a study tries to improve: one number of each epoch's logs."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,6 +59,12 @@ class Objective:
                 f"Received: {direction!r}"
             )
         return cls(name, direction)
+
+
+def diverged(logs: Mapping[str, float], objective: str) -> bool:
+    """Whether the objective or a loss is no longer finite in the logs of an epoch."""
+    losses = {objective, "loss", "val_loss"} & logs.keys()
+    return any(not math.isfinite(logs[name]) for name in losses)
 
 
 def _direction(name: str) -> Direction:

@@ -17,6 +17,7 @@ from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
+    IntDistribution,
     distribution_to_json,
     json_to_distribution,
 )
@@ -80,9 +81,32 @@ class SearchSpace:
         every: dict[str, BaseDistribution] = {}
         if len(self.optimizers) > 1:
             every["optimizer"] = CategoricalDistribution(self.optimizers)
-        for name, space in self.spaces.items():
-            every.update({self._label(name, key): dist for key, dist in space.items()})
-        return {**every, **self._searched_schedule}
+        for name in self.optimizers:
+            every.update(self.hyperparameters(name))
+        return {**every, **self.searched_schedule}
+
+    def hyperparameters(self, optimizer: str) -> dict[str, BaseDistribution]:
+        """The parameters of the study that belong to one optimizer."""
+        space = self.spaces[optimizer]
+        return {self._label(optimizer, key): distribution for key, distribution in space.items()}
+
+    def defaults(self, optimizer: str) -> dict[str, Any]:
+        """The values of these parameters that make the optimizer as it is by default."""
+        fields = entry(optimizer).cls.fields
+        values = {}
+        for key in self.spaces[optimizer]:
+            default = fields[key.removeprefix(_COMPLEMENT)].default
+            values[self._label(optimizer, key)] = default if key in fields else 1.0 - default
+        return values
+
+    @property
+    def searched_schedule(self) -> dict[str, BaseDistribution]:
+        """Those that belong to the schedule of the learning rate."""
+        return {
+            key: self.schedule[key]
+            for key in SCHEDULE_DEFAULTS
+            if isinstance(self.schedule.get(key), BaseDistribution)
+        }
 
     @property
     def forms(self) -> list[Configuration]:
@@ -104,10 +128,9 @@ class SearchSpace:
         name = self.optimizers[0]
         if len(self.optimizers) > 1:
             name = trial.suggest_categorical("optimizer", self.optimizers)
-        for key, distribution in self.spaces[name].items():
-            _suggest(trial, self._label(name, key), distribution)
-        for key, distribution in self._searched_schedule.items():
-            _suggest(trial, key, distribution)
+        chosen = {**self.hyperparameters(name), **self.searched_schedule}
+        for label, distribution in chosen.items():
+            suggest_parameter(trial, label, distribution)
         return self.decode(trial.params)
 
     def decode(self, params: Mapping[str, Any]) -> Configuration:
@@ -122,6 +145,21 @@ class SearchSpace:
             warmup=schedule.get("warmup", 0.0),
             stated=tuple(schedule),
         )
+
+    def check_steps(self, function: str, steps: Any) -> int | None:
+        """Returns the steps of the training that a user gave to `function`, checked.
+
+        Raises:
+            TypeError, ValueError: they are no count, or a schedule needs them and they are None.
+        """
+        if steps is not None:
+            return check_count("steps", steps)
+        if self.schedule:
+            raise ValueError(
+                f"space: {' and '.join(map(repr, self.schedule))} needs to know how many steps "
+                f"the training has. Pass {function}(..., steps=batches per epoch × epochs)."
+            )
+        return None
 
     def describe(self) -> dict[str, Any]:
         """The space as plain data, equal for equal spaces."""
@@ -154,14 +192,6 @@ class SearchSpace:
             elif label != "optimizer":
                 space.spaces[name if dot else space.optimizers[0]][key] = json_to_distribution(json)
         return space
-
-    @property
-    def _searched_schedule(self) -> dict[str, BaseDistribution]:
-        return {
-            key: self.schedule[key]
-            for key in SCHEDULE_DEFAULTS
-            if isinstance(self.schedule.get(key), BaseDistribution)
-        }
 
     def _hyperparameters(self, optimizer: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
         searched = {
@@ -268,14 +298,20 @@ def suggest(
         TypeError, ValueError: an argument is wrong. Nothing has been suggested by then.
     """
     searched = SearchSpace(optimizer, space)
-    if steps is not None:
-        steps = check_count("steps", steps)
-    elif searched.schedule:
-        raise ValueError(
-            f"space: {' and '.join(map(repr, searched.schedule))} needs to know how many steps the "
-            "training has. Pass suggest(..., steps=batches per epoch × epochs)."
-        )
+    steps = searched.check_steps("suggest", steps)
     return searched.suggest(trial).optimizer(steps)
+
+
+def suggest_parameter(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribution):
+    """Lets a trial choose one value of a distribution."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(name, choices)
+        case FloatDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_float(name, low, high, step=step, log=log)
+        case IntDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_int(name, low, high, step=step, log=log)
+    raise TypeError(f"{name!r}: Optuna has no method that suggests from {distribution!r}.")
 
 
 def _names(optimizers: Any) -> list[str]:
@@ -329,19 +365,6 @@ def _warmup(value: Any) -> BaseDistribution | float:
             raise ValueError(f"space: 'warmup' takes low ≤ high. Received: {low}, {high}")
         return FloatDistribution(low, high)
     return check_warmup("space", value)
-
-
-def _suggest(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribution):
-    if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(name, distribution.choices)
-    if isinstance(distribution, FloatDistribution):
-        return trial.suggest_float(
-            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-        )
-    raise TypeError(
-        f"space: {name!r} must be a FloatDistribution or a CategoricalDistribution. "
-        f"Received: {distribution!r}"
-    )
 
 
 def _bounds(distribution: BaseDistribution) -> Sequence[Any]:

@@ -89,7 +89,7 @@ class TuningStudy:
         seeds_per_trial: int = 1,
     ):
         """A new study, or the stored one of this name. See `keras_optim_lab.tune`."""
-        seed = _check_seed(seed)
+        seed = check_seed(seed)
         seeds_per_trial = check_count("seeds_per_trial", seeds_per_trial)
         searched = SearchSpace(optimizer, space)
         task = tasks.get(task) if isinstance(task, str) else task
@@ -196,7 +196,7 @@ class TuningStudy:
         """
         trials = self.wanted(trials)
         engine = engine or PopulationEngine()
-        with _stoppable(self.study), signs_of_life(self.study):
+        with stoppable(self.study), signs_of_life(self.study):
             while True:
                 before = len(self.finished_trials)
                 take_up_abandoned(self.study)
@@ -414,7 +414,7 @@ def _finds_abandoned(study: optuna.Study) -> bool:
 
 
 @contextmanager
-def _stoppable(study: optuna.Study) -> Iterator[None]:
+def stoppable(study: optuna.Study) -> Iterator[None]:
     """Allows `study.stop()`, which grid samplers call and Optuna refuses outside `optimize`."""
     study._stop_flag = False
     study._thread_local.in_optimize_loop = True
@@ -437,7 +437,7 @@ def _check_steps_are_known(task: Task, space: SearchSpace) -> None:
         )
 
 
-def _check_seed(seed: Any) -> int:
+def check_seed(seed: Any) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"`seed` must be an integer ≥ 0. Received: seed={seed!r}")
     if not 0 <= seed < _SEEDS:

@@ -1,0 +1,91 @@
+"""The search spaces of the optimizers as hyperparameters of KerasTuner's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras_tuner
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+)
+
+from keras_optim_lab.optimizers import Optimizer
+from keras_optim_lab.tuning import SearchSpace
+
+
+def optimizer(
+    hp: keras_tuner.HyperParameters,
+    optimizer: str | Sequence[str],
+    space: Mapping[str, Any] | None = None,
+    steps: int | None = None,
+) -> Optimizer:
+    """A new optimizer whose hyperparameters KerasTuner chooses; any oracle of its can.
+
+        def build(hp):
+            model.compile(optimizer=kol.keras_tuner.optimizer(hp, ["adam", "radam"]), loss="mse")
+
+    Names and ranges are those of `suggest`: a decay rate is `1-beta_1` on a log scale, and of
+    several optimizers the choice is `optimizer` and each has its own, such as
+    `adam.learning_rate`, in a conditional scope. The optimizer's own settings are the defaults,
+    where they lie in its ranges.
+
+    Args:
+        hp: what the model-building function is called with.
+        optimizer: a name from the catalogue, or several to choose among.
+        space: changes to the search space, as in `SearchSpace`.
+        steps: of the whole training, batches per epoch times epochs; needed where `space` gives
+            the learning rate a schedule.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong. Nothing has been declared by then.
+    """
+    if not isinstance(hp, keras_tuner.HyperParameters):
+        raise TypeError(f"`hp` must be a keras_tuner.HyperParameters. Received: hp={hp!r}")
+    searched = SearchSpace(optimizer, space)
+    steps = searched.check_steps("optimizer", steps)
+    names = searched.optimizers
+    chosen = {}
+    if len(names) == 1:
+        chosen = _declare(hp, searched.hyperparameters(names[0]), searched.defaults(names[0]))
+    else:
+        chosen["optimizer"] = hp.Choice("optimizer", names)
+        for name in names:
+            with hp.conditional_scope("optimizer", [name]):
+                chosen |= _declare(hp, searched.hyperparameters(name), searched.defaults(name))
+    chosen |= _declare(hp, searched.searched_schedule, {})
+    return searched.decode(chosen).optimizer(steps)
+
+
+def _declare(
+    hp: keras_tuner.HyperParameters,
+    distributions: Mapping[str, BaseDistribution],
+    defaults: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Their values, which are None in a conditional scope that is not active."""
+    return {
+        name: _declare_one(hp, name, distribution, defaults.get(name))
+        for name, distribution in distributions.items()
+    }
+
+
+def _declare_one(hp, name: str, distribution: BaseDistribution, default: Any) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return _declare_choice(hp, name, list(distribution.choices), default)
+    assert isinstance(distribution, FloatDistribution)  # all else SearchSpace refuses
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if default is None or not low <= default <= high or step is not None:
+        default = None  # the lowest, to KerasTuner
+    sampling = "log" if distribution.log else "linear"
+    return hp.Float(name, low, high, step=step, sampling=sampling, default=default)
+
+
+def _declare_choice(hp, name: str, choices: list[Any], default: Any) -> Any:
+    # KerasTuner would turn bools into integers, and takes choices of one type only.
+    if all(isinstance(choice, bool) for choice in choices):
+        if len(choices) == 1:
+            return hp.Fixed(name, choices[0])
+        return hp.Boolean(name, default=choices[0] if default is None else bool(default))
+    if all(isinstance(choice, int | float) for choice in choices):
+        choices = [float(choice) for choice in choices]
+    return hp.Choice(name, choices, default=default if default in choices else None)
