@@ -80,6 +80,11 @@ FORBIDDEN = {
     "reports/x.py": [
         *FRAMEWORKS,
         *("from keras_optim_lab.cli import app", "from keras_optim_lab.results import tune"),
+        "from keras_optim_lab.comparison.plan import Plan",
+    ],
+    "comparison/x.py": [
+        *FRAMEWORKS,
+        *("from keras_optim_lab.cli import app", "from keras_optim_lab.results import tune"),
     ],
     "x.py": FRAMEWORKS,
 }
@@ -92,6 +97,10 @@ ALLOWED = {
         "import plotly",
         "import optuna",
         "from keras_optim_lab.tuning import suggest",
+    ],
+    "comparison/x.py": [
+        "from keras_optim_lab.reports.page import Page",
+        "from keras_optim_lab.tasks import Task",
     ],
     "x.py": ["from keras_optim_lab.results import tune"],
 }
