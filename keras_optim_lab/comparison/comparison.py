@@ -1,6 +1,7 @@
 """`compare_backends`, and the result that it returns."""
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -93,7 +94,7 @@ class Run:
     def verdict(self, steps: Sequence[int]) -> str:
         """A sentence about these steps, and why the backends part if they do."""
         if not self.by_step:
-            return "not compared: it ran on one backend"
+            return "not compared: that takes two backends"
         reached = listed([f"{self.after(s).relative:.1e} after {_steps(s)}" for s in steps])
         first = self.first_beyond
         if first is None:
@@ -163,10 +164,8 @@ class BackendComparison:
         left_out = listed([TITLES[name] for name in self.missing])
         missing = f" {left_out} left out: not installed." if left_out else ""
         if len(titles) < 2:
-            ran = f"only {titles[0]} is" if titles else "none is"
-            return (
-                f"Nothing could be compared: of the backends asked for, {ran} installed.{missing}"
-            )
+            ran = f"on {titles[0]} alone" if titles else "on no backend"
+            return f"Nothing could be compared: it ran {ran}.{missing}"
         ours = [run for run in self.runs.values() if run.method.ours]
         theirs = [run for run in self.runs.values() if not run.method.ours]
         counted = f"{sum(r.agrees for r in ours)} of {len(ours)} optimizers"
@@ -191,7 +190,8 @@ class BackendComparison:
         """Writes all that was measured, except the weights, as JSON and returns the path."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.as_dict(), indent=1, default=str), encoding="utf-8")
+        text = json.dumps(_finite(self.as_dict()), indent=1, allow_nan=False)
+        path.write_text(text, encoding="utf-8")
         return path
 
     def as_dict(self) -> dict[str, Any]:
@@ -370,6 +370,15 @@ def _gradients(folder: Path, backend: str, asked: dict[int, Any]) -> dict[int, A
 def _initial_row(plan: Plan) -> np.ndarray:
     """The first values of the trainable weights as one row, of the same order as later ones."""
     return np.concatenate([np.ravel(weight) for weight in plan.trainable])[np.newaxis]
+
+
+def _finite(value: Any) -> Any:
+    """The same with NaN and infinity as words, for which JSON has no numbers."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _steps(count: int) -> str:

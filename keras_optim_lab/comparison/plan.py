@@ -165,7 +165,9 @@ def _methods(names: Sequence[str] | None, learning_rate: float | None) -> tuple[
         theirs = built_in(ours)
         if theirs is not None:
             label = f"keras {_shown(name, theirs)}"
-            methods.append(Method(label, name, keras.optimizers.serialize(theirs)))
+            # By its public home: its class lies elsewhere on every backend.
+            config = {**keras.optimizers.serialize(theirs), "module": "keras.optimizers"}
+            methods.append(Method(label, name, config))
     return tuple(methods)
 
 

@@ -49,11 +49,11 @@ def test_the_summary_counts_ours_and_the_built_ins():
 
 
 def test_one_backend_alone_still_has_times_and_says_that_nothing_was_compared(only_jax):
-    assert "only JAX is installed" in only_jax.summary
+    assert "it ran on JAX alone" in only_jax.summary
     assert "TensorFlow and PyTorch left out: not installed" in only_jax.summary
     assert only_jax.times["adam"]["jax"].step == 0.0125
     assert only_jax.differences["adam"] == {}
-    assert set(only_jax.verdicts.values()) == {"not compared: it ran on one backend"}
+    assert set(only_jax.verdicts.values()) == {"not compared: that takes two backends"}
     page = only_jax.report().read_text(encoding="utf-8")
     assert "12.50 ms" in page
     assert "TensorFlow, PyTorch" in page
@@ -86,6 +86,14 @@ def test_the_json_holds_what_was_measured_and_how_to_measure_it_again():
     assert [d["step"] for d in adam["by_step"]] == [1, 2, 3, 4]
     assert adam["times"]["torch"]["step"] == 0.0125
     assert told["runs"]["radam"]["first_beyond"] is None
+
+
+def test_json_has_words_for_what_is_not_finite():
+    found = comparison()
+    found.runs["radam"].losses["jax"][:] = [math.nan, math.inf, -math.inf, 1.0]
+    text = found.to_json("data.json").read_text(encoding="utf-8")
+    told = json.loads(text, parse_constant=pytest.fail)
+    assert told["runs"]["radam"]["losses"]["jax"] == ["nan", "inf", "-inf", 1.0]
 
 
 def test_compiling_is_what_the_first_batch_of_each_size_takes_beyond_a_steady_step():

@@ -1,5 +1,6 @@
 """What is compared is settled, and what cannot be is refused, before any process is started."""
 
+import json
 import subprocess
 from dataclasses import replace
 
@@ -84,6 +85,15 @@ def test_the_built_in_is_the_one_that_the_table_of_optimizers_relates_it_to(case
     assert ({type(theirs).__name__} if theirs is not None else set()) == (
         related - {"Adam"} if case.name == "adamw" else related
     )
+
+
+def test_ours_stay_ours_and_a_built_in_names_no_backend_on_the_way_to_another_process():
+    for method in small_plan(None).methods:
+        loaded = keras.optimizers.deserialize(json.loads(json.dumps(method.config)))
+        assert isinstance(loaded, kol.Optimizer) == method.ours
+        assert "backend" not in method.config["module"]
+        config = loaded.get_config()
+        assert config["learning_rate"] == pytest.approx(method.config["config"]["learning_rate"])
 
 
 def test_the_built_in_has_the_same_hyperparameters():
