@@ -182,6 +182,8 @@ def _tensors(model: keras.Model) -> tuple[Tensor, ...]:
     start = 0
     for weight in model.trainable_variables:
         name = weight.path.removeprefix(f"{model.name}/")
+        if any(tensor.name == name for tensor in tensors):  # two layers may share a name
+            name = f"{name} ({len(tensors)})"
         tensors.append(Tensor(name, tuple(weight.shape), start))
         start = tensors[-1].place.stop
     if not tensors:
