@@ -58,7 +58,7 @@ class Diagnosis:
         gradients: by backend.
         largest: gradient of the tensor.
         steps: by backend, what was added to the number in this step.
-        factor: by which the second backend's steps differ from the first's, over the tensor.
+        factor: of the first backend's steps to the second's, the median over the tensor.
     """
 
     cause: Cause
@@ -205,9 +205,10 @@ def _cause(found: Diagnosis, left: float) -> Cause:
 
 
 def _factor(a: np.ndarray, b: np.ndarray) -> float:
-    """The c that makes c · b most like a."""
-    size = float(b @ b)
-    return float(a @ b) / size if size else 1.0
+    """The c by which most of a is c · b; 1 where too few numbers move to tell."""
+    moved = np.abs(b) > 1e-3 * np.abs(b).max()
+    # The median: a single number that differs says nothing of the others.
+    return float(np.median(a[moved] / b[moved])) if moved.sum() >= 3 else 1.0
 
 
 def _short(value: float) -> str:

@@ -53,6 +53,12 @@ def test_a_gradient_is_blamed_only_if_rounding_moves_it_as_far_as_the_steps_diff
     assert diagnosed(changed, changed, APART).cause == "unknown"
 
 
+def test_one_number_that_differs_however_far_is_no_common_factor():
+    far = ([1.0, 1.0, 1.0], [1.0, 100.0, 1.0])
+    assert diagnosed(steady(0.5, 1e-8), steady(0.5), far).cause == "unknown"
+    assert diagnosed(steady(0.5), steady(0.5), ([0.0, 1.0, 0.0], [0.0, 1.1, 0.0])).factor == 1.0
+
+
 def test_the_text_holds_the_numbers():
     text = diagnosed(steady(0.5, 0.1), steady(0.6), APART).text
     assert "5.0e-01 on JAX and 6.0e-01 on PyTorch" in text
