@@ -10,12 +10,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from keras_optim_lab import functional, keras_tuner, optimizers, schedules, tasks
+    from keras_optim_lab.comparison.comparison import BackendComparison, compare_backends
     from keras_optim_lab.optimizers import Optimizer
     from keras_optim_lab.results import TuningResult, tune
     from keras_optim_lab.tasks import Task
     from keras_optim_lab.tuning import PruningCallback, search_space, suggest
 
 _HOMES = {
+    "BackendComparison": "comparison.comparison",
+    "compare_backends": "comparison.comparison",
     "functional": None,
     "keras_tuner": None,
     "optimizers": None,
@@ -31,10 +34,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "BackendComparison",
     "Optimizer",
     "PruningCallback",
     "Task",
     "TuningResult",
+    "compare_backends",
     "functional",
     "keras_tuner",
     "optimizers",

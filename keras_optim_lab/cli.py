@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_optim_lab import backend as backends
+from keras_optim_lab.comparison.command import compare_backends
 from keras_optim_lab.redaction import without_password
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Keras imports TensorFlow where it is
@@ -226,6 +227,9 @@ def tasks(backend: Backend = None) -> None:
             str(task.epochs),
         )
     console.print(table)
+
+
+app.command()(compare_backends)
 
 
 def _population(text: str) -> Any:

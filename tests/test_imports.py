@@ -88,6 +88,11 @@ FORBIDDEN = {
     "reports/x.py": [
         *FRAMEWORKS,
         *("from keras_optim_lab.cli import app", "from keras_optim_lab.results import tune"),
+        "from keras_optim_lab.comparison.plan import Plan",
+    ],
+    "comparison/x.py": [
+        *FRAMEWORKS,
+        *("from keras_optim_lab.cli import app", "from keras_optim_lab.results import tune"),
     ],
     "x.py": FRAMEWORKS,
 }
@@ -104,6 +109,10 @@ ALLOWED = {
         "import plotly",
         "import optuna",
         "from keras_optim_lab.tuning import suggest",
+    ],
+    "comparison/x.py": [
+        "from keras_optim_lab.reports.page import Page",
+        "from keras_optim_lab.tasks import Task",
     ],
     "x.py": ["from keras_optim_lab.results import tune"],
 }

@@ -51,7 +51,7 @@ def curves(tuning: TuningStudy, evaluation: Evaluation) -> go.Figure:
     figure.update_yaxes(title=tuning.objective.name)
     both = evaluation.default.curves + evaluation.tuned.curves
     _log_if_wide(figure, [value for curve in both for value in curve])
-    return _styled(figure)
+    return styled(figure)
 
 
 def history(tuning: TuningStudy) -> go.Figure:
@@ -67,7 +67,7 @@ def history(tuning: TuningStudy) -> go.Figure:
     )
     figure.update_xaxes(title="trial")
     _log_if_wide(figure, [trial.value for trial in _complete(tuning.study)])
-    return _styled(figure)
+    return styled(figure)
 
 
 def by_optimizer(tuning: TuningStudy) -> go.Figure:
@@ -81,7 +81,7 @@ def by_optimizer(tuning: TuningStudy) -> go.Figure:
     figure.update_yaxes(title=tuning.objective.name)
     figure.update_layout(showlegend=False)
     _log_if_wide(figure, [trial.value for trial in complete])
-    return _styled(figure)
+    return styled(figure)
 
 
 def importances(tuning: TuningStudy) -> go.Figure:
@@ -95,7 +95,7 @@ def importances(tuning: TuningStudy) -> go.Figure:
     figure.update_xaxes(title="share of the variance", rangemode="tozero")
     figure.update_yaxes(title=None)
     figure.update_layout(showlegend=False)
-    return _styled(figure)
+    return styled(figure)
 
 
 def slices(tuning: TuningStudy) -> list[go.Figure]:
@@ -137,7 +137,7 @@ def slices(tuning: TuningStudy) -> list[go.Figure]:
             figure.update_xaxes(type="category", categoryorder="array", categoryarray=order)
         _log_if_wide(figure, [trial.value for trial in trials])
         figure.update_layout(showlegend=False)
-        figures.append(_styled(figure))
+        figures.append(styled(figure))
     return figures
 
 
@@ -156,7 +156,7 @@ def parallel_coordinates(tuning: TuningStudy) -> go.Figure:
     best = figure.data[[trial.params for trial in trials].index(tuning.best_trial.params)]
     best.update(line={"color": TUNED_COLOR, "width": 3}, opacity=1)
     figure.data = [line for line in lines if line is not best] + [best]
-    return _styled(figure)
+    return styled(figure)
 
 
 def enough_for_importances(tuning: TuningStudy) -> bool:
@@ -213,7 +213,8 @@ def _log_axis(values: Sequence[float]) -> dict[str, Any]:
     return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
-def _styled(figure: go.Figure) -> go.Figure:
+def styled(figure: go.Figure) -> go.Figure:
+    """The figure in the manner of all figures here."""
     figure.update_layout(
         template="plotly_white",
         title=None,

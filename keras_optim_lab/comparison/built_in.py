@@ -1,0 +1,46 @@
+"""Which of Keras's own optimizers has the role of one of ours. This is the only place that says."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_optim_lab.optimizers import GradientDescent, Momentum, Optimizer
+
+# Built-ins of another name; those of the same name take the arguments of the same name.
+_OF_ANOTHER_NAME: dict[type[Optimizer], Callable[[Any], keras.optimizers.Optimizer]] = {
+    GradientDescent: lambda o: keras.optimizers.SGD(_number(o, "learning_rate")),
+    Momentum: lambda o: keras.optimizers.SGD(
+        _number(o, "learning_rate") * (1.0 if o.heavy_ball else 1.0 - _number(o, "beta")),
+        momentum=_number(o, "beta"),
+        nesterov=o.nesterov,
+    ),
+}
+
+
+def built_in(optimizer: Optimizer) -> keras.optimizers.Optimizer | None:
+    """The Keras built-in of the same role and hyperparameters; None where Keras has none.
+
+    Built-ins may define a hyperparameter differently; the docstring of our class says so.
+    """
+    cls = type(optimizer)
+    if cls in _OF_ANOTHER_NAME:
+        return _OF_ANOTHER_NAME[cls](optimizer)
+    theirs = getattr(keras.optimizers, cls.__name__, None)
+    if theirs is None:
+        return None
+    known = inspect.signature(theirs).parameters
+    config = optimizer.get_config()
+    return theirs(
+        **{
+            name: config[name]
+            for name in optimizer.fields
+            if name in known and name != "name" and config[name] is not None
+        }
+    )
+
+
+def _number(optimizer: Optimizer, name: str) -> float:
+    """The number that was given, where the live variable holds it in float32."""
+    return optimizer.get_config()[name]

@@ -1,0 +1,87 @@
+"""The command `keras-optim-lab compare-backends`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from keras_optim_lab import backend as selected
+
+_INTERRUPTED = 130  # what shells report for Ctrl-C
+
+
+def compare_backends(
+    task: Annotated[str, typer.Option(help="A task; `keras-optim-lab tasks` lists them.")],
+    optimizers: Annotated[
+        str | None, typer.Option(help="Names with commas; by default the whole catalogue.")
+    ] = None,
+    backends: Annotated[
+        str, typer.Option(help="Names with commas; one that is not installed is left out.")
+    ] = "tensorflow,jax,torch",
+    steps: Annotated[str, typer.Option(help="After how many steps to compare.")] = "1,10,100",
+    seed: Annotated[int, typer.Option(help="Of initial weights and order of samples.")] = 0,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="For all optimizers, in place of their defaults.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Page to write; by default reports/backends-TASK.html.")
+    ] = None,
+) -> None:
+    """Train the same on several backends and say how far their weights part."""
+    selected.select()  # for the initial weights, which one process makes for all
+    from keras_optim_lab.comparison.comparison import compare_backends as compare
+    from keras_optim_lab.comparison.page import cost_rows, difference_rows
+    from keras_optim_lab.comparison.processes import TITLES
+
+    console = Console()
+    try:
+        with console.status("loading the task") as status:
+            result = compare(
+                task,
+                optimizers.split(",") if optimizers is not None else None,
+                backends=backends.split(","),
+                steps=[_count(step) for step in steps.split(",")],
+                seed=seed,
+                learning_rate=learning_rate,
+                on_progress=status.update,
+            )
+    except KeyboardInterrupt:
+        console.print("\nStopped; nothing is kept of a comparison that is not complete.")
+        raise typer.Exit(_INTERRUPTED) from None
+    console.print(f"{result.summary}\n", highlight=False)
+    if result.backends:
+        console.print(_table(*difference_rows(result)))
+        header, rows = ["optimizer"], [[label] for label in result.runs]
+        for backend in result.backends:
+            header += [f"{TITLES[backend]}\nfirst step", "\nstep"]
+            for row, cost in zip(rows, cost_rows(result, backend)[1], strict=True):
+                row += [cost[1], cost[3]]
+        console.print()
+        console.print(_table(header, rows))
+    for label, verdict in result.verdicts.items():
+        if result.runs[label].first_beyond is not None:
+            console.print(f"\n[bold]{label}[/bold] {verdict}", highlight=False, soft_wrap=True)
+    page = result.report(output)
+    data = result.to_json(page.with_suffix(".json"))
+    console.print(f"\nReport: {page.resolve()}", highlight=False, soft_wrap=True)
+    console.print(f"Data:   {data.resolve()}", highlight=False, soft_wrap=True)
+
+
+def _count(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(
+            f"--steps takes whole numbers with commas, such as 1,10,100. Received: {text!r}"
+        ) from None
+
+
+def _table(header: list[str], rows: list[list[str]]) -> Table:
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for i, column in enumerate(header):
+        table.add_column(column, justify="right" if i else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table

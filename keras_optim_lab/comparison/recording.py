@@ -1,0 +1,105 @@
+"""In the process of one backend: every optimizer trains the task, and its weights are kept.
+
+Called as `python -m keras_optim_lab.comparison.recording FOLDER OUTPUT`; prints the label of each
+run when it is done.
+"""
+
+import gc
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_optim_lab.backend.host import cores
+from keras_optim_lab.comparison.order import Order, apply_settings, read_order
+from keras_optim_lab.comparison.peak_memory import peak_memory, restart_peak
+from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.splits import Split, length, take
+
+
+def batches(task: Task, seed: int) -> Iterator[Split]:
+    """The batches of a training, epoch after epoch without end."""
+    epoch = 0
+    while True:
+        split = task.training_data(seed, epoch)
+        for start in range(0, length(split), task.batch_size):
+            yield take(split, slice(start, start + task.batch_size))
+        epoch += 1
+
+
+def flat_weights(model: keras.Model) -> np.ndarray:
+    """All trainable weights as one vector, in at least float32."""
+    parts = [np.ravel(keras.ops.convert_to_numpy(v)) for v in model.trainable_variables]
+    wide = any(part.dtype == np.float64 for part in parts)
+    return np.concatenate([part.astype("float64" if wide else "float32") for part in parts])
+
+
+def fresh_model(order: Order, task: Task, optimizer: Any, initial: list[np.ndarray]) -> keras.Model:
+    """The compiled model with the initial weights that all backends share."""
+    keras.utils.clear_session(free_memory=False)
+    apply_settings(order)  # which the line above has forgotten
+    model = task.build(optimizer, order.seed)
+    model.set_weights(initial)
+    return model
+
+
+def record(
+    order: Order, task: Task, config: dict[str, Any], initial: list[np.ndarray]
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Trains with one optimizer; what it cost and the loss, and weights (recorded, weights)."""
+    gc.collect()
+    restarted = restart_peak()
+    model = fresh_model(order, task, keras.optimizers.deserialize(config), initial)
+    seconds, sizes, losses, weights = [], [], [], []
+    data = batches(task, order.seed)
+    for step in range(1, order.recorded[-1] + 1):
+        batch = next(data)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        model.reset_metrics()  # the loss would be a mean over all steps so far
+        start = time.perf_counter()
+        logs = model.train_on_batch(x, y, sample_weight=sample_weight, return_dict=True)
+        seconds.append(time.perf_counter() - start)
+        sizes.append(length(batch))
+        losses.append(float(logs["loss"]))
+        if step in order.recorded:
+            weights.append(flat_weights(model))
+    told = {
+        "losses": losses,
+        "seconds": seconds,
+        "batch_sizes": sizes,
+        "peak_memory": peak_memory(),
+        "peak_of_run": restarted,
+    }
+    return told, np.stack(weights)
+
+
+def main(folder: Path, output: Path) -> None:
+    order, task, initial = read_order(folder)
+    runs = {}
+    for i, (label, config) in enumerate(order.methods):
+        runs[label], weights = record(order, task, config, initial)
+        np.save(output / f"{i}.npy", weights, allow_pickle=False)
+        print(label, flush=True)
+    told = {"runs": runs, "versions": _versions(), "cores": cores(), "machine": platform.platform()}
+    (output / "record.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def _versions() -> dict[str, str]:
+    backend = keras.backend.backend()
+    return {
+        "keras": keras.__version__,
+        backend: version(backend),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
