@@ -292,10 +292,49 @@ def test_the_traceback_of_a_mistake_can_be_asked_for(command, monkeypatch):
         cli.main()
 
 
+# Workers.
+
+
+def test_a_worker_trains_what_a_study_still_lacks(command):
+    assert tune(command, "--no-report").exit_code == 0
+    shown = command("worker", "mine", "--trials", "7")
+    assert shown.exit_code == 0
+    assert "Best: trial" in shown.output
+    assert len(study().finished_trials) == 7
+    assert command("worker", "mine").exit_code == 0  # seven is what it was last told
+    assert len(study().finished_trials) == 7
+
+
+def test_a_worker_of_a_study_that_does_not_exist_says_so(command):
+    shown = command("worker", "other")
+    assert isinstance(shown.exception, ValueError)
+    assert "There is no study 'other'" in str(shown.exception)
+
+
+def test_the_storage_may_be_named_by_the_environment(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_OPTIM_LAB_STORAGE", "elsewhere.journal")
+    assert tune(command, "--no-report").exit_code == 0
+    assert command("worker", "mine", "--trials", "5").exit_code == 0
+    assert (tmp_path / "elsewhere.journal").is_file()
+    assert not (tmp_path / "studies").exists()
+
+
+def test_a_password_is_not_shown_in_an_error(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    url = "postgresql://me:secret@localhost:1/d?connect_timeout=1"
+    monkeypatch.setattr(sys, "argv", ["keras-optim-lab", "worker", "mine", "--storage", url])
+    with pytest.raises(SystemExit):
+        cli.main()
+    shown = capsys.readouterr()
+    assert "secret" not in shown.out + shown.err
+    assert "cannot be opened" in shown.err
+
+
 # Ctrl-C.
 
 # The command with the small task, whose epochs last long enough to be interrupted.
 SLOWLY = """
+import signal
 import time
 from keras_optim_lab import cli
 from keras_optim_lab.tasks import catalogue
@@ -309,6 +348,8 @@ def logs(loss, epoch):
 
 catalogue._RECIPES["small"] = test_cli.SMALL
 population_engine.PopulationEngine = lambda width: Formula(logs=logs)
+# A shell that starts the tests in the background has Ctrl-C ignored, also by children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 cli.main()
 """
 
@@ -322,8 +363,6 @@ def started(arguments, folder):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell that starts the tests in the background has Ctrl-C ignored, also by children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

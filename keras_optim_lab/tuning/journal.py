@@ -39,7 +39,7 @@ class JournalFile(JournalFileBackend):
 
     def __init__(self, path: Path):
         super().__init__(str(path))
-        self.folder = path.with_name(f".{path.name}")
+        self.folder = path.with_name(f".{path.name}.processes")
         self._process_lock = FileLock(self.folder / _WRITER)
         self._joined: list[dict[str, Any]] | None = None
         _check_journal(path)

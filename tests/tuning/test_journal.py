@@ -133,7 +133,7 @@ def test_a_finished_trial_is_not_abandoned(begun):
 
 
 def test_reading_a_study_writes_nothing_beside_it(begun):
-    folder = Path(begun).with_name(f".{begun.name}")
+    folder = Path(begun).with_name(f".{begun.name}.processes")
     for file in folder.iterdir():
         file.unlink()
     folder.rmdir()
