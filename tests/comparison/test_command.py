@@ -11,6 +11,8 @@ from keras_optim_lab import cli
 from keras_optim_lab.comparison import comparison as comparing
 from tests.comparison.examples import comparison
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(autouse=True)
 def in_empty_folder(monkeypatch, tmp_path):

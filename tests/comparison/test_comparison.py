@@ -12,6 +12,8 @@ from keras_optim_lab.comparison import plan as plans
 from keras_optim_lab.comparison.comparison import Times
 from tests.comparison.examples import MEASURED, comparison, small_plan
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(autouse=True)
 def in_empty_folder(monkeypatch, tmp_path):

@@ -10,6 +10,8 @@ from keras_optim_lab.comparison.differences import Difference
 from keras_optim_lab.comparison.gradients import Question
 from tests.comparison.examples import TENSORS, same_weights
 
+pytestmark = pytest.mark.once
+
 BIAS = TENSORS[1]
 FIRST = Difference(3, 1e-3, BIAS.name, (1,), ("jax", "torch"))
 

@@ -6,6 +6,8 @@ import pytest
 from keras_optim_lab.comparison.differences import differences, tolerance
 from tests.comparison.examples import TENSORS, same_weights
 
+pytestmark = pytest.mark.once
+
 
 def found(weights, steps=4):
     return differences(weights, TENSORS, range(1, steps + 1))

@@ -16,6 +16,8 @@ from tests.comparison.examples import small_plan
 from tests.optimizers.table import CASES
 from tests.studies import small_model, small_task
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def no_process(monkeypatch):

@@ -161,6 +161,7 @@ def test_a_backend_whose_second_step_differs_is_found_and_examined(monkeypatch):
     assert found.runs["keras SGD"].agrees
 
 
+@pytest.mark.once
 def test_two_backends_agree_on_a_small_task(tmp_path):
     if OTHER not in installed():
         pytest.fail(f"This test needs a second backend: {OTHER} is not installed.")

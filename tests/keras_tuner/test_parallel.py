@@ -15,6 +15,8 @@ import keras_optim_lab as kol
 from keras_optim_lab.tuning.storage import load_study
 from tests.keras_tuner.searches import EpochTuner, search
 
+pytestmark = pytest.mark.once
+
 SECONDS = 60  # after which a test has hung
 
 

@@ -9,6 +9,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from keras_optim_lab.keras_tuner.parameters import named, parameter
 from keras_optim_lab.tuning.space import suggest_parameter
 
+pytestmark = pytest.mark.once
+
 
 def declared(kind, *arguments, **options):
     hp = keras_tuner.HyperParameters()

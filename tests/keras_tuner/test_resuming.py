@@ -8,6 +8,8 @@ from optuna.trial import TrialState
 import keras_optim_lab as kol
 from tests.keras_tuner.searches import EpochTuner, FunctionTuner, search, states
 
+pytestmark = pytest.mark.once
+
 
 class CutOff(BaseException):
     """The end of the process: nothing that KerasTuner catches."""

@@ -9,7 +9,6 @@ import sys
 import time
 from urllib.request import ProxyHandler, build_opener
 
-import keras
 import pytest
 
 from keras_optim_lab.results import TuningResult
@@ -20,9 +19,7 @@ STORAGES = {"journal": "{}/study.journal", "sqlite": "sqlite:///{}/study.db"}
 TRIALS = 4
 PROGRAM = "from optuna_dashboard._cli import main; main()"
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "jax", reason="a stored study does not know its backend"
-)
+pytestmark = pytest.mark.once
 
 # Addresses of this machine are not to be asked of a proxy.
 _open = build_opener(ProxyHandler({})).open
