@@ -143,6 +143,25 @@ def test_signs_of_life_keep_a_databases_trials_from_being_taken_up(postgres):
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
 
 
+def test_a_process_that_was_taken_for_dead_ends_the_trial_and_trains_others(tmp_path):
+    storage = tmp_path / "s.journal"
+    reports = []
+
+    def logs(loss, epoch):
+        if not reports:
+            open_storage(storage, "s").set_trial_state_values(0, TrialState.FAIL)
+        reports.append(epoch)
+        return {"loss": loss, "val_loss": loss}
+
+    result = a_result(storage)
+    result.run(2, Formula(logs=logs))
+    given_up, *others = result.study.trials
+    assert given_up.state == TrialState.FAIL
+    assert given_up.value is None
+    assert [trial.state for trial in others] == [TrialState.COMPLETE] * 2
+    assert others[-1].params == given_up.params  # in the queue, as those of dead processes are
+
+
 # A database that is away.
 
 
