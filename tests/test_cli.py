@@ -354,16 +354,28 @@ cli.main()
 """
 
 
-def started(arguments, folder):
-    repository = Path(__file__).parent.parent
-    return subprocess.Popen(
-        [sys.executable, "-c", SLOWLY, *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(repository), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def started(tmp_path):
+    """Starts the command in a process, which does not outlive the test."""
+    processes = []
+
+    def start(*arguments):
+        repository = Path(__file__).parent.parent
+        process = subprocess.Popen(
+            [sys.executable, "-c", SLOWLY, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(repository), "TF_CPP_MIN_LOG_LEVEL": "3"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 def finished_trials(folder):
@@ -372,8 +384,8 @@ def finished_trials(folder):
     return journals[0].read_text().count('"op_code":6,') if journals else 0
 
 
-def test_ctrl_c_leaves_a_valid_study_and_says_how_to_continue_it(tmp_path):
-    running = started(["tune", "--task", "small", "--trials", "5000", "--no-report"], tmp_path)
+def test_ctrl_c_leaves_a_valid_study_and_says_how_to_continue_it(started, tmp_path):
+    running = started("tune", "--task", "small", "--trials", "5000", "--no-report")
     deadline = time.monotonic() + 300
     while finished_trials(tmp_path) < 2 and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -386,7 +398,7 @@ def test_ctrl_c_leaves_a_valid_study_and_says_how_to_continue_it(tmp_path):
     again = shlex.split(re.search(r"Continue with:\n +(.*)\n", out).group(1))[1:]
     assert again[again.index("--backend") + 1] == keras.backend.backend()
     again[again.index("5000")] = str(kept + 2)
-    continued = started(again, tmp_path)
+    continued = started(*again)
     out, error = continued.communicate(timeout=300)
     assert continued.returncode == 0, error
     assert f"{kept + 2}/{kept + 2}" in out
