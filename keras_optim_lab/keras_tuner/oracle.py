@@ -26,6 +26,7 @@ from optuna.trial import TrialState, create_trial
 from keras_optim_lab.keras_tuner.parameters import named, parameter
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning import choices
+from keras_optim_lab.tuning.buffered import BufferedStorage
 from keras_optim_lab.tuning.objective import Direction
 from keras_optim_lab.tuning.space import suggest_parameter
 from keras_optim_lab.tuning.storage import open_storage
@@ -278,7 +279,7 @@ class OptunaOracle(keras_tuner.Oracle):
         direction: Direction = "maximize" if maximize else "minimize"
         study = optuna.create_study(
             study_name=name,
-            storage=open_storage(path, name),
+            storage=BufferedStorage(open_storage(path, name)),
             pruner=self._pruner or NopPruner(),
             direction=direction,
             load_if_exists=True,

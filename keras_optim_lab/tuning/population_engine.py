@@ -175,8 +175,7 @@ class _Run:
                     population = running.popleft()
                     population.wait()
                     with self.candidates.together():
-                        for candidate in population.finish():
-                            self._open.pop(candidate).close()
+                        self._tell(population.finish())
                         self._fill_and_start(pool, running)
             except ImpureModelError:
                 raise  # the candidates drawn so far are trained by another engine
@@ -186,6 +185,17 @@ class _Run:
                 raise
             finally:
                 self._clock.stop()
+
+    def _tell(self, ended: list[Candidate]) -> None:
+        """Tells all of them, also if a callback raises an error for one."""
+        errors = []
+        for candidate in ended:
+            try:
+                self._open.pop(candidate).close()
+            except BaseException as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _fill_and_start(self, pool: Executor, running: deque[Population]) -> None:
         if not self._groups and (first := self._draw()) is not None:

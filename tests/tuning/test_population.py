@@ -268,23 +268,44 @@ def _running():
     return [thread for thread in threading.enumerate() if "population" in thread.name]
 
 
+class PruneTheFirst(optuna.pruners.BasePruner):
+    def prune(self, study, trial):
+        return trial.number == 0
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, LookupError])
 def test_an_error_in_a_callback_fails_trials_in_flight_and_the_study_goes_on(error, kept_programs):
     def fail(study, trial):
         raise error("not now")
 
-    result = search(None)
+    result = search(None, pruner=PruneTheFirst())
     with pytest.raises(error, match="not now"):
         result.run(6, PopulationEngine(3), callbacks=[fail])
-    states = [trial.state for trial in result.study.trials]
-    assert states.count(TrialState.COMPLETE) == 1
-    assert states.count(TrialState.FAIL) == len(states) - 1 >= 1
     assert not _running()
-    failed = next(trial for trial in result.study.trials if trial.state == TrialState.FAIL)
-    assert failed.user_attrs["error"] == f"{error.__name__}: {error('not now')}"
+    first, *others = result.study.trials
+    assert first.state == TrialState.PRUNED
+    assert {trial.state for trial in others} == {TrialState.FAIL}
+    for trial in others:
+        assert trial.user_attrs["error"] == f"{error.__name__}: {error('not now')}"
     result.run(4, PopulationEngine(3))
     assert len(result.finished_trials) == 4
     assert not [t for t in result.study.trials if t.state == TrialState.RUNNING]
+
+
+def test_an_error_in_a_callback_leaves_trials_that_ended_in_the_same_epoch_complete(kept_programs):
+    told = []
+
+    def fail(study, trial):
+        told.append(trial.number)
+        raise LookupError
+
+    result = search(None)
+    with pytest.raises(LookupError):
+        result.run(3, PopulationEngine(3, "vectorized"), callbacks=[fail])
+    complete = [t.number for t in result.study.trials if t.state == TrialState.COMPLETE]
+    assert sorted(told) == complete
+    ended = [t for t in result.study.trials if t.user_attrs["epochs"] == result.task.epochs]
+    assert [trial.number for trial in ended] == complete
 
 
 def test_an_interruption_while_weights_are_drawn_leaves_a_study_that_goes_on(kept_programs):
