@@ -235,7 +235,7 @@ def binary(**changes):
     )
 
 
-@pytest.mark.parametrize("objective", ["accuracy", "val_auc", ("val_closeness", "minimize")])
+@pytest.mark.parametrize("objective", ["accuracy", ("val_closeness", "minimize")])
 def test_every_log_of_an_epoch_may_be_the_objective(objective, kept_programs):
     summary = assert_first_same_as_fit(binary(), objective=objective)
     assert summary["engine"] == "population"

@@ -301,13 +301,14 @@ def test_trials_and_studies_tell_what_trained_them(make_engine):
 @ENGINES
 def test_a_trial_of_two_seeds_is_judged_by_the_mean_of_two_runs(make_engine):
     task = small_task(model=with_state)
-    found = search(make_engine(), task, seeds_per_trial=2)
+    found = search(make_engine(), task, seeds_per_trial=2, trials=2)
     for trial in found.study.trials:
         optimizer = found.space.decode(trial.params).optimizer
         runs = []
         for seed in (5 + 2 * trial.number, 6 + 2 * trial.number):
             model = task.build(optimizer(None), seed)
-            runs.append(task.fit(model, seed).history["val_loss"])
+            with eagerly():
+                runs.append(task.fit(model, seed).history["val_loss"])
         curve = list(trial.intermediate_values.values())
         np.testing.assert_allclose(curve, np.mean(runs, axis=0), rtol=1e-5)
         ends = [run[-1] for run in runs]
@@ -339,8 +340,13 @@ def undisturbed():
     }
 
 
-@ENGINES
-@pytest.mark.parametrize(("seeds", "broken"), [(1, 1), (1, 2), (2, 1), (2, 2)])
+@pytest.mark.parametrize(
+    ("make_engine", "seeds", "broken"),
+    [
+        *((SequentialEngine, *case) for case in [(1, 1), (1, 2), (2, 1), (2, 2)]),
+        (FitEngine, 2, 2),
+    ],
+)
 def test_a_run_that_diverges_ends_its_trial_as_diverged_and_the_next_one_trains(
     make_engine, seeds, broken, undisturbed
 ):
@@ -399,7 +405,8 @@ def test_after_an_error_in_the_midst_of_a_training_the_engine_trains_as_before()
     for trial in complete:
         seed = trial.user_attrs["seed"]
         optimizer = result.space.decode(trial.params).optimizer(None)
-        curve = task.fit(task.build(optimizer, seed), seed).history["val_loss"]
+        with eagerly():
+            curve = task.fit(task.build(optimizer, seed), seed).history["val_loss"]
         np.testing.assert_allclose(list(trial.intermediate_values.values()), curve, rtol=1e-5)
 
 
@@ -416,7 +423,7 @@ def of_some_width(trial):
 @ENGINES
 def test_a_model_that_is_built_from_the_trial_is_tuned_with_its_own_settings(make_engine):
     task = small_task(model=of_some_width)
-    found = search(make_engine(), task, trials=4, seeds_per_trial=2)
+    found = search(make_engine(), task, trials=2, seeds_per_trial=2)
     assert len({trial.params["units"] for trial in found.study.trials}) > 1
     assert 2 <= found.best_trial.params["units"] <= 9
     assert "units" not in found.best_params  # it is no argument of the optimizer
