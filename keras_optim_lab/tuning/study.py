@@ -238,6 +238,11 @@ class TuningStudy:
         return _training_steps(self.task)
 
     @property
+    def metric(self) -> str:
+        """What the objective is called when a model is evaluated, on whichever split."""
+        return self.objective.name.removeprefix("val_")
+
+    @property
     def finished_trials(self) -> list[FrozenTrial]:
         """Trials that were told a result: complete, pruned or diverged."""
         return self.study.get_trials(deepcopy=False, states=_FINISHED)
