@@ -261,6 +261,7 @@ def _run_trials(result: Any, trials: int, engine: Any) -> None:
 
 
 def _write_report(result: Any, output: Path | None, seeds: int) -> None:
+    from keras_optim_lab.reports.judgement import warnings_of
     from keras_optim_lab.reports.report import verdict
     from keras_optim_lab.tuning.evaluation import evaluate
 
@@ -268,6 +269,8 @@ def _write_report(result: Any, output: Path | None, seeds: int) -> None:
         evaluation = evaluate(result, seeds, on_run=step)
     path = result.report(output, seeds)
     console.print(f"\n{verdict(result, evaluation)}", highlight=False)
+    for sentence in warnings_of(result, evaluation):
+        console.print(Text.assemble(("Warning: ", "yellow"), sentence))
     console.print(f"Report: {path.resolve()}", highlight=False, soft_wrap=True)
 
 

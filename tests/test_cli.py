@@ -103,6 +103,18 @@ def test_tune_shows_the_progress_the_best_settings_and_the_report(command):
     assert "Tuned Adam is no better than its defaults on the test split of small" in shown.output
 
 
+def test_warnings_follow_the_verdict(command):
+    shown = tune(command, "--space", "beta_2=0.999", "--sampler", "random").output
+    verdict, warnings = shown.index("Tuned Adam is"), shown.index("Warning: ")
+    assert verdict < warnings < shown.index("Report: ")
+    assert "Warning: 4 finished trials are few for the 3 hyperparameters of Adam" in shown
+    shown = tune(
+        command, "--optimizer", "gradient_descent", "--space", "learning_rate=0.1", "--name", "well"
+    ).output
+    assert "Tuned GradientDescent is" in shown
+    assert "Warning" not in shown
+
+
 def test_tune_passes_its_options_on(command):
     shown = tune(
         command,

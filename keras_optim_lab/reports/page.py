@@ -16,6 +16,10 @@ h2 { font-size: 1.2rem; margin: 2.6rem 0 .4rem; }
 p { max-width: 46rem; margin: .4rem 0; }
 .result { font-size: 1.15rem; border-left: 4px solid var(--accent); padding: .2rem 0 .2rem 1rem;
   margin: 1.2rem 0; }
+.warnings { max-width: 46rem; background: #fdf6e7; border: 1px solid #ecd9ad; border-radius: 6px;
+  padding: .8rem 1.1rem; margin: 1.2rem 0; font-size: .95rem; overflow-wrap: anywhere; }
+.warnings ul { margin: .3rem 0 0; padding-left: 1.2rem; }
+.warnings li { margin: .25rem 0; }
 .note { color: var(--soft); font-size: .93rem; }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .35rem .9rem; border-bottom: 1px solid var(--line); }
@@ -50,6 +54,15 @@ class Page:
         """A paragraph; `kind` is "result", "note" or nothing."""
         mark = f' class="{kind}"' if kind else ""
         self._parts.append(f"<p{mark}>{html.escape(text)}</p>")
+
+    def warnings(self, title: str, sentences: Sequence[str]) -> None:
+        """A box with a sentence for each warning; no box without any."""
+        if sentences:
+            items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
+            self._parts.append(
+                f'<aside class="warnings"><strong>{html.escape(title)}</strong>'
+                f"<ul>{items}</ul></aside>"
+            )
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table of numbers under a header, its first column in words."""

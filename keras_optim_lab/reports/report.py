@@ -12,16 +12,27 @@ from optuna.trial import TrialState
 import keras_optim_lab
 from keras_optim_lab.optimizers import entry
 from keras_optim_lab.reports import figures
+from keras_optim_lab.reports.judgement import Outcome, outcome, warnings_of
+from keras_optim_lab.reports.numbers import number
 from keras_optim_lab.reports.page import Page
 from keras_optim_lab.tuning.configuration import SCHEDULE_DEFAULTS, Configuration
 from keras_optim_lab.tuning.evaluation import Evaluation, Runs
 from keras_optim_lab.tuning.study import ENGINE, TuningStudy
+
+_SAID: dict[Outcome, str] = {
+    "no better": "no better than",
+    "steadier": "steadier, though no better, than",
+    "better once": "better, in a single run of each, than",
+    "perhaps better": "better, though within the spread of the seeds, than",
+    "better": "better than",
+}
 
 
 def write_report(tuning: TuningStudy, evaluation: Evaluation, path: Path) -> Path:
     """Writes the page to `path`, whose folder is made if need be, and returns `path`."""
     page = Page(f"{entry(tuning.best_name).cls.__name__} on {tuning.task.name}")
     page.paragraph(verdict(tuning, evaluation), "result")
+    page.warnings("Before you trust this result", warnings_of(tuning, evaluation))
     _settings(page, tuning)
     _comparison(page, tuning, evaluation)
     _search(page, tuning)
@@ -39,22 +50,8 @@ def write_report(tuning: TuningStudy, evaluation: Evaluation, path: Path) -> Pat
 def verdict(tuning: TuningStudy, evaluation: Evaluation) -> str:
     """The result in one sentence, about the metric that was tuned."""
     name = entry(tuning.best_name).cls.__name__
-    metric = tuning.objective.name.removeprefix("val_")
-    default, tuned = evaluation.default, evaluation.tuned
-    gain = tuned.mean(metric) - default.mean(metric)
-    if tuning.objective.direction == "minimize":
-        gain = -gain
-    steadier = default.diverged(metric) - tuned.diverged(metric)
-    if steadier < 0 or (steadier == 0 and not gain > 0):
-        said = "no better than"
-    elif steadier > 0:
-        said = "better than" if not gain <= 0 else "steadier, though no better, than"
-    elif len(evaluation.seeds) == 1:
-        said = "better, in a single run of each, than"
-    elif not gain <= max(default.spread(metric), tuned.spread(metric)):
-        said = "better than"
-    else:
-        said = "better, though by less than the spread over seeds, than"
+    metric, default, tuned = tuning.metric, evaluation.default, evaluation.tuned
+    said = _SAID[outcome(tuning, evaluation)]
     return (
         f"Tuned {name} is {said} its defaults on the {evaluation.split} split of "
         f"{tuning.task.name}: {metric} {_mean_and_spread(tuned, metric)} against "
@@ -71,7 +68,7 @@ def _settings(page: Page, tuning: TuningStudy) -> None:
         field = cls.numeric.get(name)
         source = field.search.source if field is not None and field.search is not None else ""
         default = cls.fields[name].default if name in cls.fields else SCHEDULE_DEFAULTS[name]
-        rows.append([name, _number(default), _number(value), _range(tuning, name), source])
+        rows.append([name, number(default), number(value), _range(tuning, name), source])
     page.table(["hyperparameter", "default", "tuned", "searched", "range from"], rows)
     page.code(
         "import keras_optim_lab as kol\n\n"
@@ -89,11 +86,11 @@ def _settings(page: Page, tuning: TuningStudy) -> None:
 
 def _code(best: Configuration, steps: int | None) -> str:
     """The constructor's call, with digits enough to be read."""
-    given = {name: _number(value) for name, value in best.hyperparameters.items()}
+    given = {name: number(value) for name, value in best.hyperparameters.items()}
     if best.scheduled:
-        shape = f"steps={steps}, warmup={_number(best.warmup)}, decay={best.decay!r}"
+        shape = f"steps={steps}, warmup={number(best.warmup)}, decay={best.decay!r}"
         given |= {
-            name: f"kol.schedules.WarmupDecay({_number(peak)}, {shape})"
+            name: f"kol.schedules.WarmupDecay({number(peak)}, {shape})"
             for name, peak in best.peaks.items()
         }
     arguments = ", ".join(f"{name}={value}" for name, value in given.items())
@@ -192,21 +189,14 @@ def _range(tuning: TuningStudy, name: str) -> str:
     space = {**tuning.space.spaces[tuning.best_name], **tuning.space.schedule}
     complement = space.get(f"1-{name}")
     if isinstance(complement, FloatDistribution):
-        return f"{_number(1 - complement.high)} … {_number(1 - complement.low)}"
+        return f"{number(1 - complement.high)} … {number(1 - complement.low)}"
     match space.get(name):
         case FloatDistribution() as found:
-            return f"{_number(found.low)} … {_number(found.high)}"
+            return f"{number(found.low)} … {number(found.high)}"
         case CategoricalDistribution() as found:
             return ", ".join(map(str, found.choices))
         case _:
             return "fixed"
-
-
-def _number(value: object) -> str:
-    """Four digits that tell numbers near 1 apart as well as those near 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:.4g}" if not 0.9 < value < 1 else f"{1 - float(f'{1 - value:.4g}'):.12g}"
 
 
 def _mean_and_spread(runs: Runs, metric: str) -> str:

@@ -34,15 +34,15 @@ def retry_lost(study: optuna.Study) -> None:
 
 def lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """The abandoned ones among all trials of a study that are failed, and not enqueued yet."""
-    taken_up = {number for trial in trials for number in _history(trial)}
-    return [
+    abandoned = [
         trial
         for trial in trials
-        if trial.state == TrialState.FAIL
-        and trial.params
-        and ERROR not in trial.user_attrs
-        and trial.number not in taken_up
+        if trial.state == TrialState.FAIL and trial.params and ERROR not in trial.user_attrs
     ]
+    if not abandoned:  # as nearly always, and this is asked for every new trial of a study
+        return []
+    taken_up = {number for trial in trials for number in _history(trial)}
+    return [trial for trial in abandoned if trial.number not in taken_up]
 
 
 def is_repeated(trial: FrozenTrial, trials: list[FrozenTrial]) -> bool:

@@ -250,15 +250,13 @@ class BufferedStorage(BaseStorage):
     def _write(self, changes: list[Changes]) -> set[int]:
         if self._database is not None:
             return self._database.write(changes)
-        storage = self.storage
-        lost = {
-            each.trial_id
-            for each in changes
-            if storage.get_trial(each.trial_id).state.is_finished()
-        }
+        storage, lost = self.storage, set()
+        storage.get_trial(changes[0].trial_id)  # a journal is read up to its end once, not for each
         with storage.together() if isinstance(storage, LocalJournal) else nullcontext():
             for each in changes:
-                if each.trial_id not in lost:
+                if storage.get_trial(each.trial_id).state.is_finished():
+                    lost.add(each.trial_id)
+                else:
                     each.write(storage)
         return lost
 
@@ -374,12 +372,20 @@ class BufferedStorage(BaseStorage):
 def _replaced(trials: list[FrozenTrial], own: list[FrozenTrial]) -> list[FrozenTrial]:
     """All trials by their number, with those of this process as they are now."""
     found = list(trials)
+    later = []  # begun after the others were read
     for trial in own:
         at = trial.number
         if at < len(trials) and trials[at].number == at:
             found[at] = trial
         else:
-            found.append(trial)  # begun after the others were read
-    if len(found) > len(trials):
-        found.sort(key=lambda trial: trial.number)
+            later.append(trial)
+    later.sort(key=_number)
+    ordered = not later or not trials or trials[-1].number < later[0].number
+    found += later
+    if not ordered:
+        found.sort(key=_number)
     return found
+
+
+def _number(trial: FrozenTrial) -> int:
+    return trial.number

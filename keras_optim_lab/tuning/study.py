@@ -238,6 +238,11 @@ class TuningStudy:
         return _training_steps(self.task)
 
     @property
+    def metric(self) -> str:
+        """What the objective is called when a model is evaluated, on whichever split."""
+        return self.objective.name.removeprefix("val_")
+
+    @property
     def finished_trials(self) -> list[FrozenTrial]:
         """Trials that were told a result: complete, pruned or diverged."""
         return self.study.get_trials(deepcopy=False, states=_FINISHED)
@@ -363,8 +368,12 @@ class Asked:
         """The trials that are finished, or will be if all goes well."""
         trials = self._tuning.study.get_trials(deepcopy=False)
         return [
-            *(trial for trial in trials if trial.state in _FINISHED),
-            *(trial for trial in trials if trial.state == TrialState.RUNNING and self._runs(trial)),
+            *(
+                trial
+                for trial in trials
+                if (state := trial.state) in _FINISHED
+                or (state == TrialState.RUNNING and self._runs(trial))
+            ),
             # Their place is kept until they are in the queue.
             *(lost(trials) if self._counts_others else []),
         ]
@@ -393,8 +402,9 @@ class Asked:
         study = self._tuning.study
         while self.left:
             trial = study.ask()
-            self._asked.add(trial.number)
-            earlier = [other for other in self._taken() if other.number < trial.number]
+            number = trial.number
+            self._asked.add(number)
+            earlier = [other for other in self._taken() if other.number < number]
             if len(earlier) < self._trials and not is_repeated(
                 trial._get_latest_trial(), study.get_trials(deepcopy=False)
             ):

@@ -35,12 +35,12 @@ from tests.studies import small_task
         (
             runs(0.5, 0.6, 0.7),
             runs(0.54, 0.55, 0.56),
-            "is better, though by less than the spread over seeds, than its defaults",
+            "is better, though within the spread of the seeds, than its defaults",
         ),
         (
             runs(0.5, 0.5, 0.5),
             runs(0.1, 0.4, 0.7),
-            "is better, though by less than the spread over seeds, than its defaults",
+            "is better, though within the spread of the seeds, than its defaults",
         ),
         (runs(0.5, 0.6, 0.7), runs(0.7, 0.8, 0.9), "is no better than its defaults"),
         (runs(0.5, 0.6, 0.7), runs(0.5, 0.6, 0.7), "is no better than its defaults"),

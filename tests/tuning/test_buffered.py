@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import optuna
 import pytest
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from keras_optim_lab.tuning.buffered import BufferedStorage
@@ -198,3 +199,31 @@ def test_a_plain_optuna_study_goes_on_in_what_was_written(storage):
     plain = a_study(open_storage(storage, "s"), optuna.samplers.TPESampler(seed=1))
     plain.optimize(lambda trial: trial.suggest_float("rate", 1e-4, 1.0, log=True), n_trials=2)
     assert [trial.number for trial in stored(storage)] == list(range(7))
+
+
+def test_a_journal_is_not_read_again_for_every_trial_that_is_written(tmp_path, monkeypatch):
+    kept = buffered(str(tmp_path / "s.journal"))
+    study = a_study(kept)
+    with kept.together():
+        trials = [study.ask() for _ in range(8)]
+    reads = []
+    read_logs = JournalFileBackend.read_logs
+    monkeypatch.setattr(
+        JournalFileBackend, "read_logs", lambda *all: reads.append(1) or read_logs(*all)
+    )
+    with kept.together():
+        for trial in trials:
+            trial.report(1.0, 0)
+    assert len(reads) <= 4
+
+
+def test_trials_stand_in_order_whoever_began_them_and_when(storage):
+    first, second = buffered(storage), buffered(storage)
+    one, other = a_study(first), a_study(second)
+    with first.together():
+        assert one.get_trials() == []
+        mine = one.ask()
+        others = [other.ask() for _ in range(2)]
+        mine = [mine, one.ask()]
+        assert [trial.number for trial in one.get_trials()] == list(range(4))
+    assert sorted(trial.number for trial in [*mine, *others]) == list(range(4))
