@@ -211,9 +211,10 @@ class BufferedStorage(BaseStorage):
 
     def _begin(self, study_id: int) -> FrozenTrial:
         if not self._begun:
-            if self._database is not None:
+            many = self._database or self.storage
+            if isinstance(many, Database | LocalJournal):
                 count, self._expected = max(1, self._expected), 0
-                begun = self._call(self._database.begin, study_id, count)
+                begun = self._call(many.begin, study_id, count)
             else:
                 id = self._call(self.storage.create_new_trial, study_id)
                 self._beat([id])

@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab.tuning.abandoned import WORKER, retry
@@ -124,11 +125,23 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         if template_trial is None:
-            # Marked by the write that creates it, so that it has an owner at any moment.
-            template_trial = optuna.create_trial(
-                state=TrialState.RUNNING, system_attrs={WORKER: self._present()}
-            )
+            return self.begin(study_id, 1)[0]._trial_id
         return super().create_new_trial(study_id, template_trial)
+
+    def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
+        """New running trials, each marked by the write that creates it as this process's own."""
+        known = len(self.get_all_trials(study_id, deepcopy=False))
+        log = {
+            "study_id": study_id,
+            "datetime_start": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "state": TrialState.RUNNING,
+            "system_attrs": {WORKER: self._present()},
+        }
+        with self._thread_lock, self._file.together():
+            for _ in range(count):
+                self._write_log(JournalOperation.CREATE_TRIAL, log)
+        trials = self.get_all_trials(study_id, deepcopy=False)[known:]  # of others, too
+        return [trial for trial in trials if trial.system_attrs.get(WORKER) == self._worker]
 
     def record_heartbeat(self, trial_id: int) -> None:
         """Marks a trial as this process's own."""

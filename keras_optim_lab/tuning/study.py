@@ -200,7 +200,9 @@ class TuningStudy:
             while True:
                 before = len(self.finished_trials)
                 take_up_abandoned(self.study)
-                engine.run(self.task, Asked(self, trials, callbacks))
+                asked = Asked(self, trials, callbacks)
+                if asked.left:
+                    engine.run(self.task, asked)
                 finished = len(self.finished_trials)
                 if finished >= trials or self.study._stop_flag:
                     break
