@@ -87,13 +87,17 @@ class BufferedStorage(BaseStorage):
                 return
             lost = self._call(self._write, changes)
             self._changes.clear()
+            told = [each.trial_id for each in changes if each.state is not None]
+            for id in told:
+                if id not in lost and id in self._studies:
+                    self._keep(self._studies[id], [self._own[id]])
             for id in lost:
                 _log.warning(
                     "Trial %d was given up by others, who found no sign of this process; its "
                     "result is not stored.",
                     self._own[id].number,
                 )
-            for id in {*lost, *(each.trial_id for each in changes if each.state is not None)}:
+            for id in {*lost, *told}:
                 del self._own[id]
                 self._studies.pop(id, None)
 
@@ -209,12 +213,18 @@ class BufferedStorage(BaseStorage):
             return self._database.trials(study_id, self._own)
         return list(self.storage.get_all_trials(study_id, deepcopy=False))
 
+    def _keep(self, study_id: int, trials: list[FrozenTrial]) -> None:
+        if self._database is not None:
+            for trial in trials:
+                self._database.keep(study_id, trial)
+
     def _begin(self, study_id: int) -> FrozenTrial:
         if not self._begun:
             many = self._database or self.storage
             if isinstance(many, Database | LocalJournal):
                 count, self._expected = max(1, self._expected), 0
                 begun = self._call(many.begin, study_id, count)
+                self._keep(study_id, begun)
             else:
                 id = self._call(self.storage.create_new_trial, study_id)
                 self._beat([id])

@@ -42,7 +42,7 @@ class Database:
         self._read: dict[int, dict[int, FrozenTrial]] = {}  # by study, then by number
 
     def trials(self, study_id: int, own: Iterable[int]) -> list[FrozenTrial]:
-        """All trials of a study by number; those in `own` may be as they were read before."""
+        """All trials of a study by number; those in `own` may be as they were before."""
         known = self._read.setdefault(study_id, {})
         unfinished = {each._trial_id for each in known.values() if not each.state.is_finished()}
         newest = max((each._trial_id for each in known.values()), default=-1)
@@ -54,6 +54,13 @@ class Database:
         ):
             known[trial.number] = trial
         return [known[number] for number in sorted(known)]
+
+    def keep(self, study_id: int, trial: FrozenTrial) -> None:
+        """Takes over what this process has written of a trial, so that it need not be read."""
+        known = self._read.setdefault(study_id, {})
+        # A gap in the numbers is a trial that another process began, which is still to be read.
+        if trial.number in known or trial.number == len(known):
+            known[trial.number] = trial
 
     def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
         """New running trials, with a first sign of life."""
