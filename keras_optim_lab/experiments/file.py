@@ -57,8 +57,7 @@ class ExperimentFile:
                 "letters, digits and . _ + -. Rename the file."
             )
         self.table = Table(self.path, *_parsed(self.path, text))
-        head = {name: self.table.data[name] for name in COMMON if name in self.table.data}
-        read = Table(self.path, head, lines_of(text)).read(COMMON)
+        read = self.table.read(COMMON, others=True)
         self.kind: str = read["kind"]
         self.question: str = read["question"]
         self.backend: str = read["backend"]

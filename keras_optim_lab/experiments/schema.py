@@ -55,20 +55,26 @@ class Table:
         self._lines = lines
         self._place = place
 
-    def read(self, keys: Mapping[str, Key]) -> dict[str, Any]:
+    def read(self, keys: Mapping[str, Key], *, others: bool = False) -> dict[str, Any]:
         """The values of all keys, checked.
+
+        Args:
+            keys: by name.
+            others: whether the table may hold other keys, which are not read.
 
         Raises:
             ExperimentError: a key is unknown or missing, or its value is not accepted.
         """
-        for name in self.data:
-            if name not in keys:
-                raise self.error(
-                    f"there is no such key here.{_near(name, keys)} Known: {', '.join(keys)}.", name
-                )
+        unknown = [name for name in self.data if name not in keys]
         for name, key in keys.items():
             if key.default is REQUIRED and name not in self.data:
-                raise self.error(f"the key {name!r} is missing: add {name} = …")
+                near = difflib.get_close_matches(name, unknown, n=1, cutoff=0.7)
+                meant = f", or rename {near[0]!r}" if near else ""
+                raise self.error(f"the key {name!r} is missing: add {name} = …{meant}.")
+        for name in [] if others else unknown:
+            raise self.error(
+                f"there is no such key here.{_near(name, keys)} Known: {', '.join(keys)}.", name
+            )
         return {
             name: self.check(name, key.read, self.data[name]) if name in self.data else key.default
             for name, key in keys.items()
