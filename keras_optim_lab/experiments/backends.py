@@ -7,7 +7,7 @@ from keras_optim_lab.backend.selection import BACKENDS
 from keras_optim_lab.comparison.comparison import BackendComparison, compare_backends
 from keras_optim_lab.comparison.differences import PER_STEP
 from keras_optim_lab.comparison.processes import TITLES
-from keras_optim_lab.experiments import schema
+from keras_optim_lab.experiments import figures, schema
 from keras_optim_lab.experiments.experiment import Experiment, OnProgress, Part
 from keras_optim_lab.experiments.names import optimizer_name, recipe_of, task_name
 from keras_optim_lab.experiments.schema import Key
@@ -84,6 +84,12 @@ class Backends(Experiment):
         page.paragraph(
             f"The weights agree while the difference stays within {PER_STEP:.0e} per step.", "note"
         )
+        page.figures(
+            [
+                figures.differences([(r["label"], r["by_step"]) for r in self._of(name)])
+                for name in self.read["optimizers"]
+            ]
+        )
         page.heading("Milliseconds of a steady step")
         backends = self.read["backends"]
         page.table(
@@ -123,10 +129,12 @@ class Backends(Experiment):
 
     def _found(self) -> list[dict[str, Any]]:
         """All runs, ours and the built-ins', each with its seed."""
+        return [run for name in self.read["optimizers"] for run in self._of(name)]
+
+    def _of(self, optimizer: str) -> list[dict[str, Any]]:
         return [
             {**run, "seed": settings["seed"]}
-            for name in self.read["optimizers"]
-            for settings in self._settings(name)
+            for settings in self._settings(optimizer)
             for run in (self.records.find(settings) or {"runs": []})["runs"]
         ]
 
@@ -142,6 +150,7 @@ def _result(found: BackendComparison) -> dict[str, Any]:
                 "label": label,
                 "ours": run.method.ours,
                 "differences": {str(s): _finite(run.after(s).relative) for s in found.steps},
+                "by_step": [[each.step, _finite(each.relative)] for each in run.by_step],
                 "first_beyond": run.first_beyond and run.first_beyond.step,
                 "verdict": run.verdict(found.steps),
                 "step_ms": {b: _finite(1000 * times.step) for b, times in run.times.items()},

@@ -83,37 +83,36 @@ class Optimizers(Experiment):
             self._runs.train(f"{name}, default and tuned", wanted, on_progress)
 
     def verdict(self) -> str:
-        pairs, metric, sign = self._pairs(), self.read["metric"], self._sign
-
-        def rank(runs: Runs) -> float:
-            return math.inf if math.isnan(runs.mean(metric)) else sign * runs.mean(metric)
-
-        best = min(pairs, key=lambda name: rank(pairs[name][1]))
-        tuned = pairs[best][1]
+        pairs, metric = self._pairs(), self.read["metric"]
+        best = min(pairs, key=lambda name: self._rank(pairs[name][1]))
+        untuned = min(pairs, key=lambda name: self._rank(pairs[name][0]))
+        tuned, default = pairs[best][1], pairs[untuned][0]
         near = [
             name
             for name, (_, runs) in pairs.items()
-            if name != best
-            and rank(runs) - rank(tuned) <= max(tuned.spread(metric), runs.spread(metric))
+            if name != best and not self._clearly_better(tuned, runs)
         ]
-        gained = [
-            name
-            for name, (default, runs) in pairs.items()
-            if rank(default) - rank(runs) > max(default.spread(metric), runs.spread(metric))
-        ]
-        untuned = min(pairs, key=lambda name: rank(pairs[name][0]))
-        within = (
-            f"within one standard deviation of it: {', '.join(near)}"
-            if near
-            else ("no other is within one standard deviation of it")
-        )
+        gained = sum(self._clearly_better(runs, own) for own, runs in pairs.values())
+        beyond = sum(self._clearly_better(runs, default) for _, runs in pairs.values())
         return (
             f"Tuned with {self.read['trials']} trials each on {self.read['task']}, the best on the "
-            f"test split is {best}: {metric} {mean_and_spread(tuned, metric)}; {within}. The best "
-            f"by default is {untuned}: {mean_and_spread(pairs[untuned][0], metric)}. Tuning gains "
-            f"more than the spread over seeds for {len(gained)} of {len(pairs)} "
+            f"test split is {best}: {metric} {mean_and_spread(tuned, metric)}; within one standard "
+            f"deviation of it: {', '.join(near) or 'no other'}. Tuning gains more than that over "
+            f"its own defaults for {gained} of {len(pairs)}. The best by default is {untuned}: "
+            f"{mean_and_spread(default, metric)}; {beyond} of {len(pairs)} beat it when tuned "
             f"({over_seeds(self.read['seeds'])})."
         )
+
+    def _rank(self, runs: Runs) -> float:
+        """Less is better; a method whose runs all diverged comes last."""
+        mean = runs.mean(self.read["metric"])
+        return math.inf if math.isnan(mean) else self._sign * mean
+
+    def _clearly_better(self, one: Runs, other: Runs) -> bool:
+        """Whether it is ahead by more than the larger of the two standard deviations."""
+        spreads = [runs.spread(self.read["metric"]) for runs in (one, other)]
+        spread = max((s for s in spreads if not math.isnan(s)), default=0.0)
+        return self._rank(other) - self._rank(one) > spread
 
     def write(self, page: Page) -> None:
         metric, pairs = self.read["metric"], self._pairs()
