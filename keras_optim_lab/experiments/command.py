@@ -38,8 +38,8 @@ def run(
             table.add_column(column, justify="right")
         for part in parts:
             table.add_row(part.what, *map(str, (part.trainings, part.done, part.missing)))
-        console.print(f"[bold]{experiment.name}[/bold] on {experiment.backend}: ", highlight=False)
-        console.print(experiment.file.question, highlight=False)
+        where = f"[bold]{experiment.name}[/bold] on {experiment.backend}."
+        console.print(f"{where} {experiment.file.question}\n", highlight=False)
         console.print(table)
         missing, every = sum(p.missing for p in parts), sum(p.trainings for p in parts)
         console.print(f"{missing} of {every} trainings would be run.", highlight=False)

@@ -51,7 +51,7 @@ class FreshRuns:
         last = epoch or self.recipe.epochs
         scores = {
             name: [_after(curves[name], curves["loss"], last) for curves in every]
-            for name in every[0]
+            for name in sorted(every[0], key=lambda name: name != "loss")  # the loss first
         }
         curves = [[math.nan if v is None else v for v in curves[metric]] for curves in every]
         return Runs(wanted[0].method, scores, curves)

@@ -32,13 +32,15 @@ class Study(Experiment):
         self._runs = FreshRuns(self, self.read["task"])
 
     def parts(self) -> list[Part]:
-        tuning = self._search.finished()
-        count = self.read["seeds"]
-        if tuning is None:
-            rest = [Part("default settings", count, 0), Part("tuned settings", count, 0)]
-        else:
-            rest = [self._runs.part(f"{t[0].method} settings", t) for t in self._pair(tuning)]
-        return [*self._search.parts(), *rest]
+        tuning, optimizer = self._search.finished(), self.read["optimizer"]
+        default = Part("default settings", self.read["seeds"], 0)
+        tuned = Part("tuned settings", self.read["seeds"], 0)
+        if tuning is not None:
+            optimizer = tuning.best_name
+            tuned = self._runs.part(tuned.what, self._search.tuned("tuned", tuning))
+        if isinstance(optimizer, str):  # which of several is best, the study is yet to say
+            default = self._runs.part(default.what, self._search.default("default", optimizer))
+        return [*self._search.parts(), default, tuned]
 
     def train(self, on_progress: OnProgress) -> None:
         default, tuned = self._pair(self._search.run(on_progress))
