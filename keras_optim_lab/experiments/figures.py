@@ -106,10 +106,12 @@ def _add_curve(figure: go.Figure, label: str, runs: Runs, color: str) -> None:
     epochs = [epoch for epoch, column in enumerate(columns, 1) if column]
     means = np.array([np.mean(column) for column in columns if column])
     spreads = np.array([np.std(c, ddof=1) if len(c) > 1 else 0.0 for c in columns if c])
+    # A logarithmic axis has no place for 0: a band that reaches it ends at a tenth of the mean.
+    lower = np.where((means > 0) & (spreads >= means), means / 10, means - spreads)
     if np.any(spreads):
         figure.add_scatter(
             x=[*epochs, *epochs[::-1]],
-            y=_short([*(means + spreads), *np.maximum(means - spreads, means / 2)[::-1]]),
+            y=_short([*(means + spreads), *lower[::-1]]),
             fill="toself",
             line={"width": 0},
             fillcolor=color,
