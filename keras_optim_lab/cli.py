@@ -16,6 +16,7 @@ from rich.text import Text
 
 from keras_optim_lab import backend as backends
 from keras_optim_lab.comparison.command import compare_backends
+from keras_optim_lab.experiments.command import run
 from keras_optim_lab.redaction import without_password
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Keras imports TensorFlow where it is
@@ -230,6 +231,7 @@ def tasks(backend: Backend = None) -> None:
 
 
 app.command()(compare_backends)
+app.command()(run)
 
 
 def _population(text: str) -> Any:

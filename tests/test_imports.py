@@ -89,8 +89,14 @@ FORBIDDEN = {
         *FRAMEWORKS,
         *("from keras_optim_lab.cli import app", "from keras_optim_lab.results import tune"),
         "from keras_optim_lab.comparison.plan import Plan",
+        "from keras_optim_lab.experiments.experiment import load",
     ],
     "comparison/x.py": [
+        *FRAMEWORKS,
+        *("from keras_optim_lab.cli import app", "from keras_optim_lab.results import tune"),
+        "from keras_optim_lab.experiments.records import Records",
+    ],
+    "experiments/x.py": [
         *FRAMEWORKS,
         *("from keras_optim_lab.cli import app", "from keras_optim_lab.results import tune"),
     ],
@@ -113,6 +119,10 @@ ALLOWED = {
     "comparison/x.py": [
         "from keras_optim_lab.reports.page import Page",
         "from keras_optim_lab.tasks import Task",
+    ],
+    "experiments/x.py": [
+        "from keras_optim_lab.comparison.comparison import compare_backends",
+        "from keras_optim_lab.reports.page import Page",
     ],
     "x.py": ["from keras_optim_lab.results import tune"],
 }

@@ -21,9 +21,7 @@ def write_page(comparison: BackendComparison, path: Path) -> Path:
     _losses(page, comparison)
     _costs(page, comparison)
     _making(page, comparison)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page.render(), encoding="utf-8")
-    return path
+    return page.write(path)
 
 
 def difference_rows(comparison: BackendComparison) -> tuple[list[str], list[list[str]]]:

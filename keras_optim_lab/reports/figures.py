@@ -50,7 +50,7 @@ def curves(tuning: TuningStudy, evaluation: Evaluation) -> go.Figure:
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title=tuning.objective.name)
     both = evaluation.default.curves + evaluation.tuned.curves
-    _log_if_wide(figure, [value for curve in both for value in curve])
+    log_if_wide(figure, [value for curve in both for value in curve])
     return styled(figure)
 
 
@@ -66,7 +66,7 @@ def history(tuning: TuningStudy) -> go.Figure:
         line={"color": TUNED_COLOR, "width": 3, "shape": "hv"},
     )
     figure.update_xaxes(title="trial")
-    _log_if_wide(figure, [trial.value for trial in _complete(tuning.study)])
+    log_if_wide(figure, [trial.value for trial in _complete(tuning.study)])
     return styled(figure)
 
 
@@ -80,7 +80,7 @@ def by_optimizer(tuning: TuningStudy) -> go.Figure:
         figure.add_box(y=values, name=name, boxpoints="all", marker={"color": color})
     figure.update_yaxes(title=tuning.objective.name)
     figure.update_layout(showlegend=False)
-    _log_if_wide(figure, [trial.value for trial in complete])
+    log_if_wide(figure, [trial.value for trial in complete])
     return styled(figure)
 
 
@@ -135,7 +135,7 @@ def slices(tuning: TuningStudy) -> list[go.Figure]:
         if words:  # in the order of the space, not in that of their first trials
             order = getattr(best.distributions[name], "choices", ())
             figure.update_xaxes(type="category", categoryorder="array", categoryarray=order)
-        _log_if_wide(figure, [trial.value for trial in trials])
+        log_if_wide(figure, [trial.value for trial in trials])
         figure.update_layout(showlegend=False)
         figures.append(styled(figure))
     return figures
@@ -189,7 +189,7 @@ def _complete(study: optuna.Study) -> Sequence[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
 
 
-def _log_if_wide(figure: go.Figure, values: Sequence[float | None]) -> None:
+def log_if_wide(figure: go.Figure, values: Sequence[float | None]) -> None:
     """Makes the y axis logarithmic where losses span more than a decade."""
     finite = [value for value in values if value is not None and math.isfinite(value)]
     if finite and min(finite) > 0 and max(finite) > 10 * min(finite):

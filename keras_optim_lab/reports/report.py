@@ -33,18 +33,12 @@ def write_report(tuning: TuningStudy, evaluation: Evaluation, path: Path) -> Pat
     page = Page(f"{entry(tuning.best_name).cls.__name__} on {tuning.task.name}")
     page.paragraph(verdict(tuning, evaluation), "result")
     page.warnings("Before you trust this result", warnings_of(tuning, evaluation))
-    _settings(page, tuning)
+    settings(page, tuning)
     _comparison(page, tuning, evaluation)
-    _search(page, tuning)
-    _making(page, tuning)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and renamed, so that a full disk does not cost an earlier report.
-    draft = path.with_name(path.name + ".part")
-    try:
-        draft.write_text(page.render(), encoding="utf-8")
-        return draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    search(page, tuning)
+    page.heading("How this was made")
+    page.facts([*making(tuning), _versions()])
+    return page.write(path)
 
 
 def verdict(tuning: TuningStudy, evaluation: Evaluation) -> str:
@@ -59,7 +53,8 @@ def verdict(tuning: TuningStudy, evaluation: Evaluation) -> str:
     )
 
 
-def _settings(page: Page, tuning: TuningStudy) -> None:
+def settings(page: Page, tuning: TuningStudy) -> None:
+    """Adds the best settings, beside the defaults and what was searched."""
     best = tuning.best_configuration
     cls = entry(best.name).cls
     page.heading("Settings")
@@ -112,7 +107,8 @@ def _comparison(page: Page, tuning: TuningStudy, evaluation: Evaluation) -> None
     page.figure(figures.curves(tuning, evaluation))
 
 
-def _search(page: Page, tuning: TuningStudy) -> None:
+def search(page: Page, tuning: TuningStudy) -> None:
+    """Adds the figures of the trials."""
     page.heading("The search")
     page.paragraph(f"{tuning.objective.name} of every complete trial and the best so far.", "note")
     page.figure(figures.history(tuning))
@@ -143,13 +139,22 @@ def _search(page: Page, tuning: TuningStudy) -> None:
     page.figure(figures.parallel_coordinates(tuning), wide=True)
 
 
-def _making(page: Page, tuning: TuningStudy) -> None:
-    page.heading("How this was made")
+def _versions() -> tuple[str, str]:
+    return (
+        "versions",
+        f"keras-optim-lab {keras_optim_lab.__version__}, keras {keras.__version__} on "
+        f"{keras.backend.backend()}, optuna {version('optuna')}, "
+        f"Python {platform.python_version()}",
+    )
+
+
+def making(tuning: TuningStudy) -> list[tuple[str, str]]:
+    """How the study's trials were trained, versions aside."""
     trials = tuning.study.get_trials(deepcopy=False)
     states = [trial.state for trial in trials]
     diverged = sum(bool(trial.user_attrs.get("diverged")) for trial in trials)
     confirmed = tuning.confirmation
-    rows = [
+    return [
         ("task", f"{tuning.task!r}".strip("<>")),
         ("objective", f"{tuning.objective.name}, {tuning.objective.direction}d, last epoch"),
         (
@@ -163,14 +168,7 @@ def _making(page: Page, tuning: TuningStudy) -> None:
         ("confirmed", f"{len(confirmed)} best trials over fresh seeds" if confirmed else "no"),
         ("seed", str(tuning.seed)),
         ("study", tuning.study.study_name),
-        (
-            "versions",
-            f"keras-optim-lab {keras_optim_lab.__version__}, keras {keras.__version__} on "
-            f"{keras.backend.backend()}, optuna {version('optuna')}, "
-            f"Python {platform.python_version()}",
-        ),
     ]
-    page.facts(rows)
 
 
 def _engine(tuning: TuningStudy) -> str:

@@ -15,8 +15,8 @@ from keras_optim_lab.tuning.study import TuningStudy
 
 # Added to the study's own seed, from which those of trials count up: what is chosen on some seeds
 # is judged on others.
-_CONFIRMATION_SEEDS = 1_000_000
-_EVALUATION_SEEDS = 2_000_000
+CONFIRMATION_SEEDS = 1_000_000
+EVALUATION_SEEDS = 2_000_000
 _EVALUATION = "evaluation"
 
 OnRun = Callable[[int, int], None]
@@ -49,7 +49,7 @@ def confirm(tuning: TuningStudy, top: int, seeds: int = 3, on_run: OnRun = _sile
     for trial in trials:
         configuration = tuning.space.decode(trial.params)
         for i in range(seeds):
-            seed = tuning.seed + _CONFIRMATION_SEEDS + i
+            seed = tuning.seed + CONFIRMATION_SEEDS + i
             _, curve = _train(tuning, trial, configuration.optimizer(tuning.steps), seed)
             values.setdefault(trial.number, []).append(curve[-1])
             on_run(sum(map(len, values.values())), len(trials) * seeds)
@@ -125,7 +125,7 @@ def evaluate(
         return Evaluation(
             Runs(**runs["default"]), Runs(**runs["tuned"]), runs["seeds"], runs["split"]
         )
-    numbers = [tuning.seed + _EVALUATION_SEEDS + i for i in range(seeds)]
+    numbers = [tuning.seed + EVALUATION_SEEDS + i for i in range(seeds)]
     split: Literal["test", "validation"] = "validation" if tuning.task.test is None else "test"
     done = 0
 

@@ -1,0 +1,64 @@
+"""The command `keras-optim-lab run`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+_INTERRUPTED = 130  # what shells report for Ctrl-C
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="An experiment, such as experiments/NAME.toml.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be trained, and train nothing.")
+    ] = False,
+    backend: Annotated[
+        str | None,
+        typer.Option(help="In place of the file's; its results are kept apart."),
+    ] = None,
+) -> None:
+    """Run an experiment from its file, or what is missing of it.
+
+    Everything finished is kept: studies under studies/, trainings as lines of
+    results/NAME.jsonl beside the file. The page is results/NAME.html.
+    """
+    from keras_optim_lab.experiments.experiment import load
+
+    console = Console()
+    experiment = load(file, backend)
+    if dry_run:
+        parts = experiment.parts()
+        table = Table(header_style="bold", box=None, pad_edge=False)
+        table.add_column("what", no_wrap=True)
+        for column in ("trainings", "there", "to run"):
+            table.add_column(column, justify="right")
+        for part in parts:
+            table.add_row(part.what, *map(str, (part.trainings, part.done, part.missing)))
+        where = f"[bold]{experiment.name}[/bold] on {experiment.backend}."
+        console.print(f"{where} {experiment.file.question}\n", highlight=False)
+        console.print(table)
+        missing, every = sum(p.missing for p in parts), sum(p.trainings for p in parts)
+        console.print(f"{missing} of {every} trainings would be run.", highlight=False)
+        return
+    try:
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, console=console) as bar:
+            rows: dict[str, TaskID] = {}
+
+            def step(what: str, done: int, total: int) -> None:
+                if what not in rows:
+                    rows[what] = bar.add_task(what, total=total)
+                bar.update(rows[what], completed=done)
+
+            page = experiment.run(step)
+    except KeyboardInterrupt:
+        console.print("\nStopped; all that is finished is kept. The same command continues:")
+        console.print(f"  {experiment.command}", highlight=False, soft_wrap=True)
+        raise typer.Exit(_INTERRUPTED) from None
+    console.print(f"\n{experiment.verdict()}", highlight=False)
+    console.print(f"Page: {page.resolve()}", highlight=False, soft_wrap=True)
+    console.print(f"Data: {experiment.records.path.resolve()}", highlight=False, soft_wrap=True)

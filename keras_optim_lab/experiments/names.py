@@ -1,0 +1,48 @@
+"""Names that a file gives: of tasks, optimizers and metrics."""
+
+from typing import Any
+
+from keras_optim_lab import tasks
+from keras_optim_lab.experiments.schema import Table, text
+from keras_optim_lab.optimizers import entry
+from keras_optim_lab.optimizers.fields import near_matches
+from keras_optim_lab.tasks.recipe import Recipe
+
+
+def optimizer_name(value: Any) -> str:
+    """The name of an optimizer as the catalogue writes it."""
+    return entry(text(value)).name
+
+
+def task_name(value: Any) -> str:
+    """The name of a built-in task."""
+    if text(value) not in tasks.names():
+        raise ValueError(
+            f"there is no task {value!r}.{near_matches(value, tasks.names())} "
+            f"The tasks are {', '.join(tasks.names())}."
+        )
+    return value
+
+
+def recipe_of(task: str) -> Recipe:
+    """What is known of a task without its data."""
+    return next(recipe for recipe in tasks.describe() if recipe.name == task)
+
+
+def check_metric(table: Table, task: str, metric: str) -> None:
+    """Checks the key `metric` of a table: the loss, or a metric that the task measures."""
+    known = ["loss", *recipe_of(task).metrics]
+    if metric not in known:
+        raise table.error(
+            f"{task} does not measure {metric!r}.{near_matches(metric, known)} "
+            f"It measures: {', '.join(known)}.",
+            "metric",
+        )
+
+
+def check_methods(tables: list[Table], methods: list[dict[str, Any]]) -> None:
+    """Checks that no two methods have the same name."""
+    names = [method["name"] for method in methods]
+    for i, table in enumerate(tables):
+        if names[i] in names[:i]:
+            raise table.error(f"two methods are called {names[i]!r}.", "name")

@@ -1,0 +1,214 @@
+"""Experiments train what is missing, keep what is done, and say what came out."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import keras
+import pytest
+
+from keras_optim_lab.comparison import comparison as comparing
+from keras_optim_lab.experiments import backends, trainings
+from keras_optim_lab.experiments.trainings import Training, judged_by_test
+from keras_optim_lab.tuning.configuration import Configuration
+from tests.comparison.examples import comparison, small_plan
+from tests.experiments.conftest import Counting
+from tests.experiments.texts import BACKENDS, OPTIMIZERS, PUBLISHED, STUDY
+from tests.studies import small_task
+
+pytestmark = pytest.mark.once
+
+# By kind: a file, how many trainings it asks for, and how many of them are records.
+TRAINED = {"study": (STUDY, 4 + 6 + 4, 4), "optimizers": (OPTIMIZERS, 2 * (3 + 4), 8)}
+TRAINED["published"] = (PUBLISHED, 3, 3)
+
+
+def records():
+    return [json.loads(line) for line in Path("experiments/results/mine.jsonl").open()]
+
+
+def there(experiment):
+    parts = experiment.parts()
+    return sum(part.done for part in parts), sum(part.trainings for part in parts)
+
+
+@pytest.mark.parametrize("kind", TRAINED)
+def test_a_dry_run_counts_what_would_be_trained_and_writes_nothing(experiment, engine, kind):
+    text, count, _ = TRAINED[kind]
+    assert there(experiment(text)) == (0, count)
+    assert engine.trained == 0
+    assert sorted(map(str, Path().rglob("*"))) == ["experiments", "experiments/mine.toml"]
+
+
+@pytest.mark.parametrize("kind", TRAINED)
+def test_a_run_trains_what_was_counted_and_a_second_one_nothing(experiment, engine, kind):
+    text, count, kept = TRAINED[kind]
+    experiment(text).run()
+    assert engine.trained == count
+    assert there(experiment(text)) == (count, count)
+    assert len(records()) == kept
+    again = experiment(text)
+    page = again.page.read_bytes()
+    again.run()
+    assert engine.trained == count
+    assert again.page.read_bytes() == page
+
+
+@pytest.mark.parametrize("kind", TRAINED)
+def test_a_run_that_was_stopped_goes_on_where_it_ended(experiment, engine, kind):
+    text, count, kept = TRAINED[kind]
+    engine.stop_after = count - 1
+    with pytest.raises(KeyboardInterrupt):
+        experiment(text).run()
+    assert there(experiment(text)) == (count - 1, count)
+    engine.stop_after = None
+    experiment(text).run()
+    assert engine.trained == count
+    assert len(records()) == kept
+
+
+def test_a_record_holds_settings_results_versions_backend_seed_and_command(experiment):
+    experiment(PUBLISHED).run()
+    first = records()[0]
+    assert first["settings"] == {
+        "experiment": "mine",
+        "task": "small",
+        "epochs": 2,
+        "batch_size": 8,
+        "split": "test",
+        "method": "Adam, tuned",
+        "name": "adam",
+        "hyperparameters": {"learning_rate": 0.01},
+        "decay": "constant",
+        "warmup": 0.0,
+        "seed": 0,
+        "backend": "jax",
+    }
+    assert first["result"] == {"curves": {"loss": [2.0, 1.5]}}
+    assert first["versions"].keys() == {
+        *("keras-optim-lab", "keras", "jax", "optuna", "numpy", "python")
+    }
+    assert first["command"] == "keras-optim-lab run experiments/mine.toml"
+
+
+def test_other_settings_are_trained_again_and_the_same_ones_are_not(experiment, engine):
+    experiment(PUBLISHED).run()
+    experiment(PUBLISHED.replace("seeds = 3", "seeds = 5")).run()
+    assert engine.trained == 5
+    experiment(PUBLISHED.replace("0.01", "0.1")).run()
+    assert engine.trained == 8
+
+
+def test_published_numbers_stand_beside_ours_with_their_differences(experiment):
+    run = experiment(PUBLISHED)
+    page = run.run().read_text(encoding="utf-8")
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
+    assert ["Adam, tuned", "1", "2", "2 ± 0", "+0.0000", "+0.00 %"] in rows
+    assert ["Adam, tuned", "2", "1.25 ± 0.5", "1.5 ± 0", "+0.2500", "+20.00 %"] in rows
+    assert run.verdict() == (
+        "1 of 2 published means are met within 1 % on small; the furthest away is Adam, tuned "
+        "after epoch 2: +20 % (mean ± standard deviation over 3 seeds)."
+    )
+
+
+def test_optimizers_are_ranked_by_their_test_runs(experiment):
+    run = experiment(OPTIMIZERS)
+    page = run.run().read_text(encoding="utf-8")
+    best = re.search(r"the best on the test split is (\w+): loss \S+ ± 0", run.verdict())
+    assert best[1] in ("momentum", "adam")
+    assert "Tuned with 3 trials each on small" in run.verdict()
+    assert run.verdict().split(":")[0] in page
+    assert "Momentum(learning_rate=" in page
+
+
+def test_methods_of_one_optimizer_have_studies_of_their_own(experiment):
+    methods = '[[methods]]\nname = "ε fixed"\noptimizer = "adam"\nspace = { epsilon = 1e-8 }\n'
+    methods += '[[methods]]\nname = "ε free"\noptimizer = "adam"\n'
+    run = experiment(OPTIMIZERS.replace('optimizers = ["momentum", "adam"]\n', "") + methods)
+    run.run()
+    assert {path.stem for path in Path("studies").glob("[!.]*.journal")} == {
+        "mine-ε-fixed",
+        "mine-ε-free",
+    }
+    tuned = [r["settings"] for r in records() if r["settings"]["method"] == "ε fixed, tuned"]
+    assert {settings["hyperparameters"]["epsilon"] for settings in tuned} == {1e-8}
+
+
+def test_a_study_says_whether_tuning_helped(experiment):
+    run = experiment(STUDY)
+    page = run.run().read_text(encoding="utf-8")
+    assert "Tuned Adam is better than its defaults on the test split of small" in run.verdict()
+    assert "kol.optimizers.Adam(learning_rate=" in page
+    assert "keras-optim-lab run experiments/mine.toml" in page
+
+
+def test_pages_share_one_script_and_are_small(experiment):
+    experiment(PUBLISHED, name="one").run()
+    page = experiment(PUBLISHED, name="two").run()
+    assert [path.name for path in page.parent.glob("*.js")] == ["plotly.min.js"]
+    text = page.read_text(encoding="utf-8")
+    assert '<script src="plotly.min.js"' in text
+    assert len(text) < 100_000
+    assert not re.search(r'(src|href)="https?:', text)
+
+
+def test_another_backend_than_the_files_has_results_of_its_own(experiment):
+    text = 'backend = "torch"\n' + PUBLISHED
+    run = experiment(text, backend=keras.backend.backend())
+    assert run.name == f"mine-{keras.backend.backend()}"
+    assert run.page.name == f"{run.name}.html"
+    assert run.command.endswith(f"mine.toml --backend {keras.backend.backend()}")
+
+
+def test_a_run_that_diverged_is_kept_and_counted(experiment, monkeypatch):
+    nan_later = Counting(lambda _: 1.0, lambda loss, epoch: {"val_loss": [loss, math.nan][epoch]})
+    monkeypatch.setattr(trainings, "PopulationEngine", lambda: nan_later)
+    run = experiment(PUBLISHED)
+    page = run.run().read_text(encoding="utf-8")
+    assert records()[0]["result"] == {"curves": {"loss": [1.0, None]}}
+    assert "<td>diverged</td>" in page
+    assert "epoch 2: diverged" in run.verdict()
+
+
+def test_backends_are_compared_once_for_each_optimizer_and_seed(experiment, monkeypatch):
+    asked = []
+
+    def compare(task, optimizers, **options):
+        asked.append((task, optimizers, options))
+        return comparison(small_plan(optimizers))
+
+    monkeypatch.setattr(backends, "compare_backends", compare)
+    assert comparing.compare_backends is not compare
+    run = experiment(BACKENDS)
+    assert there(run) == (0, 1)
+    page = run.run().read_text(encoding="utf-8")
+    experiment(BACKENDS).run()
+    options = {"backends": ["tensorflow", "jax", "torch"], "steps": [1, 4], "seed": 0}
+    assert asked == [("small", ["adam"], options)]
+    assert there(experiment(BACKENDS)) == (1, 1)
+    assert run.verdict().startswith(
+        "On TensorFlow, JAX, PyTorch, 0 of 1 optimizers and 1 of 1 Keras built-ins stay within"
+    )
+    assert "keras Adam" in page
+
+
+# Trainings without a study.
+
+
+def test_rows_of_a_program_give_the_test_losses_of_plain_training():
+    task = small_task()
+    found = {}
+    configuration = Configuration("adam", {"learning_rate": 0.01})
+    trainings.train(
+        judged_by_test(task),
+        [Training("adam", configuration, seed) for seed in (3, 4)],
+        lambda training, curves: found.update({training.seed: curves}),
+    )
+    for seed in (3, 4):
+        model = task.build(configuration.optimizer(task.steps * task.epochs), seed)
+        task.fit(model, seed)
+        plain = task.evaluate(model, "test")
+        assert found[seed].keys() == plain.keys()
+        assert found[seed]["loss"][-1] == pytest.approx(plain["loss"], rel=1e-5)
+        assert len(found[seed]["loss"]) == task.epochs
