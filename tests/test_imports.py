@@ -44,6 +44,11 @@ def test_schedules_can_be_imported_before_the_optimizers():
     assert "keras_optim_lab.optimizers" in modules_after("import keras_optim_lab.schedules")
 
 
+def test_a_command_may_still_choose_the_backend_when_all_commands_are_imported():
+    imported = modules_after("import keras_optim_lab.cli, keras_optim_lab.experiments.experiment")
+    assert not imported & {"keras", "numpy", "optuna", "tensorflow", "jax", "torch"}
+
+
 @pytest.mark.parametrize("name", kol.__all__)
 def test_every_public_name_is_there(name):
     assert name in dir(kol)

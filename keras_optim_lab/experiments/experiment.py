@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from keras_optim_lab import backend as backends
 from keras_optim_lab.experiments.file import COMMON, ExperimentFile
 from keras_optim_lab.experiments.records import Records
 from keras_optim_lab.experiments.schema import Key
 from keras_optim_lab.experiments.versions import versions
-from keras_optim_lab.reports.page import Page
+
+if TYPE_CHECKING:
+    from keras_optim_lab.reports.page import Page
 
 # Called as `on_progress(what, done, total)` whenever a training has ended.
 OnProgress = Callable[[str, int, int], None]
@@ -67,6 +69,8 @@ class Experiment(ABC):
         """Trains what is missing and writes the page, whose path is returned."""
         self.parts()  # what is stored must fit this file, before anything is trained
         self.train(on_progress)
+        from keras_optim_lab.reports.page import Page  # Keras comes with it
+
         page = Page(self.name)
         page.paragraph(self.file.question)
         page.paragraph(self.verdict(), "result")
@@ -101,7 +105,7 @@ class Experiment(ABC):
         """The result in words, when all is trained."""
 
     @abstractmethod
-    def write(self, page: Page) -> None:
+    def write(self, page: "Page") -> None:
         """Adds tables and figures."""
 
     @abstractmethod
