@@ -200,9 +200,11 @@ class _Run:
     def _fill_and_start(self, pool: Executor, running: deque[Population]) -> None:
         if not self._groups and (first := self._draw()) is not None:
             self._group(first).waiting.append(first)
-        free = sum(each.free for group in self._groups.values() for each in group.populations)
-        if free and len(self.candidates.forms) == 1:
-            self.candidates.expect(free)
+        if len(self.candidates.forms) == 1:
+            for group in self._groups.values():
+                free = sum(population.free for population in group.populations)
+                if free > len(group.waiting):
+                    self.candidates.expect(free - len(group.waiting))
         again = True
         while again:  # a trial drawn for one optimizer may wait for a seat of another
             again = False

@@ -261,16 +261,23 @@ def test_a_metric_that_cannot_be_computed_is_named():
         result.run(2, PopulationEngine(2))
 
 
+class PruneTheFirst(optuna.pruners.BasePruner):
+    def prune(self, study, trial):
+        return trial.number == 0
+
+
+def test_no_trial_is_begun_that_is_not_trained(tmp_path, kept_programs):
+    storage = str(tmp_path / "s.journal")
+    result = search(PopulationEngine(3), storage=storage, trials=7, pruner=PruneTheFirst())
+    assert [trial.number for trial in result.finished_trials] == list(range(7))
+    assert len(result.study.trials) == 7
+
+
 # Interruptions.
 
 
 def _running():
     return [thread for thread in threading.enumerate() if "population" in thread.name]
-
-
-class PruneTheFirst(optuna.pruners.BasePruner):
-    def prune(self, study, trial):
-        return trial.number == 0
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, LookupError])
