@@ -8,7 +8,13 @@ import numpy as np
 import plotly.graph_objects as go
 
 from keras_optim_lab.comparison.differences import tolerance
-from keras_optim_lab.reports.figures import DEFAULT_COLOR, TUNED_COLOR, log_if_wide, styled
+from keras_optim_lab.reports.figures import (
+    DEFAULT_COLOR,
+    TUNED_COLOR,
+    log_axis,
+    log_if_wide,
+    styled,
+)
 from keras_optim_lab.tuning.evaluation import Runs
 
 PUBLISHED_COLOR = "#2b6cb0"
@@ -67,7 +73,7 @@ def default_and_tuned(pairs: Mapping[str, tuple[Runs, Runs]], metric: str) -> go
         )
     figure.update_xaxes(title=f"test {metric}")
     if ends and min(ends) > 0 and max(ends) > 10 * min(ends):
-        figure.update_xaxes(type="log")
+        figure.update_xaxes(log_axis(ends))
     return styled(figure)
 
 

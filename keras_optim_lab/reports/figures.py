@@ -131,7 +131,7 @@ def slices(tuning: TuningStudy) -> list[go.Figure]:
         figure.update_xaxes(title=name)
         figure.update_yaxes(title=tuning.objective.name)
         if getattr(best.distributions[name], "log", False):
-            figure.update_xaxes(_log_axis([trial.params[name] for trial in trials]))
+            figure.update_xaxes(log_axis([trial.params[name] for trial in trials]))
         if words:  # in the order of the space, not in that of their first trials
             order = getattr(best.distributions[name], "choices", ())
             figure.update_xaxes(type="category", categoryorder="array", categoryarray=order)
@@ -193,10 +193,10 @@ def log_if_wide(figure: go.Figure, values: Sequence[float | None]) -> None:
     """Makes the y axis logarithmic where losses span more than a decade."""
     finite = [value for value in values if value is not None and math.isfinite(value)]
     if finite and min(finite) > 0 and max(finite) > 10 * min(finite):
-        figure.update_yaxes(_log_axis(finite))
+        figure.update_yaxes(log_axis(finite))
 
 
-def _log_axis(values: Sequence[float]) -> dict[str, Any]:
+def log_axis(values: Sequence[float]) -> dict[str, Any]:
     """A logarithmic axis: ticks at powers of ten, or at 1, 2, 5 of each where those are too few."""
     low, high = math.log10(min(values)), math.log10(max(values))
     if high - low >= 2:
