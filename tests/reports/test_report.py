@@ -261,9 +261,9 @@ def test_the_slice_of_a_schedule_is_over_words_in_the_order_of_the_space():
 
 
 def test_logarithmic_axes_have_a_few_plain_ticks():
-    decades = figures._log_axis([1e-8, 1.0])
+    decades = figures.log_axis([1e-8, 1.0])
     assert (decades["dtick"], decades["exponentformat"]) == (2, "power")
-    near = figures._log_axis([0.02, 0.5])
+    near = figures.log_axis([0.02, 0.5])
     assert {"0.02", "0.05", "0.1", "0.2", "0.5"} <= set(near["ticktext"])
 
 
