@@ -148,38 +148,14 @@ class BufferedStorage(BaseStorage):
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> None:
-        with self._change(trial_id) as change:
-            if change is None:
-                self._call(
-                    self.storage.set_trial_intermediate_value, trial_id, step, intermediate_value
-                )
-                return
-            trial, changes = change
-            changes.set(
-                "intermediate_values",
-                step,
-                intermediate_value,
-                stored=step in trial.intermediate_values,
-            )
-            trial.intermediate_values = {**trial.intermediate_values, step: intermediate_value}
+        write = self.storage.set_trial_intermediate_value
+        self._set(trial_id, "intermediate_values", step, intermediate_value, write)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        with self._change(trial_id) as change:
-            if change is None:
-                self._call(self.storage.set_trial_user_attr, trial_id, key, value)
-                return
-            trial, changes = change
-            changes.set("user_attrs", key, value, stored=key in trial.user_attrs)
-            trial.user_attrs = {**trial.user_attrs, key: value}
+        self._set(trial_id, "user_attrs", key, value, self.storage.set_trial_user_attr)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        with self._change(trial_id) as change:
-            if change is None:
-                self._call(self.storage.set_trial_system_attr, trial_id, key, value)
-                return
-            trial, changes = change
-            changes.set("system_attrs", key, value, stored=key in trial.system_attrs)
-            trial.system_attrs = {**trial.system_attrs, key: value}
+        self._set(trial_id, "system_attrs", key, value, self.storage.set_trial_system_attr)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         with self._lock:
@@ -270,6 +246,19 @@ class BufferedStorage(BaseStorage):
                 else:
                     each.write(storage)
         return lost
+
+    def _set(
+        self, trial_id: int, kind: str, key: Any, value: Any, write: Callable[..., None]
+    ) -> None:
+        """Changes one of the trial's values of a kind; `write` is for trials of others."""
+        with self._change(trial_id) as change:
+            if change is None:
+                self._call(write, trial_id, key, value)
+                return
+            trial, changes = change
+            known = getattr(trial, kind)
+            changes.set(kind, key, value, stored=key in known)
+            setattr(trial, kind, {**known, key: value})
 
     @contextmanager
     def _change(self, trial_id: int) -> Iterator[tuple[FrozenTrial, Changes] | None]:
