@@ -354,6 +354,8 @@ from keras_optim_lab.tuning import population_engine
 from tests import test_cli
 from tests.studies import Formula
 
+pytestmark = pytest.mark.once
+
 def logs(loss, epoch):
     time.sleep(0.05)
     return {"loss": loss, "val_loss": loss}

@@ -1,11 +1,7 @@
 import os
 import shutil
 
-import keras
 import pytest
-
-# What a browser shows is the same on every backend, and Plotly takes its time to draw it.
-collect_ignore = [] if keras.backend.backend() == "torch" else ["test_in_browser.py"]
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,8 @@ from tests.reports.examples import (
 )
 from tests.studies import small_task
 
+pytestmark = pytest.mark.once
+
 # The sentence.
 
 

@@ -6,6 +6,8 @@ import keras_optim_lab as kol
 from keras_optim_lab.schedules import WarmupDecay
 from keras_optim_lab.tuning.configuration import Configuration
 
+pytestmark = pytest.mark.once
+
 
 def schedule(optimizer, name="learning_rate"):
     return type(optimizer).numeric[name].given(optimizer)

@@ -13,6 +13,8 @@ from keras_optim_lab.tuning import evaluation
 from keras_optim_lab.tuning.fit_engine import FitEngine
 from tests.studies import Formula, small_model, small_task
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(autouse=True)
 def by_fit(monkeypatch):

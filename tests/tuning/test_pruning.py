@@ -11,6 +11,8 @@ from keras_optim_lab.tuning.population_engine import PopulationEngine
 from tests.studies import small_task
 from tests.tuning.populations import kept_program, search
 
+pytestmark = pytest.mark.once
+
 EPOCHS = 5
 TRIALS = 12
 

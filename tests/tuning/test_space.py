@@ -19,6 +19,8 @@ from keras_optim_lab.optimizers.fields import DecayRate
 from keras_optim_lab.tuning import SearchSpace
 from keras_optim_lab.tuning.configuration import Configuration
 
+pytestmark = pytest.mark.once
+
 
 def log_uniform(low, high):
     return FloatDistribution(low, high, log=True)

@@ -24,7 +24,7 @@ def journal(name="study"):
     return Path("studies") / f"{name}.journal"
 
 
-pytestmark = pytest.mark.usefixtures("by_formula")
+pytestmark = [pytest.mark.usefixtures("by_formula"), pytest.mark.once]
 
 
 # What a study gives.

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages._rdb.models import TrialHeartbeatModel
 from optuna.trial import TrialState
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from keras_optim_lab.results import TuningResult
@@ -123,24 +125,33 @@ def test_a_process_waits_for_the_trials_of_others_and_takes_them_up(tmp_path, mo
     assert result.finished_trials[0].params == candidate.trial.params
 
 
-def test_signs_of_life_keep_a_databases_trials_from_being_taken_up(postgres):
-    def opened():
-        url = with_driver(postgres)
-        return optuna.storages.RDBStorage(url, heartbeat_interval=1, grace_period=2)
+def test_a_process_gives_signs_of_life_for_what_it_trains_in_a_database(postgres):
+    storage = optuna.storages.RDBStorage(with_driver(postgres), heartbeat_interval=1)
+    signs = set()
 
-    def slow(loss, epoch):
-        time.sleep(2.5)
+    def wait_for_signs(loss, epoch):
+        deadline = time.monotonic() + 60
+        while len(signs) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+            with storage.engine.connect() as connection:
+                signs.update(connection.scalars(select(TrialHeartbeatModel.heartbeat)))
         return {"loss": loss, "val_loss": loss}
 
-    result = a_result(opened())
-    thread = threading.Thread(target=result.run, args=(1, Formula(logs=slow)), daemon=True)
-    thread.start()
-    other = BufferedStorage(opened())
+    a_result(storage).run(1, Formula(logs=wait_for_signs))
+    assert len(signs) == 2
+
+
+def test_a_trial_without_signs_of_life_in_a_database_is_abandoned(postgres):
+    url = with_driver(postgres)
+    storage = optuna.storages.RDBStorage(url, heartbeat_interval=1, grace_period=1)
+    next(iter(study_module.Asked(a_result(storage), 1, [])))
+    other = BufferedStorage(optuna.storages.RDBStorage(url, heartbeat_interval=1, grace_period=1))
     study = optuna.load_study(study_name="s", storage=other)
-    while thread.is_alive():
-        assert other.fail_abandoned(study._study_id) == []
-        time.sleep(0.2)
-    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
+    deadline = time.monotonic() + 60
+    while not (failed := other.fail_abandoned(study._study_id)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [trial.number for trial in failed] == [0]
+    assert [trial.state for trial in study.get_trials()] == [TrialState.FAIL]
 
 
 def test_a_process_that_was_taken_for_dead_ends_the_trial_and_trains_others(tmp_path):
