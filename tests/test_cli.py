@@ -24,6 +24,8 @@ from keras_optim_lab.tasks.recipe import Recipe
 from keras_optim_lab.tuning import evaluation, population_engine
 from tests.studies import Formula, small_model, small_task
 
+pytestmark = pytest.mark.once
+
 SMALL = Recipe(
     name="small",
     summary="a line",
@@ -353,8 +355,6 @@ from keras_optim_lab.tasks import catalogue
 from keras_optim_lab.tuning import population_engine
 from tests import test_cli
 from tests.studies import Formula
-
-pytestmark = pytest.mark.once
 
 def logs(loss, epoch):
     time.sleep(0.05)
