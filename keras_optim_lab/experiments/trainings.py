@@ -99,9 +99,9 @@ class Repetitions:
             forms.setdefault(plain.form, plain)
         self.forms = list(forms.values())
         self.scheduled = any(training.configuration.scheduled for training in trainings)
-        steps = None if task.steps is None else task.steps * task.epochs
         self._waiting = [
-            Repetition(training, i, steps, on_done) for i, training in enumerate(trainings)
+            Repetition(training, i, task.training_steps, on_done)
+            for i, training in enumerate(trainings)
         ]
 
     @property

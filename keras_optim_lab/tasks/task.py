@@ -125,6 +125,11 @@ class Task:
             return batch_count(self.train)
         return -(-self._used(length(self.train)) // self.batch_size)
 
+    @property
+    def training_steps(self) -> int | None:
+        """Optimizer steps of all epochs; None for a pipeline that does not know its length."""
+        return None if self.steps is None else self.steps * self.epochs
+
     def order(self, seed: int, epoch: int = 0) -> np.ndarray:
         """Returns the indices of the training samples in the order in which an epoch takes them.
 

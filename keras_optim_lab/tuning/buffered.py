@@ -52,7 +52,7 @@ class BufferedStorage(BaseStorage):
             self._database = Database(self.storage._backend)
         self._lock = threading.RLock()
         self._own: dict[int, FrozenTrial] = {}
-        self._studies: dict[int, int] = {}  # of own trials
+        self._studies: dict[int, int] = {}  # of own trials, and of those that wait
         self._changes: dict[int, Changes] = {}
         self._seen: dict[int, list[FrozenTrial]] = {}
         self._depth = 0

@@ -84,7 +84,7 @@ class Epoch:
         defaults = optimizer.get_config()
         self._defaults = {name: defaults[name] for name in optimizer.numeric}
         samples = len(model.task.order(0))
-        self._steps = (model.task.steps or 0) * model.task.epochs
+        self._steps = model.task.training_steps or 0
         self._whole = samples - samples % model.task.batch_size
         self._update_rows = self._vectorized_update(runs) if self._vectorized else self._update
 

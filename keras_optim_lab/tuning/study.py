@@ -237,7 +237,7 @@ class TuningStudy:
     @property
     def steps(self) -> int | None:
         """Optimizer steps of one training, over all epochs; None where the task cannot tell."""
-        return _training_steps(self.task)
+        return self.task.training_steps
 
     @property
     def metric(self) -> str:
@@ -436,12 +436,8 @@ def stoppable(study: optuna.Study) -> Iterator[None]:
         study._thread_local.in_optimize_loop = False
 
 
-def _training_steps(task: Task) -> int | None:
-    return None if task.steps is None else task.steps * task.epochs
-
-
 def _check_steps_are_known(task: Task, space: SearchSpace) -> None:
-    if space.schedule and _training_steps(task) is None:
+    if space.schedule and task.training_steps is None:
         raise ValueError(
             f"space: {', '.join(map(repr, space.schedule))} cannot be searched or set, because the "
             f"task {task.name!r} does not tell how many steps an epoch has. Give it data of known "
