@@ -11,6 +11,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from keras_optim_lab import functional, keras_tuner, optimizers, schedules, tasks
     from keras_optim_lab.comparison.comparison import BackendComparison, compare_backends
+    from keras_optim_lab.landscapes import surfaces
+    from keras_optim_lab.landscapes.formula import Formula
+    from keras_optim_lab.landscapes.race import Race, race
+    from keras_optim_lab.landscapes.surfaces import Surface
+    from keras_optim_lab.landscapes.trace import Trace, trace
     from keras_optim_lab.optimizers import Optimizer
     from keras_optim_lab.results import TuningResult, tune
     from keras_optim_lab.tasks import Task
@@ -24,29 +29,43 @@ _HOMES = {
     "optimizers": None,
     "schedules": None,
     "tasks": None,
+    "Formula": "landscapes.formula",
     "Optimizer": "optimizers",
     "PruningCallback": "tuning",
+    "Race": "landscapes.race",
+    "Surface": "landscapes.surfaces",
     "Task": "tasks",
+    "Trace": "landscapes.trace",
     "TuningResult": "results",
+    "race": "landscapes.race",
     "search_space": "tuning",
     "suggest": "tuning",
+    "surfaces": "landscapes",
+    "trace": "landscapes.trace",
     "tune": "results",
 }
 
 __all__ = [
     "BackendComparison",
+    "Formula",
     "Optimizer",
     "PruningCallback",
+    "Race",
+    "Surface",
     "Task",
+    "Trace",
     "TuningResult",
     "compare_backends",
     "functional",
     "keras_tuner",
     "optimizers",
+    "race",
     "schedules",
     "search_space",
     "suggest",
+    "surfaces",
     "tasks",
+    "trace",
     "tune",
 ]
 

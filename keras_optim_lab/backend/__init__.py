@@ -1,5 +1,7 @@
 """The one place that knows TensorFlow, JAX and PyTorch by name."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
@@ -8,7 +10,15 @@ from keras_optim_lab.backend.selection import installed, select
 if TYPE_CHECKING:
     from keras_optim_lab.backend.interface import Rows
 
-__all__ = ["active", "installed", "reuse_compiled_programs", "rows", "select", "set_random_seed"]
+__all__ = [
+    "active",
+    "double_precision",
+    "installed",
+    "reuse_compiled_programs",
+    "rows",
+    "select",
+    "set_random_seed",
+]
 
 
 def active() -> Any:
@@ -34,3 +44,17 @@ def reuse_compiled_programs() -> None:
     """Spares later models of this process the compiler, where the backend needs to be told."""
     if hasattr(active(), "reuse_compiled_programs"):
         active().reuse_compiled_programs()
+
+
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Within it, numbers that say nothing else are of 64 bits, on every backend."""
+    import keras
+
+    usual = keras.config.floatx()
+    with active().double_precision():
+        keras.config.set_floatx("float64")
+        try:
+            yield
+        finally:
+            keras.config.set_floatx(usual)

@@ -29,6 +29,10 @@ def reuse_compiled_programs() -> None:
     compilation_cache.reset_cache()  # JAX looks for a cache once, at its first compilation
 
 
+def double_precision():
+    return jax.enable_x64(True)  # JAX makes 32 bits of everything otherwise
+
+
 # Programs that train many rows at once; `backend.interface` says what each does.
 
 # A program uses one core: its operations are too small to be shared out.

@@ -1,5 +1,6 @@
 """What only PyTorch can do."""
 
+import contextlib
 import logging
 import math
 
@@ -7,6 +8,11 @@ import keras
 from keras.src.backend.torch.core import get_device
 
 import torch
+
+
+def double_precision():
+    return contextlib.nullcontext()
+
 
 # Programs that train many rows at once; `backend.interface` says what each does.
 
