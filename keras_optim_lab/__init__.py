@@ -11,15 +11,22 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from keras_optim_lab import functional, keras_tuner, optimizers, schedules, tasks
     from keras_optim_lab.comparison.comparison import BackendComparison, compare_backends
+    from keras_optim_lab.curvature.minimize import MinimizeResult, minimize
+    from keras_optim_lab.curvature import LBFGS, Newton, NewtonCG
     from keras_optim_lab.optimizers import Optimizer
     from keras_optim_lab.results import TuningResult, tune
     from keras_optim_lab.tasks import Task
     from keras_optim_lab.tuning import PruningCallback, search_space, suggest
 
 _HOMES = {
+    "LBFGS": "curvature",
     "BackendComparison": "comparison.comparison",
+    "MinimizeResult": "curvature.minimize",
+    "Newton": "curvature",
+    "NewtonCG": "curvature",
     "compare_backends": "comparison.comparison",
     "functional": None,
+    "minimize": "curvature.minimize",
     "keras_tuner": None,
     "optimizers": None,
     "schedules": None,
@@ -34,6 +41,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "LBFGS",
+    "MinimizeResult",
+    "Newton",
+    "NewtonCG",
+    "minimize",
     "BackendComparison",
     "Optimizer",
     "PruningCallback",
