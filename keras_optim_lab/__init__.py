@@ -11,6 +11,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from keras_optim_lab import functional, keras_tuner, optimizers, schedules, tasks
     from keras_optim_lab.comparison.comparison import BackendComparison, compare_backends
+    from keras_optim_lab.curvature import LBFGS, Newton, NewtonCG
+    from keras_optim_lab.curvature.minimize import MinimizeResult, minimize
     from keras_optim_lab.landscapes import surfaces
     from keras_optim_lab.landscapes.formula import Formula
     from keras_optim_lab.landscapes.race import Race, race
@@ -22,9 +24,14 @@ if TYPE_CHECKING:
     from keras_optim_lab.tuning import PruningCallback, search_space, suggest
 
 _HOMES = {
+    "LBFGS": "curvature",
     "BackendComparison": "comparison.comparison",
+    "MinimizeResult": "curvature.minimize",
+    "Newton": "curvature",
+    "NewtonCG": "curvature",
     "compare_backends": "comparison.comparison",
     "functional": None,
+    "minimize": "curvature.minimize",
     "keras_tuner": None,
     "optimizers": None,
     "schedules": None,
@@ -46,8 +53,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "LBFGS",
     "BackendComparison",
     "Formula",
+    "MinimizeResult",
+    "Newton",
+    "NewtonCG",
     "Optimizer",
     "PruningCallback",
     "Race",
@@ -58,6 +69,7 @@ __all__ = [
     "compare_backends",
     "functional",
     "keras_tuner",
+    "minimize",
     "optimizers",
     "race",
     "schedules",

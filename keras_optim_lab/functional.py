@@ -48,12 +48,13 @@ class Functional:
                         f"functional: `{name}` is applied by Keras around the rule and has no "
                         f"meaning here. Received: {name}={value!r}; leave it out."
                     )
+        if optimizer.needs_objective:
+            raise ValueError(
+                f"functional: {type(optimizer).__name__} needs the loss itself, not only its "
+                "gradient. Use kol.minimize(fun, x0, optimizer), or kol.Model for a network."
+            )
         self.optimizer = optimizer
-        self._held_numbers = {
-            name: None if field.given(optimizer) is None else field.to_held(field.number(optimizer))
-            for name, field in optimizer.numeric.items()
-            if isinstance(field.given(optimizer), Variable | NoneType)
-        }
+        self._held_numbers = held_numbers(optimizer)
 
     def init(self, params) -> State:
         """The state before the first step, for parameters of this structure and shape."""
@@ -136,9 +137,24 @@ class Functional:
         for name, field in fields.items():
             if name in hyperparameters:
                 held[name] = field.to_held(hyperparameters[name])
-            elif name not in held:
-                held[name] = field.evaluate(field.given(self.optimizer), step)
-        return held
+        return at_step(self.optimizer, held, step)
+
+
+def held_numbers(optimizer: Optimizer) -> dict[str, float | None]:
+    """The hyperparameters that are numbers or None, as their variables hold them."""
+    return {
+        name: None if field.given(optimizer) is None else field.to_held(field.number(optimizer))
+        for name, field in optimizer.numeric.items()
+        if isinstance(field.given(optimizer), Variable | NoneType)
+    }
+
+
+def at_step(optimizer: Optimizer, held: dict[str, Any], step) -> dict[str, Any]:
+    """Those hyperparameters, and what schedules and callables give for the others at a step."""
+    return {
+        name: held[name] if name in held else field.evaluate(field.given(optimizer), step)
+        for name, field in optimizer.numeric.items()
+    }
 
 
 def _check_same_shape(parameter, gradient) -> None:

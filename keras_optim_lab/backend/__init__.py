@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 from keras_optim_lab.backend.selection import installed, select
 
 if TYPE_CHECKING:
-    from keras_optim_lab.backend.interface import Rows
+    from keras_optim_lab.backend.interface import Derivatives, Rows
 
 __all__ = [
     "active",
+    "derivatives",
     "double_precision",
     "installed",
     "reuse_compiled_programs",
@@ -33,6 +34,11 @@ def rows() -> "Rows":
     return cast("Rows", active())
 
 
+def derivatives() -> "Derivatives":
+    """How the active backend differentiates."""
+    return cast("Derivatives", active())
+
+
 def set_random_seed(seed: int) -> None:
     """Seeds the streams of Python, NumPy, Keras and the active backend."""
     from keras_optim_lab.backend import seeding
@@ -52,7 +58,7 @@ def double_precision() -> Iterator[None]:
     import keras
 
     usual = keras.config.floatx()
-    with active().double_precision():
+    with derivatives().precision("float64"):
         keras.config.set_floatx("float64")
         try:
             yield

@@ -1,6 +1,6 @@
-"""What a population of rows needs of a backend: the functions that each backend's module defines.
+"""What the package needs of a backend: the functions that each backend's module defines.
 
-A row is the training of one model; a population is the same for many, in arrays that are stacked
+`Rows` trains populations. A row is the training of one model; a population is the same for many, in arrays that are stacked
 along a first axis. All functions handed in are pure, and take and return nested containers of
 tensors.
 """
@@ -84,3 +84,37 @@ class Rows(Protocol):
 
     def put_row(self, state: Any, row: Any, values: Any) -> Any:
         """The stacked state with one row replaced; the former state is not used again."""
+
+
+class Derivatives(Protocol):
+    """The module of a backend, as far as it differentiates; x, v and u are vectors."""
+
+    def compiled(self, function: Function) -> Function:
+        """The function as one compiled program, where the backend compiles."""
+
+    def precision(self, dtype: str) -> AbstractContextManager:
+        """Within it, the backend computes in `dtype` where tensors have it."""
+
+    def value_and_gradient(self, function: Function) -> Function:
+        """From `function(x)`, a scalar, to `(value, gradient)`."""
+
+    def linearized(self, function: Function, x: Any) -> tuple[Any, Function, Function]:
+        """`y = function(x)`, a vector, and the products `v -> J v` and `u -> Jᵀ u`."""
+
+    def hessian_products(self, function: Function, x: Any) -> Function:
+        """`v -> H v` with the Hessian of a scalar function at x."""
+
+    def for_each(self, function: Function, rows: Any) -> Any:
+        """The function's results for each row of a matrix, stacked."""
+
+    def normal(self, shape: tuple[int, ...], dtype: str, seed: int, step: Any) -> Any:
+        """Standard normal numbers that depend on seed and step alone."""
+
+    def signs(self, shape: tuple[int, ...], dtype: str, seed: int, step: Any) -> Any:
+        """−1 and 1 with equal chances, from seed and step alone."""
+
+    def with_variables(self, model: Any, step: Function, *arguments: Any) -> Any:
+        """What Keras expects of `train_step(*arguments)`, from a step that assigns variables.
+
+        `step(data)` returns the logs.
+        """

@@ -5,6 +5,7 @@ import contextlib
 import tempfile
 
 import jax.numpy as jnp
+import keras
 from jax.experimental.compilation_cache import compilation_cache
 from jax.extend import core
 
@@ -27,10 +28,6 @@ def reuse_compiled_programs() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     compilation_cache.reset_cache()  # JAX looks for a cache once, at its first compilation
-
-
-def double_precision():
-    return jax.enable_x64(True)  # JAX makes 32 bits of everything otherwise
 
 
 # Programs that train many rows at once; `backend.interface` says what each does.
@@ -183,3 +180,63 @@ def _canonical_convolution(inputs, kernel, *, dimension_numbers, **parameters):
     batch, features, *places = dimension_numbers.out_spec
     held = (batch, *places, features)
     return jnp.transpose(result, sorted(range(rank), key=held.__getitem__))
+
+
+# Derivatives; `backend.interface` says what each does.
+
+
+def compiled(function):
+    return jax.jit(function)
+
+
+def precision(dtype):
+    return jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext()
+
+
+def value_and_gradient(function):
+    return jax.value_and_grad(function)
+
+
+def linearized(function, x):
+    y, forward = jax.linearize(function, x)
+    backward = jax.linear_transpose(forward, x)
+    return y, forward, lambda u: backward(u)[0]
+
+
+def hessian_products(function, x):
+    return jax.linearize(jax.grad(function), x)[1]
+
+
+def for_each(function, rows):
+    return lax.map(function, rows, batch_size=128)
+
+
+def normal(shape, dtype, seed, step):
+    return jax.random.normal(_key(seed, step), shape, dtype)
+
+
+def signs(shape, dtype, seed, step):
+    return jax.random.rademacher(_key(seed, step), shape, dtype)
+
+
+def _key(seed, step):
+    return jax.random.fold_in(jax.random.key(seed), step)
+
+
+def with_variables(model, step, state, data):
+    groups = (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    )
+    mapping = [
+        pair
+        for variables, values in zip(groups, state, strict=True)
+        for pair in zip(variables, values, strict=True)
+    ]
+    with keras.StatelessScope(state_mapping=mapping) as scope:
+        logs = step(data)
+    return logs, tuple(
+        [scope.get_current_value(variable) for variable in variables] for variables in groups
+    )

@@ -5,11 +5,6 @@ import contextlib
 import tensorflow as tf
 from keras_optim_lab.backend.host import cores
 
-
-def double_precision():
-    return contextlib.nullcontext()
-
-
 # Programs that train many rows at once; `backend.interface` says what each does.
 
 # A program uses one core: its operations are too small to be shared out.
@@ -149,3 +144,77 @@ def _put_row(state, row, values):
         return tf.tensor_scatter_nd_update(rows, [[row]], [value])
 
     return tf.nest.map_structure(put, state, values)
+
+
+# Derivatives; `backend.interface` says what each does.
+
+
+def compiled(function):
+    program = tf.function(function, autograph=False)
+    # Every function that is minimized has a program of its own: nothing to warn of.
+    program._omit_frequent_tracing_warning = True
+    return program
+
+
+def precision(dtype):
+    return contextlib.nullcontext()
+
+
+def value_and_gradient(function):
+    def differentiated(x):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x)
+            value = function(x)
+        return value, tape.gradient(value, x, unconnected_gradients="zero")
+
+    return differentiated
+
+
+def linearized(function, x):
+    def forward(v):
+        with tf.autodiff.ForwardAccumulator(x, v) as accumulator:
+            y = function(x)
+        return accumulator.jvp(y, unconnected_gradients="zero")
+
+    def backward(u):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x)
+            y = function(x)
+        return tape.gradient(y, x, u, unconnected_gradients="zero")
+
+    return function(x), forward, backward
+
+
+def hessian_products(function, x):
+    differentiated = value_and_gradient(function)
+
+    def product(v):
+        with tf.autodiff.ForwardAccumulator(x, v) as accumulator:
+            gradient = differentiated(x)[1]
+        return accumulator.jvp(gradient, unconnected_gradients="zero")
+
+    return product
+
+
+def for_each(function, rows):
+    try:
+        return tf.vectorized_map(function, rows)
+    except ValueError:  # convolutions have no vectorized derivative
+        return tf.map_fn(function, rows)
+
+
+def normal(shape, dtype, seed, step):
+    return tf.random.stateless_normal(shape, _key(seed, step), dtype=dtype)
+
+
+def signs(shape, dtype, seed, step):
+    drawn = tf.random.stateless_uniform(shape, _key(seed, step), 0, 2, tf.int32)
+    return tf.cast(2 * drawn - 1, dtype)
+
+
+def _key(seed, step):
+    return tf.stack([tf.constant(seed, tf.int32), tf.cast(step, tf.int32)])
+
+
+def with_variables(model, step, data):
+    return step(data)

@@ -1,18 +1,15 @@
 """What only PyTorch can do."""
 
 import contextlib
+import functools
 import logging
 import math
 
 import keras
 from keras.src.backend.torch.core import get_device
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import torch
-
-
-def double_precision():
-    return contextlib.nullcontext()
-
 
 # Programs that train many rows at once; `backend.interface` says what each does.
 
@@ -198,3 +195,92 @@ def put_row(state, row, values):
         return rows
 
     return keras.tree.map_structure(put, state, values)
+
+
+# Derivatives; `backend.interface` says what each does.
+
+
+def compiled(function):
+    return torch.no_grad()(function)
+
+
+def precision(dtype):
+    return contextlib.nullcontext()
+
+
+def _differentiable(function):
+    """Runs a function so that it can be differentiated twice: flash attention cannot."""
+
+    @functools.wraps(function)
+    def recorded(x):
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            return function(x)
+
+    return recorded
+
+
+def value_and_gradient(function):
+    def differentiated(x):
+        x = x.detach().requires_grad_()
+        value = _differentiable(function)(x)
+        return value.detach(), _product(value, x, None)
+
+    return differentiated
+
+
+def linearized(function, x):
+    x = x.detach().requires_grad_()
+    y = _differentiable(function)(x)
+    # The product with the transpose is linear in u; its own derivative is the product itself.
+    u = torch.zeros_like(y, requires_grad=True)
+    transposed = _product(y, x, u, create_graph=True)
+    return (
+        y.detach(),
+        lambda v: _product(transposed, u, v, retain_graph=True),
+        lambda u: _product(y, x, u, retain_graph=True),
+    )
+
+
+def hessian_products(function, x):
+    x = x.detach().requires_grad_()
+    gradient = _product(_differentiable(function)(x), x, None, create_graph=True)
+    return lambda v: _product(gradient, x, v, retain_graph=True)
+
+
+def _product(y, x, u, **options):
+    """uᵀ ∂y/∂x, zeros where y does not depend on x."""
+    if not y.requires_grad:
+        return torch.zeros_like(x)
+    with torch.enable_grad():
+        (product,) = torch.autograd.grad(
+            y, x, u, allow_unused=True, materialize_grads=True, **options
+        )
+    return product
+
+
+def for_each(function, rows):
+    return torch.stack([function(row) for row in rows])
+
+
+def normal(shape, dtype, seed, step):
+    return torch.randn(shape, generator=_generator(seed, step), dtype=_dtype(dtype)).to(
+        get_device()
+    )
+
+
+def signs(shape, dtype, seed, step):
+    drawn = torch.randint(0, 2, shape, generator=_generator(seed, step), dtype=_dtype(dtype))
+    return (2 * drawn - 1).to(get_device())
+
+
+def _dtype(name):
+    return getattr(torch, name)
+
+
+def _generator(seed, step):
+    return torch.Generator().manual_seed(seed * 1_000_003 + int(step))
+
+
+def with_variables(model, step, data):
+    with torch.no_grad():
+        return step(data)

@@ -171,7 +171,7 @@ def _surface(function: str | None, name: str | None, start: tuple[float, ...] | 
 
     if (function is None) == (name is None):
         raise ValueError('Say where: --function "x**2" or --surface rosenbrock, one of the two.')
-    found = surfaces.get(name) if name is not None else surfaces.of_formula(function)
+    found = surfaces.get(name) if name is not None else surfaces.of_formula(function or "")
     if start is None:
         return found
     if len(start) != found.dimension:

@@ -1,13 +1,14 @@
 """Paths of a method from many starts, with many learning rates, over many surfaces at once."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_optim_lab import backend
+from keras_optim_lab.curvature.minimize import Minimizer
 from keras_optim_lab.functional import Functional, State
 from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer
@@ -28,17 +29,70 @@ class Paths(NamedTuple):
     values: np.ndarray
 
 
-class Descent:
-    """A method on surfaces of one dimension, compiled once for a number of starts on each.
+class Descent(Protocol):
+    """A method on surfaces of one dimension n."""
+
+    surfaces: tuple[Surface, ...]
+
+    def __call__(self, starts, steps: int, **hyperparameters) -> Paths:
+        """Takes `steps` steps from all starts.
+
+        Args:
+            starts: (surfaces, starts, n).
+            steps: how many.
+            **hyperparameters: by name, for each surface and start: (surfaces, starts).
+        """
+
+
+def descent(optimizer: Optimizer, surfaces: Sequence[Surface], starts: int) -> Descent:
+    """A method on surfaces, compiled once for a number of starts on each.
 
     Args:
-        optimizer: gives the rule and all hyperparameters that a call does not replace.
+        optimizer: gives the method and all hyperparameters that a call does not replace.
         surfaces: of one dimension n.
         starts: how many on each surface.
 
     Raises:
-        ValueError: the surfaces differ in dimension.
+        ValueError: the surfaces differ in dimension, or the method minimizes residuals only.
     """
+    if optimizer.needs_objective:
+        return _OneByOne(optimizer, surfaces)
+    return _SideBySide(optimizer, surfaces, starts)
+
+
+class _OneByOne:
+    """A curvature method: its steps take searches of different lengths."""
+
+    def __init__(self, optimizer: Optimizer, surfaces: Sequence[Surface]):
+        check_scalar(optimizer)
+        self.surfaces = tuple(surfaces)
+        self._minimizers = [Minimizer(surface, optimizer) for surface in surfaces]
+
+    def __call__(self, starts, steps: int, **hyperparameters) -> Paths:
+        every = [
+            [
+                self._path(
+                    minimizer, start, steps, {n: float(v[i][j]) for n, v in hyperparameters.items()}
+                )
+                for j, start in enumerate(np.asarray(starts[i], "float32"))
+            ]
+            for i, minimizer in enumerate(self._minimizers)
+        ]
+        points, values = (
+            np.stack([[path[part] for path in paths] for paths in every]) for part in (0, 1)
+        )
+        return Paths(points, values)
+
+    def _path(self, minimizer: Minimizer, start, steps: int, numbers) -> Paths:
+        path = minimizer(start, steps=steps, tol=0.0, **numbers).path
+        stays = steps + 1 - len(path)  # where it has ended
+        return Paths(
+            np.pad(path.x, ((0, stays), (0, 0)), "edge"), np.pad(path.fun, (0, stays), "edge")
+        )
+
+
+class _SideBySide:
+    """A rule of gradients: all starts are rows of one program."""
 
     def __init__(self, optimizer: Optimizer, surfaces: Sequence[Surface], starts: int):
         dimensions = {surface.dimension for surface in surfaces}
@@ -62,13 +116,6 @@ class Descent:
         self._program: Any = None
 
     def __call__(self, starts, steps: int, **hyperparameters) -> Paths:
-        """Takes `steps` steps from all starts.
-
-        Args:
-            starts: (surfaces, starts, n).
-            steps: how many.
-            **hyperparameters: by name, for each surface and start: (surfaces, starts).
-        """
         carry = self._first(np.asarray(starts, "float32"))
         held = self._held(hyperparameters)
         if self._program is None:
@@ -126,6 +173,15 @@ class Descent:
         points = ops.reshape(weights[0], (*self._shape, self.dimension))
         seen = sum(ops.sum(s.at_step(points[i], step)) for i, s in enumerate(self.surfaces))
         return seen, ops.stack([s(points[i]) for i, s in enumerate(self.surfaces)])
+
+
+def check_scalar(optimizer: Optimizer) -> None:
+    """Refuses a method that minimizes sums of squares: a surface gives one value."""
+    if getattr(optimizer, "least_squares", False):
+        raise ValueError(
+            f"{type(optimizer).__name__} minimizes squares of residuals, and a surface gives one "
+            "value. Use kol.minimize with a function that returns residuals, or Newton here."
+        )
 
 
 def _array(tensor) -> np.ndarray:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _MILLISECONDS = 70  # that a frame of a GIF is shown
 _REST = 2000  # and the last one
-_RC = {"font.size": 13, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": "#8795ad"}
+_RC: Any = {"font.size": 13, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": "#8795ad"}
 
 
 def write(race: "Race", path: Path) -> Path:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_optim_lab.curvature import Newton
 from keras_optim_lab.landscapes import rates, surfaces
 from keras_optim_lab.landscapes.arrival import arrivals, distances
 from keras_optim_lab.landscapes.formula import Formula
-from keras_optim_lab.landscapes.paths import Descent, Paths
+from keras_optim_lab.landscapes.paths import Paths, descent
 from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer, entry
 from keras_optim_lab.reports.numbers import number
@@ -51,7 +52,7 @@ class Runner:
     @property
     def draws_parabola(self) -> bool:
         """Whether the method steps to the bottom of a parabola, and not along a tangent."""
-        return type(self.optimizer).__name__ == "Newton"
+        return isinstance(self.optimizer, Newton)
 
     @property
     def last(self) -> int:
@@ -162,7 +163,7 @@ def race(
     runners = []
     for name, optimizer in entered.items():
         if tune and rates.rate_range(type(optimizer)):
-            searching = Descent(optimizer, [found], _WIDTH)
+            searching = descent(optimizer, [found], _WIDTH)
             (rate,) = rates.tuned_rates(optimizer, searching, steps, width=_WIDTH, seed=seed)
             config = {**optimizer.get_config(), "learning_rate": rate}
             optimizer = type(optimizer).from_config(config)
@@ -172,11 +173,11 @@ def race(
 
 def run(name: str, optimizer: Optimizer, surface: Surface, steps: int) -> Runner:
     """One method's run from the surface's usual start."""
-    descent = Descent(optimizer, [surface], 1)
+    follow = descent(optimizer, [surface], 1)
     starts = np.reshape(surface.start, (1, 1, -1))
-    descent(starts, 1)  # compiles
+    follow(starts, 1)  # compiles
     begun = time.perf_counter()
-    paths = descent(starts, steps)
+    paths = follow(starts, steps)
     seconds = (time.perf_counter() - begun) / steps
     paths = Paths(paths.points[0, 0], paths.values[0, 0])
     arrived = arrivals(surface, paths)

@@ -45,11 +45,15 @@ def tuned_rates(
     Returns:
         A rate for each surface.
     """
-    space = {"learning_rate": rate_range(type(optimizer))}
+    searched = rate_range(type(optimizer))
+    if searched is None:
+        raise ValueError(f"{type(optimizer).__name__} has no learning rate to be searched.")
     studies = [_study(seed, width) for _ in descent.surfaces]
     starts = np.stack([np.tile(s.start, (width, 1)) for s in descent.surfaces])
     for _ in range(rounds):
-        asked = [[study.ask(space) for _ in range(width)] for study in studies]
+        asked = [
+            [study.ask({"learning_rate": searched}) for _ in range(width)] for study in studies
+        ]
         rates = [[trial.params["learning_rate"] for trial in trials] for trials in asked]
         paths = descent(starts, steps, learning_rate=rates)
         for i, (study, trials) in enumerate(zip(studies, asked, strict=True)):

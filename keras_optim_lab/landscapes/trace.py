@@ -11,9 +11,13 @@ import numpy as np
 from keras import Variable, ops
 
 from keras_optim_lab import backend
+from keras_optim_lab.curvature.layout import Layout
+from keras_optim_lab.curvature.objective import Objective
+from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
 from keras_optim_lab.functional import Functional
 from keras_optim_lab.landscapes.formula import Formula
 from keras_optim_lab.landscapes.observed import Observed
+from keras_optim_lab.landscapes.paths import check_scalar
 from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer, get
 
@@ -136,12 +140,16 @@ def trace(
     if components:
         start = np.atleast_1d(start)
     with backend.double_precision():
-        rows = tuple(_steps(optimizer, function, start, steps))
+        if isinstance(optimizer, CurvatureOptimizer):
+            rows = tuple(_curved_steps(optimizer, function, start, steps))
+        else:
+            rows = tuple(_steps(optimizer, function, start, steps))
     names = components or tuple(map(str, range(start.size)))
     return Trace(optimizer, _text(function), start, rows, names if start.size > 1 else ("",))
 
 
 def _steps(optimizer: Optimizer, function, start: np.ndarray, steps: int):
+    """The steps of a method that needs gradients only."""
     observed = Observed(optimizer)
     functional = Functional(observed.optimizer)
     gradient = backend.rows().gradient(lambda weights, step: _value(function, weights[0], step))
@@ -149,27 +157,54 @@ def _steps(optimizer: Optimizer, function, start: np.ndarray, steps: int):
     state = functional.init([x])
     for t in range(1, steps + 1):
         (g,), f = gradient([x], t - 1)
-        if t == 1 and not np.isfinite(_array(f)):
-            raise ValueError(
-                f"trace: the function must be finite at the start. Received: {_array(f)} at "
-                f"{start.tolist()}"
-            )
         held = _held(optimizer, state.step)
         (new,), state = functional.advance([x], [g], state, held)
-        yield {
-            "t": np.asarray(t),
-            "f": _array(f),
-            "g": _array(g),
+        named = {
             **_scheduled(optimizer, held),
-            **{name: _array(values[0]) for name, values in state.slots.items()},
-            **{f"{name}{_CORRECTED}": _array(v) for name, v in observed.corrected.items()},
-            **{name: _array(value) for name, value in state.shared.items()},
-            **{name: _array(value) for name, value in observed.prepared.items()},
-            **{name: _array(value) for name, value in observed.noted.items()},
-            "step": _array(x) - _array(new),
-            "theta": _array(new),
+            **{name: values[0] for name, values in state.slots.items()},
+            **{f"{name}{_CORRECTED}": value for name, value in observed.corrected.items()},
+            **state.shared,
+            **observed.prepared,
+            **observed.noted,
         }
+        yield _row(t, f, g, named, x, new)
         x = new
+
+
+def _curved_steps(optimizer: CurvatureOptimizer, function, start: np.ndarray, steps: int):
+    """The steps of a method that is handed the function itself."""
+    check_scalar(optimizer)
+    layout = Layout(start)
+    objective = Objective(lambda x: _value(function, layout.split(x), 0)[0])
+    point = objective.point(layout.join(ops.convert_to_tensor(start)))
+    state = optimizer.first_state(layout)
+    for t in range(1, steps + 1):
+        held = _held(optimizer, t - 1)
+        h = optimizer.scalars(held, t - 1).cast(layout.dtype)
+        after, state, effort = optimizer.advance(objective, point, state, h)
+        if after.gradient is None:
+            after = objective.point(after.x)
+        # Histories of many vectors are no column.
+        kept = {n: value for n, value in state.items() if tuple(value.shape) in ((), start.shape)}
+        named = {
+            **_scheduled(optimizer, held),
+            **kept,
+            "evaluations": effort.values,
+            "gradients": effort.gradients,
+            "products": effort.products,
+        }
+        yield _row(t, point.value, point.gradient, named, point.x, after.x)
+        point = after
+
+
+def _row(t: int, f, g, named: dict[str, Any], x, new) -> dict[str, np.ndarray]:
+    if t == 1 and not np.isfinite(_array(f)):
+        raise ValueError(
+            f"trace: the function must be finite at the start. Received: {_array(f)} at "
+            f"{_array(x).tolist()}"
+        )
+    row = {"t": t, "f": f, "g": g, **named, "step": _array(x) - _array(new), "theta": new}
+    return {name: _array(value) for name, value in row.items()}
 
 
 def _value(function, x, step):
@@ -184,7 +219,7 @@ def _value(function, x, step):
 
 def _held(optimizer: Optimizer, step) -> dict[str, Any]:
     """Every hyperparameter as its variable would hold it, with all digits of a number."""
-    held = {}
+    held: dict[str, Any] = {}
     for name, field in optimizer.numeric.items():
         source = field.given(optimizer)
         if isinstance(source, Variable):

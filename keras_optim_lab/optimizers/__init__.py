@@ -1,6 +1,8 @@
 """Optimizers for Keras 3, the same on TensorFlow, JAX and PyTorch."""
 
-# Known to Keras from here on, so that a model saved with a schedule can be loaded.
+# Known to Keras from here on, so that a model saved with a schedule or trained by a curvature
+# method can be loaded.
+import keras_optim_lab.curvature
 import keras_optim_lab.schedules  # noqa: F401
 from keras_optim_lab.optimizers.adabound import AdaBound
 from keras_optim_lab.optimizers.adagrad import Adagrad

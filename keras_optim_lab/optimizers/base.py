@@ -179,6 +179,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         if self.built:
             return
         super().build(variables)
+        self._build_state(variables)
+
+    def _build_state(self, variables):
         self._slot_variables = {
             slot.name: self.add_optimizer_variables(
                 variables, slot.name, keras.initializers.Constant(slot.first_value(self))
@@ -234,8 +237,12 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         return _at_least_float32(keras.backend.standardize_dtype(dtype))
 
     def scalars(self, held: dict[str, Any], iterations) -> Record:
-        """What a rule reads: each numeric field's held value at this step, and `t`."""
-        dtype = _at_least_float32(None)
+        """What a rule reads: each numeric field's held value at this step, and `t`.
+
+        They are float32, or float64 where a tensor among them is.
+        """
+        dtypes = [value.dtype for value in held.values() if hasattr(value, "dtype")]
+        dtype = _at_least_float32(keras.backend.result_type("float32", *dtypes))
         t = ops.cast(iterations, dtype) + 1.0
         values = {
             name: None if value is None else self.numeric[name].in_rule(ops.cast(value, dtype), t)

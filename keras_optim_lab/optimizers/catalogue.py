@@ -25,6 +25,11 @@ class Entry:
         """The first sentence of the docstring."""
         return (self.cls.__doc__ or "").strip().partition("\n")[0]
 
+    @property
+    def needs_objective(self) -> bool:
+        """Whether it trains a `kol.Model` only, because it asks for more than gradients."""
+        return self.cls.needs_objective
+
 
 _ENTRIES: dict[str, Entry] = {}
 
@@ -53,14 +58,20 @@ def register(name: str, *, year: int, package: str = "keras_optim_lab") -> Calla
     return enter
 
 
-def names() -> list[str]:
-    """Names of all optimizers, in order of their year."""
-    return [entry.name for entry in entries()]
+def names(*, needs_objective: bool = False) -> list[str]:
+    """Names of optimizers in order of their year; see `entries`."""
+    return [entry.name for entry in entries(needs_objective=needs_objective)]
 
 
-def entries() -> list[Entry]:
-    """The catalogue in order of year."""
-    return sorted(_ENTRIES.values(), key=lambda entry: entry.year)
+def entries(*, needs_objective: bool = False) -> list[Entry]:
+    """The catalogue in order of year.
+
+    Args:
+        needs_objective: the methods that need the loss itself, and so a `kol.Model`, instead of
+            those that train any Keras model.
+    """
+    found = [row for row in _ENTRIES.values() if row.needs_objective == needs_objective]
+    return sorted(found, key=lambda entry: entry.year)
 
 
 def entry(name: str) -> Entry:
@@ -75,7 +86,7 @@ def entry(name: str) -> Entry:
             return row
     raise ValueError(
         f"There is no optimizer {name!r}.{near_matches(name, _ENTRIES)} "
-        f"Known: {', '.join(names())}."
+        f"Known: {', '.join(names() + names(needs_objective=True))}."
     )
 
 

@@ -8,7 +8,9 @@ import keras
 from keras_optim_lab.optimizers.fields import (
     Field,
     Numeric,
+    choice,
     constant,
+    count,
     decay,
     keras_argument,
     near_matches,
@@ -39,7 +41,7 @@ else:
 
 
 @dataclass_transform(
-    field_specifiers=(rate, decay, nonnegative, constant, switch, keras_argument),
+    field_specifiers=(rate, decay, nonnegative, constant, switch, count, choice, keras_argument),
 )
 class Declared:
     """A class whose constructor's arguments are the fields in its body.
@@ -51,12 +53,15 @@ class Declared:
         shared: scalars of state that all weights share.
         elementwise: whether the rule treats every number alone, so that it may be run once on many
             weights joined to one vector.
+        needs_objective: whether the method asks for more than a gradient, which only `kol.Model`
+            and `kol.minimize` can give.
         fields: every field by name, in the order of the signature.
     """
 
     slots: ClassVar[tuple[str | Slot, ...]] = ()
     shared: ClassVar[tuple[str | Slot, ...]] = ()
     elementwise: ClassVar[bool] = True
+    needs_objective: ClassVar[bool] = False
 
     fields: ClassVar[dict[str, Field]] = {}
     numeric: ClassVar[dict[str, Numeric]] = {}

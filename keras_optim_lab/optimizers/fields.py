@@ -135,6 +135,36 @@ class Constant(Static):
         return number
 
 
+class Count(Static):
+    """An integer ≥ 1 that the shapes of state or the length of loops depend on."""
+
+    accepts = "an integer ≥ 1"
+
+    def check(self, owner, value):
+        number = _plain_integer(value)
+        if number is None:
+            self.refuse(TypeError, owner, value)
+        if number < 1:
+            self.refuse(ValueError, owner, value)
+        return number
+
+
+class Choice(Static):
+    """One of several named forms of the method."""
+
+    def __init__(self, default, *, options: tuple[str, ...], doc: str):
+        super().__init__(default, doc=doc)
+        self.options = options
+        self.accepts = f"one of {', '.join(map(repr, options))}"
+
+    def check(self, owner, value):
+        if not isinstance(value, str):
+            self.refuse(TypeError, owner, value)
+        if value not in self.options:
+            self.refuse(ValueError, owner, value)
+        return value
+
+
 class Accepted(NamedTuple):
     """The values that a Keras argument accepts, besides None where that is its default."""
 
@@ -305,6 +335,16 @@ def constant(*, default: float, doc: str) -> Any:
 def switch(*, default: bool, doc: str) -> Any:
     """Declares a choice between two forms of the method."""
     return Switch(default, doc=doc)
+
+
+def count(*, default: int, doc: str) -> Any:
+    """Declares an integer ≥ 1."""
+    return Count(default, doc=doc)
+
+
+def choice(*, default: str, options: tuple[str, ...], doc: str) -> Any:
+    """Declares a choice among named forms of the method."""
+    return Choice(default, options=options, doc=doc)
 
 
 def keras_argument(*, default: Any, accepts: Accepted, doc: str) -> Any:

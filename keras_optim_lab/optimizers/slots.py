@@ -15,11 +15,13 @@ class Slot:
         name: how the rule calls it.
         when: the switch or number that must be on (not False, not 0) for the slot to exist.
         initial: its first value: a number, or the name of the field that gives it.
+        rows: the field that says how many such arrays are kept, stacked; None for a single one.
     """
 
     name: str
     when: str | None = None
     initial: float | str = 0.0
+    rows: str | None = None
 
     def exists(self, optimizer) -> bool:
         return self.when is None or optimizer.declares(self.when)

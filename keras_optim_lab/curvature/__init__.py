@@ -1,0 +1,8 @@
+"""Newton's method and its family: optimizers that ask the loss for more than its gradient."""
+
+from keras_optim_lab.curvature.lbfgs import LBFGS
+from keras_optim_lab.curvature.newton import Newton, NewtonCG
+from keras_optim_lab.curvature.objective import Objective, Point
+from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
+
+__all__ = ["LBFGS", "CurvatureOptimizer", "Newton", "NewtonCG", "Objective", "Point"]

@@ -1,0 +1,55 @@
+"""How weights of many shapes lie in one vector."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class Layout:
+    """The places of a nested container's tensors in one vector of at least float32.
+
+    Args:
+        tree: tensors, arrays or variables; only their shapes and dtypes are kept.
+
+    Attributes:
+        size: numbers in the vector.
+        dtype: of the vector: float64 where a tensor is that, else float32.
+    """
+
+    def __init__(self, tree: Any):
+        leaves = keras.tree.flatten(tree)
+        self._structure = keras.tree.map_structure(lambda _: 0, tree)
+        self._shapes = [tuple(leaf.shape) for leaf in leaves]
+        self._dtypes = [keras.backend.standardize_dtype(leaf.dtype) for leaf in leaves]
+        self.dtype = "float64" if "float64" in self._dtypes else "float32"
+        self._ends = np.cumsum([math.prod(shape) for shape in self._shapes]).tolist()
+        self.size = self._ends[-1] if self._ends else 0
+        self.signature = (str(self._structure), tuple(self._shapes), tuple(self._dtypes))
+
+    def join(self, tree: Any):
+        """The tensors one after the other."""
+        leaves = keras.tree.flatten(tree)
+        flat = [ops.reshape(ops.cast(leaf, self.dtype), (-1,)) for leaf in leaves]
+        return flat[0] if len(flat) == 1 else ops.concatenate(flat)
+
+    def split(self, x):
+        """The container of tensors, each in its own dtype."""
+        pieces = zip([0, *self._ends[:-1]], self._ends, self._shapes, self._dtypes, strict=True)
+        leaves = [ops.cast(ops.reshape(x[a:b], shape), dtype) for a, b, shape, dtype in pieces]
+        return keras.tree.pack_sequence_as(self._structure, leaves)
+
+    def split_path(self, path: np.ndarray) -> Any:
+        """The container of arrays from vectors stacked along a first axis, in their dtype."""
+        pieces = zip([0, *self._ends[:-1]], self._ends, self._shapes, self._dtypes, strict=True)
+        leaves = [
+            path[..., a:b].reshape(*path.shape[:-1], *shape).astype(_numpy_dtype(dtype))
+            for a, b, shape, dtype in pieces
+        ]
+        return keras.tree.pack_sequence_as(self._structure, leaves)
+
+
+def _numpy_dtype(dtype: str) -> str:
+    return "float32" if dtype == "bfloat16" else dtype  # NumPy has none

@@ -1,0 +1,80 @@
+from keras import ops
+
+from keras_optim_lab.curvature.directions import conjugate_gradients
+from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
+from keras_optim_lab.curvature.spectrum import Spectrum
+from keras_optim_lab.curvature.step_rules import NOT_FINITE, STEP_RULES
+from keras_optim_lab.optimizers.base import Hyperparameter
+from keras_optim_lab.optimizers.catalogue import register
+from keras_optim_lab.optimizers.fields import choice, count, nonnegative, rate, switch
+
+_STEP_RULE = "How far to go: the whole step, Armijo's halving, or a search for strong Wolfe steps."
+
+
+@register("newton", year=1669)
+class Newton(CurvatureOptimizer):
+    """Goes to the minimum of the parabola that has the loss's gradient and curvature.
+
+        w ← w − η (H + λ I)⁻¹ g                saddle-free: w ← w − η (|H| + λ I)⁻¹ g
+
+    On a quadratic that is the minimum itself; near any minimum the number of right digits doubles
+    in every step. The parabola of a saddle has its stationary point there too, so that plain
+    Newton runs into saddles; with `saddle_free` the eigenvalues of H count by their absolute
+    value, and a saddle repels as much as a minimum attracts. Eigenvalues that are zero to
+    rounding are left out.
+
+    H is built whole: for up to 5,000 weights. `NewtonCG` never builds it.
+
+    Reference:
+        Nocedal & Wright, 2006, "Numerical Optimization", §2.2 and §3.3. Saddle-free: Dauphin et
+        al., 2014, arXiv:1406.2572, with the whole Hessian in place of a Krylov subspace.
+
+    Relation to Keras:
+        Keras has no second-order optimizer.
+    """
+
+    learning_rate: Hyperparameter = rate(default=1.0, doc="Step length η ≥ 0; 1 is Newton's.")
+    damping: Hyperparameter = nonnegative(default=0.0, doc="λ ≥ 0, added to the eigenvalues of H.")
+    saddle_free: bool = switch(default=False, doc="Take eigenvalues by their absolute value.")
+    step_rule: str = choice(default="fixed", options=tuple(STEP_RULES), doc=_STEP_RULE)
+
+    def advance(self, objective, point, state, h):
+        spectrum = Spectrum.of(objective.hessian(point.x))
+        if self.saddle_free:
+            spectrum = spectrum.flipped()
+        direction = -spectrum.solve(point.gradient, h.damping)
+        after, effort = STEP_RULES[self.step_rule](objective, point, direction, h.learning_rate)
+        status = ops.where(spectrum.finite, effort.status, NOT_FINITE)
+        return after, state, effort._replace(products=point.x.shape[0], status=status)
+
+
+@register("newton_cg", year=1983)
+class NewtonCG(CurvatureOptimizer):
+    """Newton's step by conjugate gradients, which ask for products with the Hessian only.
+
+        w ← w + α p,    p ≈ −(H + λ I)⁻¹ g
+
+    A product H v costs about as much as two gradients, and no matrix is ever built. The equation
+    is solved only as well as pays: roughly far from the minimum, well near it. A direction of
+    negative curvature is followed downhill and ends the solve, so that saddles are left.
+
+    Reference:
+        Dembo & Steihaug, 1983, doi:10.1007/BF02592055; Nocedal & Wright, 2006, Algorithm 7.1.
+
+    Relation to SciPy:
+        `scipy.optimize.minimize(method="Newton-CG")` stops at the first negative curvature and
+        keeps what was solved so far; here that direction is followed once.
+    """
+
+    learning_rate: Hyperparameter = rate(default=1.0, doc="First step length η to try.")
+    damping: Hyperparameter = nonnegative(default=0.0, doc="λ ≥ 0, added to the curvature.")
+    step_rule: str = choice(default="strong_wolfe", options=tuple(STEP_RULES), doc=_STEP_RULE)
+    most_products: int = count(default=200, doc="Products with the Hessian in one step, at most.")
+
+    def advance(self, objective, point, state, h):
+        products = objective.hessian_products(point.x)
+        direction, used = conjugate_gradients(
+            lambda v: products(v) + h.damping * v, point.gradient, self.most_products
+        )
+        after, effort = STEP_RULES[self.step_rule](objective, point, direction, h.learning_rate)
+        return after, state, effort._replace(products=used)

@@ -1,0 +1,136 @@
+"""The shell of methods that ask the loss for more than a gradient."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_optim_lab.curvature.layout import Layout
+from keras_optim_lab.curvature.objective import Objective, Point
+from keras_optim_lab.curvature.step_rules import Effort
+from keras_optim_lab.optimizers.base import Optimizer
+from keras_optim_lab.optimizers.fields import KerasArgument
+from keras_optim_lab.optimizers.slots import Record, Slot
+
+
+class CurvatureOptimizer(Optimizer, kw_only=True):
+    """An optimizer over all weights as one vector, which is handed the loss itself.
+
+    A subclass declares fields as any optimizer does. Its slots are vectors of the length of all
+    weights (stacked where they have `rows`), its shared state scalars, and `advance` is the
+    method. It trains a `kol.Model` or `kol.Sequential`, and minimizes functions in `kol.minimize`.
+    """
+
+    elementwise = False
+    needs_objective = True
+    least_squares = False
+    decays_weights = False
+
+    def advance(
+        self, objective: Objective, point: Point, state: Record, h: Record
+    ) -> tuple[Point, Record, Effort]:
+        """One step: the next point, the new state, and what it cost. Assigns nothing.
+
+        Args:
+            objective: the loss, the same in the whole step.
+            point: the weights with the value and gradient there.
+            state: slots and shared state by name.
+            h: hyperparameters at this step, and `h.t` = 1, 2, …
+
+        Returns:
+            The next point; its value and gradient are None where the method has not needed them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no advance")
+
+    def start(self, objective: Objective, x, state: Record) -> Point:
+        """The point that a training step begins at."""
+        return objective.point(x)
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            unused = isinstance(field, KerasArgument) and name not in ("name", "ema_momentum")
+            unused = unused or (name == "weight_decay" and not self.decays_weights)
+            if unused and field.config(self) != field.default:
+                raise ValueError(
+                    f"{type(self).__name__}: `{name}` changes gradients or steps that this method "
+                    f"relies on, so it is not supported. Received: {name}={field.config(self)!r}; "
+                    "leave it out."
+                )
+
+    # State.
+
+    def first_state(self, layout: Layout) -> Record:
+        """The state before the first step, for weights of this layout."""
+        return Record(
+            {
+                slot.name: ops.full(shape, slot.first_value(self), dtype=layout.dtype)
+                for slot, shape in self._state_shapes(layout)
+            }
+        )
+
+    def _state_shapes(self, layout: Layout) -> list[tuple[Slot, tuple[int, ...]]]:
+        vectors = [
+            (slot, (getattr(self, slot.rows), layout.size) if slot.rows else (layout.size,))
+            for slot in self.active_slots
+        ]
+        scalars: list[tuple[Slot, tuple[int, ...]]] = [
+            (slot, ()) for slot in self.shared_slots if slot.exists(self)
+        ]
+        return vectors + scalars
+
+    def _build_state(self, variables):
+        layout = Layout(variables)
+        self._state_variables = {
+            slot.name: self.add_variable(
+                shape=shape,
+                initializer=keras.initializers.Constant(slot.first_value(self)),
+                dtype=layout.dtype,
+                name=slot.name,
+            )
+            for slot, shape in self._state_shapes(layout)
+        }
+
+    @property
+    def bytes_per_weight(self) -> int:
+        return 4 * sum(getattr(self, slot.rows) if slot.rows else 1 for slot in self.active_slots)
+
+    # A step of a model.
+
+    def take_step(self, objective: Objective, layout: Layout):
+        """Moves the weights that the optimizer was built for; returns the loss before.
+
+        Args:
+            objective: the loss of a batch.
+            layout: of the weights in the objective's vector.
+        """
+        weights = self._trainable_variables
+        state = Record({n: ops.convert_to_tensor(v) for n, v in self._state_variables.items()})
+        held = {name: field.current(self) for name, field in self.numeric.items()}
+        h = self.scalars(held, self.iterations).cast(layout.dtype)
+        x = layout.join([ops.convert_to_tensor(weight) for weight in weights])
+        point = self.start(objective, x, state)
+        after, state, _ = self.advance(objective, point, state, h)
+        for weight, value in zip(weights, layout.split(after.x), strict=True):
+            weight.assign(value if weight.constraint is None else weight.constraint(value))
+        for name, variable in self._state_variables.items():
+            variable.assign(state[name])
+        self._iterations.assign_add(1)
+        return point.value
+
+    # What Keras calls where there is no objective.
+
+    def apply(self, grads, trainable_variables=None):
+        self._refuse_gradients()
+
+    def stateless_apply(self, optimizer_variables, grads, trainable_variables):
+        self._refuse_gradients()
+
+    def _refuse_gradients(self) -> Any:
+        raise TypeError(
+            f"{type(self).__name__} needs the loss itself, and keras.Model hands optimizers "
+            "gradients only. Change the line that creates the model: "
+            "keras.Model(inputs, outputs) to kol.Model(inputs, outputs), "
+            "keras.Sequential([...]) to kol.Sequential([...]), and the base of a class of your own "
+            "from keras.Model to kol.Model."
+        )
