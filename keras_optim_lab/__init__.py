@@ -11,49 +11,74 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from keras_optim_lab import functional, keras_tuner, optimizers, schedules, tasks
     from keras_optim_lab.comparison.comparison import BackendComparison, compare_backends
+    from keras_optim_lab.curvature import (
+        LBFGS,
+        AdaHessian,
+        GaussNewton,
+        LevenbergMarquardt,
+        Model,
+        Newton,
+        NewtonCG,
+        Sequential,
+        SophiaH,
+    )
+    from keras_optim_lab.curvature.derivative import derivative
     from keras_optim_lab.curvature.minimize import MinimizeResult, minimize
-    from keras_optim_lab.curvature import LBFGS, Newton, NewtonCG
     from keras_optim_lab.optimizers import Optimizer
     from keras_optim_lab.results import TuningResult, tune
     from keras_optim_lab.tasks import Task
     from keras_optim_lab.tuning import PruningCallback, search_space, suggest
 
 _HOMES = {
-    "LBFGS": "curvature",
+    "AdaHessian": "curvature",
     "BackendComparison": "comparison.comparison",
+    "GaussNewton": "curvature",
+    "LBFGS": "curvature",
+    "LevenbergMarquardt": "curvature",
     "MinimizeResult": "curvature.minimize",
+    "Model": "curvature",
     "Newton": "curvature",
     "NewtonCG": "curvature",
-    "compare_backends": "comparison.comparison",
-    "functional": None,
-    "minimize": "curvature.minimize",
-    "keras_tuner": None,
-    "optimizers": None,
-    "schedules": None,
-    "tasks": None,
     "Optimizer": "optimizers",
     "PruningCallback": "tuning",
+    "Sequential": "curvature",
+    "SophiaH": "curvature",
     "Task": "tasks",
     "TuningResult": "results",
+    "compare_backends": "comparison.comparison",
+    "derivative": "curvature.derivative",
+    "functional": None,
+    "keras_tuner": None,
+    "minimize": "curvature.minimize",
+    "optimizers": None,
+    "schedules": None,
     "search_space": "tuning",
     "suggest": "tuning",
+    "tasks": None,
     "tune": "results",
 }
 
 __all__ = [
     "LBFGS",
+    "AdaHessian",
+    "BackendComparison",
+    "GaussNewton",
+    "LevenbergMarquardt",
     "MinimizeResult",
+    "Model",
     "Newton",
     "NewtonCG",
-    "minimize",
-    "BackendComparison",
     "Optimizer",
     "PruningCallback",
+    "Sequential",
+    "SophiaH",
     "Task",
     "TuningResult",
     "compare_backends",
+    "derivative",
     "functional",
     "keras_tuner",
+    "minimize",
     "optimizers",
     "schedules",
     "search_space",
