@@ -69,7 +69,7 @@ class Functional:
             step=ops.zeros((), "int32"),
             slots={slot.name: filled(slot.first_value(opt)) for slot in opt.active_slots},
             shared={
-                slot.name: ops.convert_to_tensor(slot.first_value(opt), "float32")
+                slot.name: ops.convert_to_tensor(slot.first_value(opt), opt.state_dtype(None))
                 for slot in opt.shared_slots
             },
         )

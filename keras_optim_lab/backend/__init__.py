@@ -1,5 +1,7 @@
 """The one place that knows TensorFlow, JAX and PyTorch by name."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "active",
     "derivatives",
+    "double_precision",
     "installed",
     "reuse_compiled_programs",
     "rows",
@@ -47,3 +50,17 @@ def reuse_compiled_programs() -> None:
     """Spares later models of this process the compiler, where the backend needs to be told."""
     if hasattr(active(), "reuse_compiled_programs"):
         active().reuse_compiled_programs()
+
+
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Within it, numbers that say nothing else are of 64 bits, on every backend."""
+    import keras
+
+    usual = keras.config.floatx()
+    with derivatives().precision("float64"):
+        keras.config.set_floatx("float64")
+        try:
+            yield
+        finally:
+            keras.config.set_floatx(usual)

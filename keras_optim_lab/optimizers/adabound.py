@@ -57,5 +57,6 @@ class AdaBound(Optimizer):
         if self.amsbound:
             v = ops.maximum(slot.velocity_max, v)
             slot = slot(velocity_max=v)
-        rate = h.corrected_rate / (ops.sqrt(v) + h.epsilon)
-        return ops.clip(rate, h.lower, h.upper) * m, slot
+        rate = ops.clip(h.corrected_rate / (ops.sqrt(v) + h.epsilon), h.lower, h.upper)
+        h.note(rate=rate)
+        return rate * m, slot

@@ -56,6 +56,9 @@ class Record(Mapping[str, Any]):
     def __call__(self, **changes) -> "Record":
         return Record({**self._values, **changes})
 
+    def note(self, **values) -> None:
+        """Gives values of a rule a name in a step-by-step trace; in training it does nothing."""
+
     def __getitem__(self, name: str):
         return self._values[name]
 
