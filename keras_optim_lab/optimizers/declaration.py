@@ -51,12 +51,15 @@ class Declared:
         shared: scalars of state that all weights share.
         elementwise: whether the rule treats every number alone, so that it may be run once on many
             weights joined to one vector.
+        rule_decays: whether the rule itself takes care of `h.weight_decay`; else η λ w is
+            subtracted beside its step.
         fields: every field by name, in the order of the signature.
     """
 
     slots: ClassVar[tuple[str | Slot, ...]] = ()
     shared: ClassVar[tuple[str | Slot, ...]] = ()
     elementwise: ClassVar[bool] = True
+    rule_decays: ClassVar[bool] = False
 
     fields: ClassVar[dict[str, Field]] = {}
     numeric: ClassVar[dict[str, Numeric]] = {}
