@@ -11,7 +11,18 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from keras_optim_lab import functional, keras_tuner, optimizers, schedules, tasks
     from keras_optim_lab.comparison.comparison import BackendComparison, compare_backends
-    from keras_optim_lab.curvature import LBFGS, Newton, NewtonCG
+    from keras_optim_lab.curvature import (
+        LBFGS,
+        AdaHessian,
+        GaussNewton,
+        LevenbergMarquardt,
+        Model,
+        Newton,
+        NewtonCG,
+        Sequential,
+        SophiaH,
+    )
+    from keras_optim_lab.curvature.derivative import derivative
     from keras_optim_lab.curvature.minimize import MinimizeResult, minimize
     from keras_optim_lab.landscapes import surfaces
     from keras_optim_lab.landscapes.formula import Formula
@@ -24,49 +35,63 @@ if TYPE_CHECKING:
     from keras_optim_lab.tuning import PruningCallback, search_space, suggest
 
 _HOMES = {
-    "LBFGS": "curvature",
+    "AdaHessian": "curvature",
     "BackendComparison": "comparison.comparison",
+    "Formula": "landscapes.formula",
+    "GaussNewton": "curvature",
+    "LBFGS": "curvature",
+    "LevenbergMarquardt": "curvature",
     "MinimizeResult": "curvature.minimize",
+    "Model": "curvature",
     "Newton": "curvature",
     "NewtonCG": "curvature",
-    "compare_backends": "comparison.comparison",
-    "functional": None,
-    "minimize": "curvature.minimize",
-    "keras_tuner": None,
-    "optimizers": None,
-    "schedules": None,
-    "tasks": None,
-    "Formula": "landscapes.formula",
     "Optimizer": "optimizers",
     "PruningCallback": "tuning",
     "Race": "landscapes.race",
+    "Sequential": "curvature",
+    "SophiaH": "curvature",
     "Surface": "landscapes.surfaces",
     "Task": "tasks",
     "Trace": "landscapes.trace",
     "TuningResult": "results",
+    "compare_backends": "comparison.comparison",
+    "derivative": "curvature.derivative",
+    "functional": None,
+    "keras_tuner": None,
+    "minimize": "curvature.minimize",
+    "optimizers": None,
     "race": "landscapes.race",
+    "schedules": None,
     "search_space": "tuning",
     "suggest": "tuning",
     "surfaces": "landscapes",
+    "tasks": None,
     "trace": "landscapes.trace",
     "tune": "results",
 }
 
 __all__ = [
     "LBFGS",
+    "AdaHessian",
     "BackendComparison",
     "Formula",
+    "GaussNewton",
+    "LevenbergMarquardt",
     "MinimizeResult",
+    "Model",
     "Newton",
     "NewtonCG",
     "Optimizer",
     "PruningCallback",
     "Race",
+    "Sequential",
+    "SophiaH",
     "Surface",
     "Task",
     "Trace",
     "TuningResult",
     "compare_backends",
+    "derivative",
     "functional",
     "keras_tuner",
     "minimize",

@@ -207,7 +207,7 @@ def optimizers(backend: Backend = None) -> None:
         optimizer = entry.cls()
         slots = len(optimizer.active_slots)
         table.add_row(
-            entry.name, str(entry.year), entry.idea, str(slots), str(optimizer.bytes_per_weight)
+            entry.name, str(entry.year), entry.idea, str(slots), f"{optimizer.bytes_per_weight:.2g}"
         )
     console.print(table)
 

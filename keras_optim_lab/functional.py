@@ -17,7 +17,7 @@ from keras import Variable, ops
 
 from keras_optim_lab.optimizers import Optimizer, catalogue
 from keras_optim_lab.optimizers.fields import KerasArgument
-from keras_optim_lab.optimizers.slots import Record
+from keras_optim_lab.optimizers.slots import Place, Record, Slot
 
 
 class State(NamedTuple):
@@ -60,14 +60,21 @@ class Functional:
         """The state before the first step, for parameters of this structure and shape."""
         opt = self.optimizer
 
-        def filled(value):
-            return keras.tree.map_structure(
-                lambda p: ops.full(ops.shape(p), value, dtype=opt.state_dtype(p.dtype)), params
+        def filled(slot: Slot):
+            value = slot.first_value(opt)
+            return keras.tree.pack_sequence_as(
+                params,
+                [
+                    ops.full(slot.shape_at(opt, place), value, dtype=opt.state_dtype(p.dtype))
+                    for place, p in zip(places, keras.tree.flatten(params), strict=True)
+                ],
             )
+
+        places = _places(params)
 
         return State(
             step=ops.zeros((), "int32"),
-            slots={slot.name: filled(slot.first_value(opt)) for slot in opt.active_slots},
+            slots={slot.name: filled(slot) for slot in opt.active_slots},
             shared={
                 slot.name: ops.convert_to_tensor(slot.first_value(opt), opt.state_dtype(None))
                 for slot in opt.shared_slots
@@ -155,6 +162,14 @@ def at_step(optimizer: Optimizer, held: dict[str, Any], step) -> dict[str, Any]:
         name: held[name] if name in held else field.evaluate(field.given(optimizer), step)
         for name, field in optimizer.numeric.items()
     }
+
+
+def _places(params) -> list[Place]:
+    """Where each array stands, in the order of `keras.tree.flatten`: "encoder/0/kernel"."""
+    return [
+        Place("/".join(map(str, path)), tuple(array.shape))
+        for path, array in keras.tree.flatten_with_path(params)
+    ]
 
 
 def _check_same_shape(parameter, gradient) -> None:

@@ -1,8 +1,8 @@
 """What the package needs of a backend: the functions that each backend's module defines.
 
-`Rows` trains populations. A row is the training of one model; a population is the same for many, in arrays that are stacked
-along a first axis. All functions handed in are pure, and take and return nested containers of
-tensors.
+`Rows` trains populations. A row is the training of one model; a population is the same for many,
+in arrays that are stacked along a first axis. `Derivatives` differentiates. All functions handed in
+are pure, and take and return nested containers of tensors.
 """
 
 from collections.abc import Callable
@@ -112,6 +112,9 @@ class Derivatives(Protocol):
 
     def signs(self, shape: tuple[int, ...], dtype: str, seed: int, step: Any) -> Any:
         """−1 and 1 with equal chances, from seed and step alone."""
+
+    def noise_key(self) -> int:
+        """A number that tells one training step's noise from another's, for `Rows.noise`."""
 
     def with_variables(self, model: Any, step: Function, *arguments: Any) -> Any:
         """What Keras expects of `train_step(*arguments)`, from a step that assigns variables.

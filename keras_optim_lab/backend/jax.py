@@ -223,6 +223,10 @@ def _key(seed, step):
     return jax.random.fold_in(jax.random.key(seed), step)
 
 
+def noise_key():
+    return 0  # noise comes from seeds among the model's variables
+
+
 def with_variables(model, step, state, data):
     groups = (
         model.trainable_variables,

@@ -281,6 +281,10 @@ def _generator(seed, step):
     return torch.Generator().manual_seed(seed * 1_000_003 + int(step))
 
 
+def noise_key():
+    return int(torch.randint(2**31, ()))
+
+
 def with_variables(model, step, data):
     with torch.no_grad():
         return step(data)

@@ -8,9 +8,7 @@ from keras import ops
 from keras_optim_lab.curvature.spectrum import epsilon
 
 
-def conjugate_gradients(
-    products: Callable[[Any], Any], gradient, most: int
-) -> tuple[Any, Any]:
+def conjugate_gradients(products: Callable[[Any], Any], gradient, most: int) -> tuple[Any, Any]:
     """Solves H p = −g roughly, by products with H alone.
 
     The equation is solved the better the nearer the minimum is: to ½ or √‖g‖ of ‖g‖. Along a
@@ -77,18 +75,25 @@ def two_loop(gradient, steps, changes):
     products = ops.sum(steps * changes, axis=1)
     known = products > 0
     inverse = ops.where(known, 1.0 / ops.where(known, products, 1.0), 0.0)
-    rows = range(steps.shape[0])
-    weights = {}
-    q = gradient
-    for i in reversed(rows):
-        weights[i] = inverse[i] * ops.sum(steps[i] * q)
-        q = q - weights[i] * changes[i]
+
+    count = steps.shape[0]
+    places = ops.arange(count)
+
+    def newest_first(turn, carry):
+        q, weights = carry
+        i = count - 1 - turn
+        weight = inverse[i] * ops.sum(steps[i] * q)
+        return q - weight * changes[i], ops.where(places == i, weight, weights)
+
+    def oldest_first(i, q):
+        return q + (weights[i] - inverse[i] * ops.sum(changes[i] * q)) * steps[i]
+
+    q, weights = ops.fori_loop(0, count, newest_first, (gradient, ops.zeros_like(inverse)))
     # Before there is a pair, a first step of length 1, or of the gradient's where that is less.
     first = 1.0 / ops.maximum(ops.norm(gradient), 1.0)
     newest = ops.sum(ops.square(changes[-1]))
     q = q * ops.where(known[-1], products[-1] / ops.where(known[-1], newest, 1.0), first)
-    for i in rows:
-        q = q + (weights[i] - inverse[i] * ops.sum(changes[i] * q)) * steps[i]
+    q = ops.fori_loop(0, count, oldest_first, q)
     return -q
 
 

@@ -41,6 +41,17 @@ class Layout:
         leaves = [ops.cast(ops.reshape(x[a:b], shape), dtype) for a, b, shape, dtype in pieces]
         return keras.tree.pack_sequence_as(self._structure, leaves)
 
+    def mapped(self, function, x):
+        """The vector after `function` of each tensor, which may return a smaller one to spread."""
+        parts = keras.tree.flatten(self.split(x))
+        spread = [ops.broadcast_to(function(part), part.shape) for part in parts]
+        return self.join(spread)
+
+    def filled(self, numbers) -> Any:
+        """A vector with one number for all of each tensor."""
+        sizes = np.diff([0, *self._ends])
+        return ops.convert_to_tensor(np.repeat(np.asarray(numbers, self.dtype), sizes))
+
     def split_path(self, path: np.ndarray) -> Any:
         """The container of arrays from vectors stacked along a first axis, in their dtype."""
         pieces = zip([0, *self._ends[:-1]], self._ends, self._shapes, self._dtypes, strict=True)

@@ -77,7 +77,5 @@ class LBFGS(CurvatureOptimizer):
             changes=remember(state.changes, change, curved),
         )
         if self.full_batch:
-            state = state(
-                last_x=after.x, last_gradient=after.gradient, last_value=after.value
-            )
+            state = state(last_x=after.x, last_gradient=after.gradient, last_value=after.value)
         return after, state, effort

@@ -1,7 +1,7 @@
 """`minimize`: any optimizer of the package on a plain function, with a result as SciPy's."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -60,13 +60,11 @@ class MinimizeResult:
     nhev: int
     success: bool
     message: str
-    path: Path = field(repr=False)
+    path: Path
 
     def __repr__(self) -> str:
-        shown = [f.name for f in fields(self) if f.repr]
-        order = sorted(shown, key=["message", "success", "fun", "x", "nit", "jac"].__contains__)
-        order.reverse()
-        return "\n".join(f"{name:>8}: {getattr(self, name)}" for name in order)
+        shown = ("message", "success", "fun", "x", "nit", "jac", "nfev", "njev", "nhev")
+        return "\n".join(f"{name:>8}: {getattr(self, name)}" for name in shown)
 
 
 def minimize(
@@ -297,7 +295,7 @@ class _Walk:
 
 def _objective(fun, optimizer: Optimizer, layout: Layout) -> Objective:
     if not (isinstance(optimizer, CurvatureOptimizer) and optimizer.least_squares):
-        return Objective(lambda x: _scalar(fun(layout.split(x)), layout.dtype))
+        return Objective(lambda x: _scalar(fun(layout.split(x)), layout.dtype), layout=layout)
 
     def outputs(x):
         return ops.reshape(ops.cast(fun(layout.split(x)), layout.dtype), (-1,))
@@ -305,7 +303,7 @@ def _objective(fun, optimizer: Optimizer, layout: Layout) -> Objective:
     def loss(residuals):
         return ops.sum(ops.square(residuals)) / 2
 
-    return Objective(lambda x: loss(outputs(x)), outputs, loss)
+    return Objective(lambda x: loss(outputs(x)), outputs, loss, layout)
 
 
 def _scalar(value, dtype: str):

@@ -7,6 +7,7 @@ Reference:
 
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 _RELATIVE_WIDTH = 1e-10  # of an interval that is not worth narrowing
@@ -93,18 +94,10 @@ class Search(NamedTuple):
         shorter = self.best.length + 0.1 * (self.trial - self.best.length)
         # Beyond the function's domain: no bound, only a limit.
         beyond = self._replace(trial=shorter, high=self.trial)
-        chosen = [ops.where(finite, a, b) for a, b in zip(search.flat(), beyond.flat(), strict=True)]
-        chosen = Search.from_flat(chosen)
+        chosen = keras.tree.map_structure(
+            lambda found, other: ops.where(finite, found, other), search, beyond
+        )
         return chosen._replace(finished=ops.logical_or(chosen.finished, accepted))
-
-    def flat(self) -> list:
-        return [x for part in self for x in (part if isinstance(part, Bound) else (part,))]
-
-    @classmethod
-    def from_flat(cls, values: list) -> "Search":
-        start, rest = Bound(*values[:3]), values[3:]
-        best, other = Bound(*rest[3:6]), Bound(*rest[6:9])
-        return cls(start, *rest[:3], best, other, *rest[9:])
 
     def _after(self, trial: Bound) -> "Search":
         line = self.line(trial.length)
@@ -173,7 +166,7 @@ class Search(NamedTuple):
 
 
 def _interpolated(best: Bound, other: Bound, trial: Bound, bracketed, low, high):
-    """The bounds with the trial among them, and the minimum of a cubic or quadratic through them."""
+    """The bounds with the trial among them, and the minimum of a polynomial through them."""
     t, gap = trial.length, trial.length - best.length
     opposite = trial.slope * best.slope < 0
     higher = trial.value > best.value
@@ -204,9 +197,7 @@ def _interpolated(best: Bound, other: Bound, trial: Bound, bracketed, low, high)
     nearer = ops.abs(ahead - t) < ops.abs(secant - t)
     inside = ops.where(nearer, ahead, secant)
     reach = t + 0.66 * (other.length - t)
-    inside = ops.where(
-        t > best.length, ops.minimum(reach, inside), ops.maximum(reach, inside)
-    )
+    inside = ops.where(t > best.length, ops.minimum(reach, inside), ops.maximum(reach, inside))
     outside = ops.clip(ops.where(nearer, secant, ahead), low, high)
     flattened = ops.where(bracketed, inside, outside)
 

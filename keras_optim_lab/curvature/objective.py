@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from keras_optim_lab import backend
+from keras_optim_lab.curvature.layout import Layout
 
 # A full matrix of float32 takes 100 MB at this size, and its eigenvalues some seconds.
 LARGEST_MATRIX = 5_000
@@ -29,6 +30,7 @@ class Objective:
         outputs: x ↦ y, a vector; what the Gauss–Newton matrix is linear in.
         loss: y ↦ the loss, convex in y; `value(x)` is `loss(outputs(x))`, up to a term whose
             curvature the Gauss–Newton matrix leaves out.
+        layout: which weights x is made of, where that is known.
     """
 
     def __init__(
@@ -36,10 +38,12 @@ class Objective:
         value: Callable[[Any], Any],
         outputs: Callable[[Any], Any] | None = None,
         loss: Callable[[Any], Any] | None = None,
+        layout: Layout | None = None,
     ):
         self.value = value
         self.outputs = outputs
         self.loss = loss
+        self.layout = layout
 
     def value_and_gradient(self, x) -> tuple[Any, Any]:
         return backend.derivatives().value_and_gradient(self.value)(x)
@@ -56,9 +60,9 @@ class Objective:
 
     def gauss_newton_products(self, x) -> Callable[[Any], Any]:
         """The map v ↦ Jᵀ L J v: J is the Jacobian of the outputs, L the Hessian of their loss."""
-        y, forward, backward = self._linearized(x)
-        of_loss = backend.derivatives().hessian_products(self.loss, y)
-        return lambda v: backward(of_loss(forward(v)))
+        y, forward, transposed = self._linearized(x)
+        of_loss = self._loss_products(y)
+        return lambda v: transposed(of_loss(forward(v)))
 
     def hessian_vector_product(self, x, v):
         return self.hessian_products(x)(v)
@@ -90,11 +94,11 @@ class Objective:
         Raises:
             ValueError: there are too many outputs.
         """
-        y, _, backward = self._linearized(x)
-        of_loss = backend.derivatives().hessian_products(self.loss, y)
-        values, vectors = ops.eigh(self._matrix(of_loss, y, "Hessian of the loss"))
+        y, _, transposed = self._linearized(x)
+        of_loss = self._matrix(self._loss_products(y), y, "Hessian of the loss")
+        values, vectors = ops.eigh(of_loss)
         roots = ops.sqrt(ops.maximum(values, 0.0))
-        return backend.derivatives().for_each(backward, roots[:, None] * ops.transpose(vectors))
+        return backend.derivatives().for_each(transposed, roots[:, None] * ops.transpose(vectors))
 
     def count_outputs(self, x) -> int:
         """How many numbers the loss is computed from."""
@@ -102,11 +106,15 @@ class Objective:
 
     def jacobian(self, x):
         """The Jacobian of the outputs at x: one row per output."""
-        y, _, backward = self._linearized(x)
-        return backend.derivatives().for_each(backward, ops.eye(y.shape[0], dtype=y.dtype))
+        y, _, transposed = self._linearized(x)
+        return backend.derivatives().for_each(transposed, ops.eye(y.shape[0], dtype=y.dtype))
 
     def _linearized(self, x):
         return backend.derivatives().linearized(self._given_outputs(), x)
+
+    def _loss_products(self, y):
+        assert self.loss is not None
+        return backend.derivatives().hessian_products(self.loss, y)
 
     def _given_outputs(self) -> Callable[[Any], Any]:
         if self.outputs is None:

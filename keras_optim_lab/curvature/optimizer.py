@@ -90,6 +90,16 @@ class CurvatureOptimizer(Optimizer, kw_only=True):
             )
             for slot, shape in self._state_shapes(layout)
         }
+        self._decays = [self._use_weight_decay(variable) for variable in variables]
+
+    def decay(self, point: Point, h: Record, layout: Layout | None):
+        """What decoupled weight decay subtracts, η λ w; nothing from weights that are excluded."""
+        if h.weight_decay is None:
+            return 0.0
+        decayed = h.learning_rate * h.weight_decay * point.x
+        if self.built and layout is not None and not all(self._decays):
+            return decayed * layout.filled(self._decays)
+        return decayed
 
     @property
     def bytes_per_weight(self) -> int:

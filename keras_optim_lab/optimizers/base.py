@@ -4,7 +4,9 @@
 `update_step` (once a weight: the rule) → `rule` (the method itself).
 """
 
+import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -26,7 +28,7 @@ from keras_optim_lab.optimizers.fields import (
     keras_argument,
     nonnegative,
 )
-from keras_optim_lab.optimizers.slots import Record, Slot
+from keras_optim_lab.optimizers.slots import Place, Record, Slot
 
 _HALF_PRECISION = ("float16", "bfloat16")
 
@@ -183,9 +185,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def _build_state(self, variables):
         self._slot_variables = {
-            slot.name: self.add_optimizer_variables(
-                variables, slot.name, keras.initializers.Constant(slot.first_value(self))
-            )
+            slot.name: [self._add_slot(slot, variable) for variable in variables]
             for slot in self.active_slots
         }
         self._shared_variables = {
@@ -199,6 +199,15 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         }
         self._decays = [self._use_weight_decay(variable) for variable in variables]
 
+    def _add_slot(self, slot: Slot, variable):
+        shape = slot.shape_at(self, Place(_path(variable), tuple(variable.shape)))
+        initializer = keras.initializers.Constant(slot.first_value(self))
+        if shape != tuple(variable.shape):
+            name = re.sub("[/:]", "_", f"{_path(variable)}_{slot.name}")
+            return self.add_variable(shape, initializer, variable.dtype, name=name)
+        (added,) = self.add_optimizer_variables([variable], slot.name, initializer)
+        return added
+
     def add_variable(self, shape, initializer="zeros", dtype=None, **kwargs):
         """As in Keras, but state of half-precision weights is kept in float32."""
         return super().add_variable(shape, initializer, _at_least_float32(dtype), **kwargs)
@@ -208,10 +217,15 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """The slots that this configuration keeps."""
         return tuple(slot for slot in self.weight_slots if slot.exists(self))
 
+    def state_bytes(self, places: Iterable[Place]) -> int:
+        """Bytes of optimizer state for these weights, if they have at most 32 bits."""
+        shapes = [slot.shape_at(self, place) for slot in self.active_slots for place in places]
+        return 4 * sum(math.prod(shape) for shape in shapes)
+
     @property
-    def bytes_per_weight(self) -> int:
-        """Bytes of optimizer state per weight, for weights of at most 32 bits."""
-        return 4 * len(self.active_slots)
+    def bytes_per_weight(self) -> float:
+        """Bytes of optimizer state per weight of a matrix, 1024 × 1024 numbers of 32 bits."""
+        return self.state_bytes([Place("kernel", (1024, 1024))]) / 1024**2
 
     # A step.
 
@@ -268,8 +282,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         dtype = keras.backend.standardize_dtype(g.dtype)
         if dtype != keras.backend.standardize_dtype(h.t.dtype):
             h = h.cast(dtype)
+        if not decays:
+            h = h(weight_decay=None)
         step, slot = self.rule(g, w, slot, h)
-        if h.weight_decay is not None and decays:
+        if h.weight_decay is not None and not self.rule_decays:
             step = step + h.learning_rate * h.weight_decay * w
         return w - step, slot
 

@@ -55,6 +55,8 @@ class Declared:
             weights joined to one vector.
         needs_objective: whether the method asks for more than a gradient, which only `kol.Model`
             and `kol.minimize` can give.
+        rule_decays: whether the rule itself takes care of `h.weight_decay`; else η λ w is
+            subtracted beside its step.
         fields: every field by name, in the order of the signature.
     """
 
@@ -62,6 +64,7 @@ class Declared:
     shared: ClassVar[tuple[str | Slot, ...]] = ()
     elementwise: ClassVar[bool] = True
     needs_objective: ClassVar[bool] = False
+    rule_decays: ClassVar[bool] = False
 
     fields: ClassVar[dict[str, Field]] = {}
     numeric: ClassVar[dict[str, Numeric]] = {}

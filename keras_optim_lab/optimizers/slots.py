@@ -1,27 +1,43 @@
 """Slots: the state that an optimizer keeps for each weight, or once for all of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras import ops
+
+Shape = tuple[int, ...]
+
+NOTHING: Shape = (0,)  # the shape of a slot that a weight does not need
+
+
+class Place(NamedTuple):
+    """What is known of a weight before training: where it stands, and its shape."""
+
+    path: str
+    shape: Shape
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One array of state per weight, of the weight's shape.
+    """One array of state per weight, of the weight's shape unless another is given.
 
     Args:
         name: how the rule calls it.
         when: the switch or number that must be on (not False, not 0) for the slot to exist.
         initial: its first value: a number, or the name of the field that gives it.
         rows: the field that says how many such arrays are kept, stacked; None for a single one.
+        shape: gives the slot's shape from the optimizer and the weight's place.
     """
 
     name: str
     when: str | None = None
     initial: float | str = 0.0
     rows: str | None = None
+    shape: Callable[[Any, Place], Shape] | None = None
+
+    def shape_at(self, optimizer, place: Place) -> Shape:
+        return tuple(place.shape if self.shape is None else self.shape(optimizer, place))
 
     def exists(self, optimizer) -> bool:
         return self.when is None or optimizer.declares(self.when)

@@ -12,6 +12,7 @@ from keras_optim_lab.functional import Functional
 from keras_optim_lab.functional import State as OptimizerState
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.fields import Constant, Rate
+from keras_optim_lab.optimizers.slots import Place
 from keras_optim_lab.schedules import DECAYS, factor
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.configuration import Configuration
@@ -120,11 +121,18 @@ class Epoch:
     def first_state(self, seed: int, optimizer: Optimizer) -> State:
         """The state of one row before its first step; weights are drawn from `seed`."""
         weights, others = self.model.first_values(seed)
-        weights = joined(weights) if self._joins else weights
+        places = self.model.places
+        if self._joins:
+            weights = joined(weights)
+            places = [Place("", weight.shape) for weight in weights]
         slots = {
             slot.name: [
-                np.full(weight.shape, slot.first_value(optimizer), _state_dtype(weight))
-                for weight in weights
+                np.full(
+                    slot.shape_at(optimizer, place),
+                    slot.first_value(optimizer),
+                    _state_dtype(weight),
+                )
+                for weight, place in zip(weights, places, strict=True)
             ]
             for slot in optimizer.active_slots
         }

@@ -24,7 +24,7 @@ def test_every_optimizer_trains_weights_of_any_dtype(case, dtype, walk, start):
     def loss(weights):
         return sum(float(np.sum(np.square(w))) for w in weights)
 
-    optimizer = case.make(learning_rate=0.1)
+    optimizer = case.make(learning_rate=case.fast)
     weights = rounded(start, dtype)
     for _ in range(6):
         gradients = [ops.cast(w, dtype) for w in weights]  # of half the sum of squares
@@ -279,6 +279,8 @@ def test_fit_ends_on_the_average(dtype, make_model, data, arrays):
 
 
 def test_weight_decay_is_subtracted_beside_the_step(case, walk, start, gradients):
+    if not case.cls.elementwise:
+        pytest.skip("its steps depend on the size of the weights, which decay changes")
     eta, decay = 0.125, 0.25
     plain = [start, *walk(case.make(learning_rate=eta, weight_decay=0.0), start, gradients[:3])]
     decayed = walk(case.make(learning_rate=eta, weight_decay=decay), start, gradients[:3])

@@ -1,0 +1,106 @@
+from keras import ops
+
+from keras_optim_lab.curvature.objective import Objective
+from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
+from keras_optim_lab.curvature.spectrum import Spectrum, epsilon
+from keras_optim_lab.curvature.step_rules import NOT_FINITE, STEP_RULES, trust_region
+from keras_optim_lab.optimizers.base import Hyperparameter, Slot
+from keras_optim_lab.optimizers.catalogue import register
+from keras_optim_lab.optimizers.fields import choice, nonnegative, rate
+
+
+@register("gauss_newton", year=1809)
+class GaussNewton(CurvatureOptimizer):
+    """Newton's step with the curvature of the loss alone, as if the outputs were linear in w.
+
+        w ← w − η (JᵀLJ + λ I)⁻¹ g
+
+    J is the Jacobian of the outputs and L the Hessian of the loss with respect to them: for
+    squared errors JᵀJ, up to a factor. It has no negative eigenvalue where the loss is convex in
+    the outputs, so that every step leads down; it is exact where residuals vanish. Eigenvalues
+    that are zero to rounding are left out, as in the step of least norm.
+
+    Either the weights or the outputs of a batch may be up to 5,000: the smaller matrix is built.
+
+    Reference:
+        Nocedal & Wright, 2006, "Numerical Optimization", §10.3; for any convex loss: Schraudolph,
+        2002, doi:10.1162/08997660260028683.
+
+    Relation to Keras:
+        Keras has no second-order optimizer.
+    """
+
+    least_squares = True
+
+    learning_rate: Hyperparameter = rate(default=1.0, doc="Step length η ≥ 0.")
+    damping: Hyperparameter = nonnegative(default=0.0, doc="λ ≥ 0, added to the eigenvalues.")
+    step_rule: str = choice(
+        default="fixed",
+        options=tuple(STEP_RULES),
+        doc="How far to go: the whole step, Armijo's halving, or a search for strong Wolfe steps.",
+    )
+
+    def advance(self, objective, point, state, h):
+        spectrum, products = _spectrum(objective, point.x, scaled=False)
+        direction = -spectrum.solve(point.gradient, h.damping)
+        after, effort = STEP_RULES[self.step_rule](objective, point, direction, h.learning_rate)
+        status = ops.where(spectrum.finite, effort.status, NOT_FINITE)
+        return after, state, effort._replace(products=products, status=status)
+
+
+@register("levenberg_marquardt", year=1944)
+class LevenbergMarquardt(CurvatureOptimizer):
+    """Gauss–Newton steps as long as they keep their promise, shorter and steeper ones otherwise.
+
+        w ← w − η (JᵀLJ + λ D)⁻¹ g,    D = diag(JᵀLJ)
+
+    λ adapts: where the loss falls as much as the model says, λ goes down by up to 3, towards
+    Gauss–Newton; where it does not, the step is not taken, and λ goes up, faster each time, until
+    the loss falls. D makes the method blind to the units of the weights.
+
+    Either the weights or the outputs of a batch may be up to 5,000: the smaller matrix is built.
+
+    Reference:
+        Levenberg, 1944, doi:10.1090/qam/10666; Marquardt, 1963, doi:10.1137/0111030; the rule for
+        λ is Nielsen's, 1999, IMM-REP-1999-05.
+
+    Relation to SciPy:
+        `scipy.optimize.least_squares(method="lm")` finds the same optimum; it bounds the length of
+        a step where this class adapts λ.
+    """
+
+    least_squares = True
+
+    learning_rate: Hyperparameter = rate(default=1.0, doc="Step length η ≥ 0.")
+    damping: Hyperparameter = nonnegative(default=1e-2, doc="λ ≥ 0 of the first step.")
+
+    shared = (Slot("adapted_damping", initial="damping"), Slot("growth", initial=2.0))
+
+    def advance(self, objective, point, state, h):
+        spectrum, products = _spectrum(objective, point.x, scaled=True)
+        after, effort, damping, growth = trust_region(
+            objective, point, spectrum, h.learning_rate, state.adapted_damping, state.growth
+        )
+        state = state(adapted_damping=damping, growth=growth)
+        return after, state, effort._replace(products=products)
+
+
+def _spectrum(objective: Objective, x, *, scaled: bool) -> tuple[Spectrum, int]:
+    """The Gauss–Newton matrix by its eigenvalues, and the number of products it took.
+
+    It is taken apart on its smaller side: the weights, or the outputs.
+    """
+    outputs = objective.count_outputs(x)
+    if outputs < x.shape[0]:
+        factor = objective.gauss_newton_factor(x)
+        scale = _scale(ops.sum(ops.square(factor), axis=0)) if scaled else None
+        return Spectrum.of_factor(factor, scale), outputs
+    matrix = objective.gauss_newton(x)
+    scale = _scale(ops.diagonal(matrix)) if scaled else None
+    return Spectrum.of(matrix, scale), x.shape[0]
+
+
+def _scale(diagonal):
+    """√diag, with a floor for weights that the outputs do not depend on."""
+    floor = epsilon(diagonal) * ops.max(diagonal)
+    return ops.sqrt(ops.where(diagonal > floor, diagonal, ops.where(floor > 0, floor, 1.0)))

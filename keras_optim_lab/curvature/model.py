@@ -1,0 +1,113 @@
+"""Keras models whose training step hands the optimizer the loss itself."""
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+from keras.src.models.functional import Functional
+from keras.src.models.model import functional_init_arguments
+
+from keras_optim_lab import backend
+from keras_optim_lab.curvature.layout import Layout
+from keras_optim_lab.curvature.model_objective import ModelObjective
+from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
+
+if TYPE_CHECKING:
+
+    class KerasTrainer:
+        """What stands behind the trainer: Keras has no types."""
+
+        optimizer: Any
+        compute_metrics: Any
+
+        def __getattr__(self, name: str) -> Any: ...
+        def compile(self, *args: Any, **kwargs: Any) -> None: ...
+        def train_step(self, *args: Any) -> Any: ...
+
+else:
+    KerasTrainer = object
+
+
+class CurvatureTrainer(KerasTrainer):
+    """The training step of a model that any optimizer can train; stands before a Keras model."""
+
+    def compile(self, *args, **kwargs):
+        super().compile(*args, **kwargs)
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        if scaled and isinstance(self.optimizer.inner_optimizer, CurvatureOptimizer):
+            # It scales gradients, of which a curvature method gets none from Keras.
+            self.optimizer = self.optimizer.inner_optimizer
+
+    def train_step(self, *arguments):
+        if not isinstance(self.optimizer, CurvatureOptimizer):
+            return super().train_step(*arguments)
+        return backend.derivatives().with_variables(self, self._curvature_step, *arguments)
+
+    def _curvature_step(self, data) -> dict[str, Any]:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        layout = Layout(self.trainable_variables)
+        objective = ModelObjective(self, data, layout)
+        predicted = None
+        if self._looks_at_outputs():
+            predicted = objective.forward(layout.join([v.value for v in self.trainable_variables]))
+        loss = self.optimizer.take_step(objective, layout)
+        samples = keras.tree.flatten(x)[0].shape[0]
+        self._loss_tracker.update_state(loss, sample_weight=samples)
+        return self.compute_metrics(x, y, predicted, sample_weight)
+
+    def _looks_at_outputs(self) -> bool:
+        """Whether one more forward pass is needed, for metrics or what changes in a call."""
+        own_metrics = self.compute_metrics.__func__ is not keras.Model.compute_metrics
+        return bool(self._compile_metrics or own_metrics or self.non_trainable_variables)
+
+
+class Model(CurvatureTrainer, keras.Model):
+    """A `keras.Model` that curvature methods can train: `kol.Model(inputs, outputs)`.
+
+        model = kol.Model(inputs, outputs)
+        model.compile(optimizer=kol.LBFGS(full_batch=True), loss="mse")
+        model.fit(x, y, batch_size=len(x), epochs=100)
+
+    It is made as any Keras model: from inputs and outputs, or as the base of a class with a `call`
+    of its own. Every other optimizer trains it exactly as it trains a `keras.Model`.
+
+    With a curvature method, the loss that `fit` shows is that before the step. In float16 the loss
+    is not scaled. Gradients and steps are computed on all weights as one vector of float32 or
+    wider, on one device.
+    """
+
+    def __new__(cls, *args, **kwargs):
+        if cls is Model and functional_init_arguments(args, kwargs):
+            return FunctionalModel.__new__(FunctionalModel, *args, **kwargs)
+        return super().__new__(cls)
+
+    def __init__(self, *args, **kwargs):
+        if functional_init_arguments(args, kwargs) and not isinstance(self, Functional):
+            _make_functional(type(self))
+            Functional.__init__(self, *args, **kwargs)
+        else:
+            super().__init__(*args, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="keras_optim_lab")
+class FunctionalModel(Model, Functional):
+    """What `kol.Model(inputs, outputs)` makes."""
+
+    def __init__(self, inputs, outputs, name=None, **kwargs):
+        Functional.__init__(self, inputs, outputs, name=name, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="keras_optim_lab")
+class Sequential(CurvatureTrainer, keras.Sequential):
+    """A `keras.Sequential` that curvature methods can train; see `kol.Model`."""
+
+
+def _make_functional(cls: type) -> type:
+    """Puts `FunctionalModel` in the place of `Model` among the bases of a class.
+
+    Keras does so with its own `Model`, which would change ours for all classes.
+    """
+    if cls is Model:
+        return FunctionalModel
+    if issubclass(cls, Model):
+        cls.__bases__ = tuple(_make_functional(base) for base in cls.__bases__)
+    return cls

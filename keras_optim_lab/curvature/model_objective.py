@@ -1,0 +1,75 @@
+"""The loss of a Keras model on one batch, as a function of all its weights in one vector."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_optim_lab import backend
+from keras_optim_lab.curvature.layout import Layout
+from keras_optim_lab.curvature.objective import Objective
+
+
+class ModelObjective(Objective):
+    """The training loss of a batch, with its penalties and weights of samples.
+
+    The same in every evaluation: dropout draws the same noise, and what else changes in a call
+    (moving averages, states of random generators) starts from the same values.
+
+    Args:
+        model: compiled.
+        data: a batch as `fit` hands it out: x, (x, y) or (x, y, sample_weight).
+        layout: of its trainable variables.
+    """
+
+    def __init__(self, model: keras.Model, data: Any, layout: Layout):
+        super().__init__(
+            value=lambda x: self._forward(x)[0],
+            outputs=lambda x: self._outputs_layout.join(self._forward(x)[1]),
+            loss=self._loss_of_outputs,
+            layout=layout,
+        )
+        self._model = model
+        self._layout = layout
+        self._batch = keras.utils.unpack_x_y_sample_weight(data)
+        self._weights = model.trainable_variables
+        self._first = [ops.convert_to_tensor(weight) for weight in self._weights]
+        self._others = [(v, ops.convert_to_tensor(v)) for v in model.non_trainable_variables]
+        self._noise = backend.derivatives().noise_key()
+        self._outputs: Layout | None = None
+
+    def forward(self, x) -> Any:
+        """The model's outputs at x; variables that change in a call are assigned."""
+        _, predicted, scope = self._forward(x)
+        for variable, _ in self._others:
+            variable.assign(scope.get_current_value(variable))
+        return predicted
+
+    def _forward(self, vector):
+        model = self._model
+        x, y, sample_weight = self._batch
+        with self._scope(self._layout.split(vector)) as scope, self._same_noise():
+            mode = {"training": True} if model._call_has_training_arg else {}
+            predicted = model(x, **mode)
+            loss = model._compute_loss(x, y, predicted, sample_weight, training=True)
+        self._outputs = Layout(predicted)
+        return ops.cast(loss, self._layout.dtype), predicted, scope
+
+    @property
+    def _outputs_layout(self) -> Layout:
+        assert self._outputs is not None
+        return self._outputs
+
+    def _loss_of_outputs(self, outputs):
+        x, y, sample_weight = self._batch
+        with self._scope(self._first):
+            predicted = self._outputs_layout.split(outputs)
+            loss = self._model._compute_loss(x, y, predicted, sample_weight, training=True)
+        return ops.cast(loss, self._layout.dtype)
+
+    def _scope(self, weights):
+        mapping = [*zip(self._weights, weights, strict=True), *self._others]
+        return keras.StatelessScope(state_mapping=mapping, collect_losses=True)
+
+    def _same_noise(self):
+        return backend.rows().noise(self._noise, 0)
