@@ -76,7 +76,7 @@ class Functional:
             step=ops.zeros((), "int32"),
             slots={slot.name: filled(slot) for slot in opt.active_slots},
             shared={
-                slot.name: ops.convert_to_tensor(slot.first_value(opt), opt.state_dtype(None))
+                slot.name: ops.convert_to_tensor(slot.first_value(opt), "float32")
                 for slot in opt.shared_slots
             },
         )

@@ -15,7 +15,7 @@ def arrivals(surface: Surface, paths: Paths) -> np.ndarray:
     """The step at which each path has arrived, or NaN.
 
     In a minimum: the first step from which on the path stays within `NEAR` of it, for the last
-    tenth of the steps at least. On a surface without a least value: the first step at which the
+    tenth of the steps at least. On a surface without a least value: the first step whose
     value is below `LEFT`. Never, where no minimum is known.
 
     Args:
@@ -33,8 +33,8 @@ def arrivals(surface: Surface, paths: Paths) -> np.ndarray:
         stayed = np.cumprod(inside[..., ::-1], axis=-1).sum(axis=-1)
         steps = inside.shape[-1] - 1
         return np.where(stayed > steps // 10, steps + 1 - stayed, np.nan)
-    away = paths.values < LEFT
-    return np.where(away.any(axis=-1), away.argmax(axis=-1), np.nan)
+    away = paths.values[..., 1:] < LEFT  # a random start may lie there already
+    return np.where(away.any(axis=-1), 1 + away.argmax(axis=-1), np.nan)
 
 
 def distances(surface: Surface, points: np.ndarray) -> np.ndarray:

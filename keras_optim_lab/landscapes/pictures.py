@@ -30,7 +30,7 @@ def write(race: "Race", path: Path) -> Path:
     view = View(race)
     with matplotlib.rc_context(_RC):
         if path.suffix == ".png":
-            _Drawing(view, dpi=100).at(view.frames[-1]).save(path)
+            _Drawing(view, dpi=100).at(view.frames[-1]).quantize(128).save(path, optimize=True)
         else:
             drawing = _Drawing(view, dpi=72)
             # Few colours are enough, and a quarter of the bytes.

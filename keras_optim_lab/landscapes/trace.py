@@ -106,7 +106,9 @@ class Trace:
         if size == 1:
             yield column
         else:
-            yield from (f"{column}_{component}" for component in self.components)
+            whole = size == len(self.components)
+            parts = self.components if whole else map(str, range(size))
+            yield from (f"{column}_{part}" for part in parts)
 
 
 def trace(
@@ -172,6 +174,8 @@ def _steps(optimizer: Optimizer, function, start: np.ndarray, steps: int):
     follow = derivatives.compiled(step)
     x = ops.convert_to_tensor(start)
     state = functional.init([x])
+    shared = {name: ops.cast(value, x.dtype) for name, value in state.shared.items()}
+    state = state._replace(shared=shared)
     for t in range(1, steps + 1):
         held = _held(optimizer, state.step)
         f, g, values, new, state = follow(x, state, _tensors(held))

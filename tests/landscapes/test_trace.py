@@ -152,7 +152,7 @@ def test_what_cannot_be_traced_is_said():
         trace("adam", "log(x)", 0.0)
     with pytest.raises(ValueError, match=r"must return a scalar tensor. Received: .* shape \(2,\)"):
         trace("adam", lambda x: x**2, [1.0, 2.0])
-    with pytest.raises(ValueError, match="no optimizer 'adan'"):
-        trace("adan", "x**2", 1.0)
+    with pytest.raises(ValueError, match="no optimizer 'adamm'"):
+        trace("adamm", "x**2", 1.0)
     with pytest.raises(ValueError, match="takes 1 numbers, for x"):
         trace("adam", "x**2", [1.0, 2.0])
