@@ -1,6 +1,5 @@
 """Experiments that let every optimizer run on test surfaces: the comparison table, measured."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,7 +8,7 @@ import numpy as np
 
 from keras_optim_lab import curvature  # noqa: F401, puts its methods in the catalogue
 from keras_optim_lab.experiments import schema
-from keras_optim_lab.experiments.experiment import Experiment, OnProgress, Part, _silent
+from keras_optim_lab.experiments.experiment import Experiment, OnProgress, Part
 from keras_optim_lab.experiments.names import optimizer_name
 from keras_optim_lab.experiments.schema import Key
 from keras_optim_lab.landscapes import figures, surfaces
@@ -92,13 +91,6 @@ class Races(Experiment):
                 self.records.add(settings, result, **self.stamp)
             on_progress(name, 1, 1)
 
-    def run(self, on_progress: OnProgress = _silent) -> Path:
-        """As every experiment; where the file names a document, that is written too."""
-        page = super().run(on_progress)
-        if self.read["document"]:
-            self._write_document((self.file.folder / self.read["document"]).resolve())
-        return page
-
     def verdict(self) -> str:
         minima = self._with_minima
         reached = {name: len(self._reached(name)) for name in self.read["optimizers"]}
@@ -115,9 +107,12 @@ class Races(Experiment):
             page.heading(title)
             page.table(header, rows)
             page.paragraph(note, "note")
-        for name in self.read["pictures"]:
-            page.heading(f"On {name}")
-            page.figure(figures.contours(View(self._race(name))), 680, wide=True)
+        races = [self._race(name) for name in self.read["pictures"]]
+        for race in races:
+            page.heading(f"On {race.surface.name}")
+            page.figure(figures.contours(View(race)), 680, wide=True)
+        if self.read["document"]:
+            self._write_document((self.file.folder / self.read["document"]).resolve(), races)
 
     def facts(self) -> list[tuple[str, str]]:
         read = self.read
@@ -162,9 +157,10 @@ class Races(Experiment):
         return [s for s in self._with_minima if self._on(optimizer, s).get("arrived") is not None]
 
     def _tables(self) -> list[tuple[str, _Table, str]]:
-        minima, endless = self._with_minima, [
-            name for name in self.read["surfaces"] if not surfaces.get(name).minima
-        ]
+        minima, endless = (
+            self._with_minima,
+            [name for name in self.read["surfaces"] if not surfaces.get(name).minima],
+        )
         return [
             (
                 "In short",
@@ -182,8 +178,8 @@ class Races(Experiment):
             (
                 "Milliseconds to the minimum",
                 self._by_surface(minima, self._milliseconds),
-                "The same steps, each as long as a step of one run in a compiled program takes on "
-                "two cores.",
+                "The same steps, each as long as a step of one run takes: of a rule of gradients "
+                "inside one compiled program, of a curvature method as a call of one.",
             ),
             (
                 "Random starts that arrive",
@@ -202,7 +198,7 @@ class Races(Experiment):
                 [
                     entry(name).cls.__name__,
                     str(entry(name).year),
-                    str(self._found(name)["bytes"]),
+                    f"{self._found(name)['bytes']:g}",
                     f"{len(self._reached(name))} of {len(on)}",
                     f"{100 * np.mean(shares):.0f} %",
                     *(self._left(name, surface) for surface in endless),
@@ -256,7 +252,7 @@ class Races(Experiment):
         arrived = [self._on(name, surface).get("arrived") or 0 for name in chosen]
         return min(self.read["steps"], max(50, int(1.3 * max(arrived))))
 
-    def _write_document(self, path: Path) -> None:
+    def _write_document(self, path: Path, races: list[Race]) -> None:
         lines = [
             "# Optimizers compared",
             self.file.question,
@@ -267,11 +263,14 @@ class Races(Experiment):
         for title, table, note in self._tables():
             lines += [f"## {title}", _markdown(*table), note]
         pictures = path.parent / "pictures"
-        for name in self.read["pictures"]:
-            picture = self._race(name).picture(pictures / f"{name}.png")
-            surface = surfaces.get(name)
-            link = Path(os.path.relpath(picture, path.parent)).as_posix()
-            lines += [f"## On {name}", f"`{surface.formula}`: {surface.note}.", f"![{name}]({link})"]
+        for race in races:
+            surface = race.surface
+            picture = race.picture(pictures / f"{surface.name}.png")
+            lines += [
+                f"## On {surface.name}",
+                f"`{surface.formula}`: {surface.note}.",
+                f"![The paths on {surface.name}](pictures/{picture.name})",
+            ]
         lines += [
             "## How it was measured",
             "\n".join(f"- {what}: {how}" for what, how in self.facts()),

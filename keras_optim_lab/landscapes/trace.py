@@ -192,16 +192,16 @@ def _curved_steps(optimizer: CurvatureOptimizer, function, start: np.ndarray, st
 
     def step(point: Point, state: dict[str, Any], iteration, held: dict[str, Any]):
         h = optimizer.scalars(held, iteration).cast(layout.dtype)
-        after, state, effort = optimizer.advance(objective, point, Record(state), h)
+        after, new, effort = optimizer.advance(objective, point, Record(state), h)
         if after.gradient is None:
             after = objective.point(after.x)
-        return after, dict(state), [ops.cast(count, "int32") for count in effort[:3]]
+        return after, dict(new), [ops.cast(count, "int32") for count in effort[:3]]
 
     derivatives = backend.derivatives()
     follow = derivatives.compiled(step)
     x = layout.join(ops.convert_to_tensor(start))
     point = Point(x, *derivatives.compiled(objective.value_and_gradient)(x))
-    state = dict(optimizer.first_state(layout))
+    state: dict[str, Any] = dict(optimizer.first_state(layout))
     for t in range(1, steps + 1):
         held = _held(optimizer, t - 1)
         after, state, (evaluations, gradients, products) = follow(
