@@ -39,7 +39,7 @@ def measure(
         was not tuned), `arrived` (a step, or None) and `success` (a share of the random starts).
     """
     width = starts + 1
-    follow = descent(optimizer, surfaces, width)
+    follow = descent(optimizer, surfaces, width, steps)
     tunes = rate_range(type(optimizer)) is not None
     rates: list[float] | None = None
     if tunes:
@@ -74,7 +74,7 @@ def _all(rates: list[float] | None, width: int) -> dict[str, Any]:
 
 def _step_seconds(optimizer: Optimizer, surface: Surface, steps: int) -> float:
     """Of one run by itself, without compiling; the best of three."""
-    follow = descent(optimizer, [surface], 1)
+    follow = descent(optimizer, [surface], 1, steps)
     start = np.reshape(surface.start, (1, 1, -1))
     follow(start, 1)
     seconds, taken = [], 1

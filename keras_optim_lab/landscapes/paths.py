@@ -9,11 +9,11 @@ from keras import ops
 
 from keras_optim_lab import backend
 from keras_optim_lab.curvature.minimize import Minimizer
-from keras_optim_lab.functional import Functional, State
+from keras_optim_lab.functional import Functional
 from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer
 
-# Steps in one call of the compiled program: enough that a call costs nothing beside them.
+# Most steps in one call of the compiled program: enough that a call costs nothing beside them.
 _AT_ONCE = 100
 # Gradients at which a curvature method has ended; that of the plateau is larger.
 _FLAT = 1e-6
@@ -46,20 +46,23 @@ class Descent(Protocol):
         """
 
 
-def descent(optimizer: Optimizer, surfaces: Sequence[Surface], starts: int) -> Descent:
+def descent(
+    optimizer: Optimizer, surfaces: Sequence[Surface], starts: int, steps: int = _AT_ONCE
+) -> Descent:
     """A method on surfaces, compiled once for a number of starts on each.
 
     Args:
         optimizer: gives the method and all hyperparameters that a call does not replace.
         surfaces: of one dimension n.
         starts: how many on each surface.
+        steps: that most calls will take; others may take more or fewer.
 
     Raises:
         ValueError: the surfaces differ in dimension, or the method minimizes residuals only.
     """
     if optimizer.needs_objective:
         return _OneByOne(optimizer, surfaces)
-    return _SideBySide(optimizer, surfaces, starts)
+    return _SideBySide(optimizer, surfaces, starts, min(_AT_ONCE, steps + 1))
 
 
 class _OneByOne:
@@ -96,7 +99,9 @@ class _OneByOne:
 class _SideBySide:
     """A rule of gradients: all starts are rows of one program."""
 
-    def __init__(self, optimizer: Optimizer, surfaces: Sequence[Surface], starts: int):
+    def __init__(
+        self, optimizer: Optimizer, surfaces: Sequence[Surface], starts: int, at_once: int
+    ):
         dimensions = {surface.dimension for surface in surfaces}
         if len(dimensions) != 1:
             raise ValueError(
@@ -105,6 +110,7 @@ class _SideBySide:
             )
         (self.dimension,) = dimensions
         self.surfaces = tuple(surfaces)
+        self._at_once = at_once
         self._functional = Functional(optimizer)
         self._shape = (len(self.surfaces), starts)
         rows = backend.rows()
@@ -126,7 +132,7 @@ class _SideBySide:
                 self._steps, self._first(np.asarray(starts, "float32")), held
             )
         seen = []
-        for _ in range(0, steps + 1, _AT_ONCE):
+        for _ in range(0, steps + 1, self._at_once):
             carry, passed = self._program(carry, held)
             seen.append([_array(each) for each in passed])
         points, values = (np.concatenate(parts)[: steps + 1] for parts in zip(*seen, strict=True))
@@ -136,15 +142,9 @@ class _SideBySide:
     def _first(self, starts: np.ndarray):
         count = self._shape[0] * self._shape[1]
         x = ops.convert_to_tensor(starts.reshape(count, self.dimension))
-        state = self._functional.init([x])
-
-        def of_each(value):
-            return ops.broadcast_to(value, (count, *value.shape))
-
-        return x, State(
-            of_each(state.step),
-            state.slots,
-            keras.tree.map_structure(of_each, state.shared),
+        state = self._functional.init([x[0]])
+        return x, keras.tree.map_structure(
+            lambda value: ops.broadcast_to(value, (count, *value.shape)), state
         )
 
     def _held(self, hyperparameters: dict[str, Any]) -> dict[str, Any]:
@@ -158,7 +158,9 @@ class _SideBySide:
     # The program: pure functions of tensors.
 
     def _steps(self, carry, held):
-        return ops.scan(lambda carry, _: self._step(carry, held), carry, xs=None, length=_AT_ONCE)
+        return ops.scan(
+            lambda carry, _: self._step(carry, held), carry, xs=None, length=self._at_once
+        )
 
     def _step(self, carry, held):
         x, state = carry

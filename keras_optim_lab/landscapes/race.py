@@ -163,7 +163,7 @@ def race(
     runners = []
     for name, optimizer in entered.items():
         if tune and rates.rate_range(type(optimizer)):
-            searching = descent(optimizer, [found], _WIDTH)
+            searching = descent(optimizer, [found], _WIDTH, steps)
             (rate,) = rates.tuned_rates(optimizer, searching, steps, width=_WIDTH, seed=seed)
             config = {**optimizer.get_config(), "learning_rate": rate}
             optimizer = type(optimizer).from_config(config)
@@ -173,7 +173,7 @@ def race(
 
 def run(name: str, optimizer: Optimizer, surface: Surface, steps: int) -> Runner:
     """One method's run from the surface's usual start."""
-    follow = descent(optimizer, [surface], 1)
+    follow = descent(optimizer, [surface], 1, steps)
     starts = np.reshape(surface.start, (1, 1, -1))
     follow(starts, 1)  # compiles
     begun = time.perf_counter()
