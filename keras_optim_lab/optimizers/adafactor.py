@@ -64,7 +64,7 @@ class Adafactor(Optimizer):
 
     def rule(self, g, w, slot, h):
         square = ops.square(g) + h.epsilon_1
-        if len(g.shape) > 1:
+        if len(g.shape) > 2:
             rows = h.beta.average(slot.rows, ops.mean(square, -1))
             columns = h.beta.average(slot.columns, ops.mean(square, -2))
             share = rows / ops.mean(rows, -1, keepdims=True)

@@ -101,9 +101,11 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """The method: what to subtract from the weight, and the new slots. Assigns nothing.
 
         Args:
-            g: gradient, a dense tensor of the weight's shape.
-            w: the weight, in the gradient's dtype.
-            slot: this weight's slots, read as `slot.name`, replaced as `slot(name=value)`.
+            g: gradient, a dense tensor. For an elementwise rule it may hold any weight or several
+                joined to a vector; for others, one or more gradients of equal shape are stacked
+                along a first axis, and each is treated alone.
+            w: the weights in the same form.
+            slot: their slots, read as `slot.name`, replaced as `slot(name=value)`.
             h: hyperparameters at this step: tensors, `Decay` objects, and `h.t` = 1, 2, …
         """
         raise NotImplementedError(f"{type(self).__name__} defines no rule")
@@ -277,7 +279,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             h = h.cast(dtype)
         if not decays:
             h = h(weight_decay=None)
-        step, slot = self.rule(g, w, slot, h)
+        if self.elementwise:
+            step, slot = self.rule(g, w, slot, h)
+        else:
+            step, slot = _alone(self.rule, g, w, slot, h)
         if h.weight_decay is not None and not self.rule_decays:
             step = step + h.learning_rate * h.weight_decay * w
         return w - step, slot
@@ -399,6 +404,13 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             if name != "name" and (not field.kw_only or field.config(self) != field.default)
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _alone(rule, g, w, slot: Record, h: Record):
+    """A rule on whole weights takes them stacked: here it is one."""
+    stacked = Record({name: value[None] for name, value in slot.items()})
+    step, stacked = rule(g[None], w[None], stacked, h)
+    return step[0], Record({name: value[0] for name, value in stacked.items()})
 
 
 def _path(variable) -> str:

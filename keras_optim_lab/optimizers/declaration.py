@@ -9,10 +9,12 @@ from keras_optim_lab.optimizers.fields import (
     Field,
     Numeric,
     constant,
+    count,
     decay,
     keras_argument,
     near_matches,
     nonnegative,
+    pattern,
     rate,
     switch,
 )
@@ -39,7 +41,9 @@ else:
 
 
 @dataclass_transform(
-    field_specifiers=(rate, decay, nonnegative, constant, switch, keras_argument),
+    field_specifiers=(
+        *(rate, decay, nonnegative, constant, switch, count, pattern, keras_argument),
+    ),
 )
 class Declared:
     """A class whose constructor's arguments are the fields in its body.

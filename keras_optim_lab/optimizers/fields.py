@@ -10,6 +10,7 @@ changes the next step of a compiled program without a new trace.
 
 import difflib
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
@@ -119,6 +120,23 @@ class Switch(Static):
         if choice is None:
             self.refuse(TypeError, owner, value)
         return choice
+
+
+class Fixed(Static):
+    """A part of the method's definition that is a count or a text."""
+
+    def __init__(self, default, *, accepts: "Accepted", doc: str):
+        super().__init__(default, doc=doc)
+        self.accepts = accepts.description
+        self._accepted = accepts
+
+    def check(self, owner, value):
+        plain = self._accepted.read(value)
+        if plain is None:
+            self.refuse(TypeError, owner, value)
+        if not self._accepted.contains(plain):
+            self.refuse(ValueError, owner, value)
+        return plain
 
 
 class Constant(Static):
@@ -307,6 +325,16 @@ def switch(*, default: bool, doc: str) -> Any:
     return Switch(default, doc=doc)
 
 
+def count(*, default: int, doc: str) -> Any:
+    """Declares a whole number ≥ 1 that is part of the method."""
+    return Fixed(default, accepts=ONE_OR_MORE, doc=doc)
+
+
+def pattern(*, default: str, doc: str) -> Any:
+    """Declares a regular expression that tells weights apart by their paths."""
+    return Fixed(default, accepts=PATTERN, doc=doc)
+
+
 def keras_argument(*, default: Any, accepts: Accepted, doc: str) -> Any:
     """Declares an argument that is passed on to `keras.optimizers.Optimizer`."""
     return KerasArgument(default, accepts=accepts, doc=doc)
@@ -341,12 +369,21 @@ def _plain_text(value) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _compiles(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
+
+
 POSITIVE = Accepted("a finite number > 0", _plain_number, lambda x: 0 < x < math.inf)
 FRACTION = Accepted("a number in [0, 1]", _plain_number, lambda x: 0 <= x <= 1)
 ONE_OR_MORE = Accepted("an integer ≥ 1", _plain_integer, lambda n: n >= 1)
 TWO_OR_MORE = Accepted("an integer ≥ 2", _plain_integer, lambda n: n >= 2)
 YES_OR_NO = Accepted("True or False", _plain_bool)
 TEXT = Accepted("a string", _plain_text)
+PATTERN = Accepted("a regular expression", _plain_text, _compiles)
 
 
 def _rounded(number: float, dtype: str) -> float:
