@@ -9,15 +9,17 @@ backend. Both functions are pure, so `jax.jit(adam.update)`, `jax.vmap`, `tf.fun
 `torch.func.vmap` apply. The arithmetic is that of the optimizer of the same name: one rule.
 """
 
+from functools import partial
 from types import NoneType
 from typing import Any, NamedTuple
 
 import keras
 from keras import Variable, ops
 
-from keras_optim_lab.optimizers import Optimizer, catalogue
+from keras_optim_lab.optimizers import Optimizer, catalogue, execution
+from keras_optim_lab.optimizers.execution import Weight, bundles
 from keras_optim_lab.optimizers.fields import KerasArgument
-from keras_optim_lab.optimizers.slots import Record
+from keras_optim_lab.optimizers.slots import Record, Slot
 
 
 class State(NamedTuple):
@@ -59,19 +61,23 @@ class Functional:
         """The state before the first step, for parameters of this structure and shape."""
         opt = self.optimizer
 
-        def filled(value):
-            return keras.tree.map_structure(
-                lambda p: ops.full(ops.shape(p), value, dtype=opt.state_dtype(p.dtype)), params
-            )
-
         return State(
             step=ops.zeros((), "int32"),
-            slots={slot.name: filled(slot.first_value(opt)) for slot in opt.active_slots},
+            slots={
+                slot.name: keras.tree.map_structure(partial(self._first, slot), params)
+                for slot in opt.active_slots
+            },
             shared={
                 slot.name: ops.convert_to_tensor(slot.first_value(opt), "float32")
                 for slot in opt.shared_slots
             },
         )
+
+    def _first(self, slot: Slot, parameter):
+        """A slot's first value; where a parameter has none, an array without numbers."""
+        layout = slot.layout(self.optimizer, ops.shape(parameter), parameter.dtype)
+        shape, dtype = layout or ((0,), "float32")
+        return ops.full(shape, slot.first_value(self.optimizer), dtype=dtype)
 
     def update(self, params, gradients, state: State, **hyperparameters):
         """Parameters and state after one step.
@@ -104,26 +110,50 @@ class Functional:
         """
         opt = self.optimizer
         keras.tree.assert_same_structure(params, gradients)
-        h = opt.scalars(held, state.step)
-        shared, h = opt.prepare(Record(state.shared), h)
+        shared, h = opt.prepare(Record(state.shared), opt.scalars(held, state.step))
         weights = keras.tree.flatten(params)
-        slots = [keras.tree.flatten(tree) for tree in state.slots.values()]
-        new_weights, new_slots = [], []
-        for i, (w, g) in enumerate(zip(weights, keras.tree.flatten(gradients), strict=True)):
-            slot = Record(dict(zip(state.slots, (tree[i] for tree in slots), strict=True)))
+        gradients = keras.tree.flatten(gradients)
+        for w, g in zip(weights, gradients, strict=True):
             _check_same_shape(w, g)
-            dtype = opt.state_dtype(w.dtype)
-            new_w, slot = opt.next_weight(ops.cast(g, dtype), ops.cast(w, dtype), slot, h)
-            new_weights.append(ops.cast(new_w, w.dtype))
-            new_slots.append(slot)
-        return keras.tree.pack_sequence_as(params, new_weights), State(
+        slots = self._slots(weights, state)
+        shared, h = opt.survey(shared, h, gradients, weights, [Record(own) for own in slots])
+        plan = bundles(
+            [Weight(tuple(w.shape), keras.backend.standardize_dtype(w.dtype)) for w in weights],
+            elementwise=opt.elementwise,
+            small=0,
+        )
+        new_weights, new_slots = execution.advance(
+            opt,
+            plan,
+            dict(enumerate(weights)),
+            dict(enumerate(gradients)),
+            dict(enumerate(slots)),
+            dict(h),
+        )
+        return keras.tree.pack_sequence_as(
+            params, [new_weights[i] for i in range(len(weights))]
+        ), State(
             step=state.step + 1,
             slots={
-                name: keras.tree.pack_sequence_as(params, [slot[name] for slot in new_slots])
-                for name in state.slots
+                name: keras.tree.pack_sequence_as(
+                    params,
+                    [new_slots[i].get(name, old) for i, old in enumerate(keras.tree.flatten(tree))],
+                )
+                for name, tree in state.slots.items()
             },
             shared=dict(shared),
         )
+
+    def _slots(self, weights, state: State) -> list[dict[str, Any]]:
+        """The slots of each weight by name, without those that it has not."""
+        opt = self.optimizer
+        found: list[dict[str, Any]] = [{} for _ in weights]
+        for slot in opt.active_slots:
+            values = keras.tree.flatten(state.slots[slot.name])
+            for own, w, value in zip(found, weights, values, strict=True):
+                if slot.layout(opt, ops.shape(w), w.dtype):
+                    own[slot.name] = value
+        return found
 
     def _held(self, hyperparameters: dict[str, Any], step) -> dict[str, Any]:
         fields = self.optimizer.numeric

@@ -8,6 +8,7 @@ import keras
 from keras_optim_lab.optimizers.fields import (
     Field,
     Numeric,
+    choice,
     constant,
     decay,
     keras_argument,
@@ -39,7 +40,7 @@ else:
 
 
 @dataclass_transform(
-    field_specifiers=(rate, decay, nonnegative, constant, switch, keras_argument),
+    field_specifiers=(rate, decay, nonnegative, constant, switch, choice, keras_argument),
 )
 class Declared:
     """A class whose constructor's arguments are the fields in its body.
@@ -50,7 +51,7 @@ class Declared:
         slots: state for each weight, a `Slot` or the name of one.
         shared: scalars of state that all weights share.
         elementwise: whether the rule treats every number alone, so that it may be run once on many
-            weights joined to one vector.
+            weights joined to one vector. If not, it is run on all weights of one shape, stacked.
         fields: every field by name, in the order of the signature.
     """
 

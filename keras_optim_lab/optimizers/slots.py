@@ -1,31 +1,58 @@
 """Slots: the state that an optimizer keeps for each weight, or once for all of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 from keras import ops
+
+from keras_optim_lab.optimizers.precision import HALF, arithmetic_dtype
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One array of state per weight, of the weight's shape.
+    """One array of state per weight.
 
     Args:
         name: how the rule calls it.
         when: the switch or number that must be on (not False, not 0) for the slot to exist.
         initial: its first value: a number, or the name of the field that gives it.
+        shape: from a weight's shape to the slot's, or to None where the weight has no such slot.
+        low_precision: whether `state_dtype` applies to it.
     """
 
     name: str
     when: str | None = None
     initial: float | str = 0.0
+    shape: Callable[[Shape], Shape | None] | None = None
+    low_precision: bool = True
 
     def exists(self, optimizer) -> bool:
         return self.when is None or optimizer.declares(self.when)
 
     def first_value(self, optimizer) -> float:
         return getattr(optimizer, self.initial) if isinstance(self.initial, str) else self.initial
+
+    def layout(self, optimizer, shape: Shape, dtype) -> tuple[Shape, str] | None:
+        """Shape and dtype of the slot of a weight, or None where the weight has no such slot."""
+        own = self.shape(tuple(shape)) if self.shape else tuple(shape)
+        if own is None:
+            return None
+        return own, (self.low_precision and optimizer.state_dtype) or arithmetic_dtype(dtype)
+
+
+class Compensation(Slot):
+    """What rounding has taken from a weight of half precision, and its next step gives back."""
+
+    def exists(self, optimizer) -> bool:
+        return optimizer.compensated
+
+    def layout(self, optimizer, shape, dtype):
+        dtype = keras.backend.standardize_dtype(dtype)
+        return (tuple(shape), dtype) if dtype in HALF else None
 
 
 class Record(Mapping[str, Any]):

@@ -12,6 +12,7 @@ from keras_optim_lab.functional import Functional
 from keras_optim_lab.functional import State as OptimizerState
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.fields import Constant, Rate
+from keras_optim_lab.optimizers.precision import arithmetic_dtype
 from keras_optim_lab.schedules import DECAYS, factor
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.configuration import Configuration
@@ -322,4 +323,4 @@ def on_device(task: Task) -> Any:
 
 
 def _state_dtype(weight: np.ndarray) -> str:
-    return Optimizer.state_dtype(str(weight.dtype))
+    return arithmetic_dtype(str(weight.dtype))
