@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING, Any, cast
 from keras_optim_lab.backend.selection import installed, select
 
 if TYPE_CHECKING:
-    from keras_optim_lab.backend.interface import Rows
+    from keras_optim_lab.backend.interface import Rows, Updates
 
-__all__ = ["active", "installed", "reuse_compiled_programs", "rows", "select", "set_random_seed"]
+__all__ = [
+    "active",
+    "installed",
+    "reuse_compiled_programs",
+    "rows",
+    "select",
+    "set_random_seed",
+    "updates",
+]
 
 
 def active() -> Any:
@@ -21,6 +29,11 @@ def active() -> Any:
 def rows() -> "Rows":
     """What a population of rows needs of the active backend."""
     return cast("Rows", active())
+
+
+def updates() -> "Updates":
+    """What the step of an optimizer needs of the active backend."""
+    return cast("Updates", active())
 
 
 def set_random_seed(seed: int) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import tempfile
 
 import jax.numpy as jnp
+from jax.experimental import sparse
 from jax.experimental.compilation_cache import compilation_cache
 from jax.extend import core
 
@@ -179,3 +180,29 @@ def _canonical_convolution(inputs, kernel, *, dimension_numbers, **parameters):
     batch, features, *places = dimension_numbers.out_spec
     held = (batch, *places, features)
     return jnp.transpose(result, sorted(range(rank), key=held.__getitem__))
+
+
+# Steps of an optimizer; `backend.interface` says what each does.
+
+
+def InPlace(optimizer):  # noqa: N802
+    return None
+
+
+def dense(gradient):
+    if isinstance(gradient, sparse.JAXSparse):
+        gradient = gradient.todense()
+    wide = gradient.dtype in (jnp.float16, jnp.bfloat16)
+    return gradient.astype("float32") if wide else gradient
+
+
+def beside(optimizer, variable):
+    return contextlib.nullcontext()
+
+
+def on_every_device(optimizer, update, gradients, indices):
+    update(gradients, indices)
+
+
+def run(optimizer, function, *arguments):
+    return function(*arguments)

@@ -8,6 +8,7 @@ import keras
 from keras_optim_lab.optimizers.fields import (
     Field,
     Numeric,
+    choice,
     constant,
     count,
     decay,
@@ -42,7 +43,7 @@ else:
 
 @dataclass_transform(
     field_specifiers=(
-        *(rate, decay, nonnegative, constant, switch, count, pattern, keras_argument),
+        *(rate, decay, nonnegative, constant, switch, choice, count, pattern, keras_argument),
     ),
 )
 class Declared:
@@ -54,7 +55,7 @@ class Declared:
         slots: state for each weight, a `Slot` or the name of one.
         shared: scalars of state that all weights share.
         elementwise: whether the rule treats every number alone, so that it may be run once on many
-            weights joined to one vector.
+            weights joined to one vector. If not, it is run on all weights of one shape, stacked.
         rule_decays: whether the rule itself takes care of `h.weight_decay`; else η λ w is
             subtracted beside its step.
         fields: every field by name, in the order of the signature.

@@ -37,22 +37,25 @@ class Range:
     source: str
 
 
-class Decay:
-    """A decay rate β at step t, held as 1 − β so that β = 0.99999 keeps its digits in float32."""
+class Decay(NamedTuple):
+    """A decay rate β at step t, held as 1 − β so that β = 0.99999 keeps its digits in float32.
 
-    def __init__(self, complement, t):
-        self.complement = complement
-        self._t = t
+    Attributes:
+        complement: 1 − β.
+        t: the step: 1, 2, …
+        steepness: −ln β, exact to rounding however near β is to 1.
+        correction: 1 − βᵗ.
+    """
 
-    @property
-    def steepness(self):
-        """−ln β, exact to rounding however near β is to 1."""
-        return -ops.log1p(-self.complement)
+    complement: Any
+    t: Any
+    steepness: Any
+    correction: Any
 
-    @property
-    def correction(self):
-        """1 − βᵗ."""
-        return -ops.expm1(-self._t * self.steepness)
+    @classmethod
+    def at(cls, complement, t):
+        steepness = -ops.log1p(-complement)
+        return cls(complement, t, steepness, -ops.expm1(-t * steepness))
 
     def decay(self, x):
         """β x."""
@@ -67,7 +70,7 @@ class Decay:
         return average / self.correction
 
     def cast(self, dtype):
-        return Decay(ops.cast(self.complement, dtype), ops.cast(self._t, dtype))
+        return Decay.at(ops.cast(self.complement, dtype), ops.cast(self.t, dtype))
 
 
 class Field:
@@ -137,6 +140,25 @@ class Fixed(Static):
         if not self._accepted.contains(plain):
             self.refuse(ValueError, owner, value)
         return plain
+
+
+class Choice(Static):
+    """One of a few names."""
+
+    def __init__(self, default, *, options: tuple[str, ...], doc: str):
+        super().__init__(default, doc=doc)
+        self.options = options
+        names = ", ".join(map(repr, options))
+        self.accepts = f"one of {names}" + (" or None" if default is None else "")
+
+    def check(self, owner, value):
+        if value is None and self.default is None:
+            return None
+        if not isinstance(value, str):
+            self.refuse(TypeError, owner, value)
+        if value not in self.options:
+            self.refuse(ValueError, owner, value)
+        return value
 
 
 class Constant(Static):
@@ -291,7 +313,7 @@ class DecayRate(Numeric):
         return 1.0 - held
 
     def in_rule(self, held, t):
-        return Decay(held, t)
+        return Decay.at(held, t)
 
 
 # What a class body calls. Type checkers read the names `default` and `kw_only`, so that
@@ -333,6 +355,11 @@ def count(*, default: int, doc: str) -> Any:
 def pattern(*, default: str, doc: str) -> Any:
     """Declares a regular expression that tells weights apart by their paths."""
     return Fixed(default, accepts=PATTERN, doc=doc)
+
+
+def choice(*, default: str | None, options: tuple[str, ...], doc: str) -> Any:
+    """Declares a choice among names."""
+    return Choice(default, options=options, doc=doc)
 
 
 def keras_argument(*, default: Any, accepts: Accepted, doc: str) -> Any:

@@ -8,11 +8,10 @@ from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import count, decay, nonnegative, pattern, rate, switch
 from keras_optim_lab.optimizers.matrices import as_matrices, matrix_shape, orthogonalized
 from keras_optim_lab.optimizers.ranges import MUON_MOMENTUM, MUON_RATE
-from keras_optim_lab.optimizers.slots import NOTHING
 
 
 def _velocity(optimizer, place):
-    return place.shape if optimizer.leaves_to_adam(place) else NOTHING
+    return place.shape if optimizer.leaves_to_adam(place) else None
 
 
 @register("muon", year=2024)
@@ -63,7 +62,7 @@ class Muon(Optimizer):
         return len(place.shape) < 2 or re.search(self.adam_for, place.path) is not None
 
     def rule(self, g, w, slot, h):
-        if tuple(slot.velocity.shape) == tuple(g.shape):
+        if "velocity" in slot:
             return self._adam(g, slot, h)
         m = h.momentum.average(slot.momentum, g)
         ahead = h.momentum.average(m, g) if self.nesterov else m

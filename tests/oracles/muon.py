@@ -47,4 +47,4 @@ class Muon(Oracle):
         if self.magnitudes_only:  # a number is as uncertain as the largest that it may be
             direction = np.ones_like(direction)
         step = self.learning_rate * scale * direction.reshape(g.shape)
-        return step, {"momentum": m, "velocity": np.zeros(0)}
+        return step, {"momentum": m}
