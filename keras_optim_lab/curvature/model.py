@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import keras
+from keras import ops
 from keras.src.models.functional import Functional
 from keras.src.models.model import functional_init_arguments
 
@@ -59,7 +60,7 @@ class CurvatureTrainer(KerasTrainer):
         if self._looks_at_outputs():
             predicted = objective.forward(layout.join([v.value for v in self.trainable_variables]))
         loss = self.optimizer.take_step(objective, layout)
-        samples = keras.tree.flatten(x)[0].shape[0]
+        samples = ops.shape(keras.tree.flatten(x)[0])[0]
         self._loss_tracker.update_state(loss, sample_weight=samples)
         return self.compute_metrics(x, y, predicted, sample_weight)
 
