@@ -42,7 +42,11 @@ class Slot:
         return self.when is None or optimizer.declares(self.when)
 
     def first_value(self, optimizer) -> float:
-        return getattr(optimizer, self.initial) if isinstance(self.initial, str) else self.initial
+        if not isinstance(self.initial, str):
+            return self.initial
+        # A live number is remembered as it was given: its variable cannot be read while tracing.
+        number = optimizer._numbers.get(self.initial)
+        return getattr(optimizer, self.initial) if number is None else number
 
     def layout(self, optimizer, place: Place, dtype) -> tuple[Shape, str] | None:
         """Shape and dtype of the slot of a weight, or None where the weight has no such slot."""
