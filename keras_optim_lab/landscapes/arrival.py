@@ -14,9 +14,9 @@ LEFT = -1.0
 def arrivals(surface: Surface, paths: Paths) -> np.ndarray:
     """The step at which each path has arrived, or NaN.
 
-    In a minimum: the first step from which on the path stays within `NEAR` of it. On a surface
-    without a least value: the first step at which the value is below `LEFT`. Never, where no
-    minimum is known.
+    In a minimum: the first step from which on the path stays within `NEAR` of it, for the last
+    tenth of the steps at least. On a surface without a least value: the first step whose
+    value is below `LEFT`. Never, where no minimum is known.
 
     Args:
         surface: with its minima.
@@ -31,9 +31,10 @@ def arrivals(surface: Surface, paths: Paths) -> np.ndarray:
         inside = distances(surface, paths.points) <= NEAR
         # Counted from the end: how many last points are all inside.
         stayed = np.cumprod(inside[..., ::-1], axis=-1).sum(axis=-1)
-        return np.where(stayed > 0, inside.shape[-1] - stayed, np.nan)
-    away = paths.values < LEFT
-    return np.where(away.any(axis=-1), away.argmax(axis=-1), np.nan)
+        steps = inside.shape[-1] - 1
+        return np.where(stayed > steps // 10, steps + 1 - stayed, np.nan)
+    away = paths.values[..., 1:] < LEFT  # a random start may lie there already
+    return np.where(away.any(axis=-1), 1 + away.argmax(axis=-1), np.nan)
 
 
 def distances(surface: Surface, points: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ _HEAD = 15
 
 def contours(view: View) -> go.Figure:
     """Paths on the contour lines, and the loss at every step beside them."""
-    figure = make_subplots(1, 2, column_widths=[0.58, 0.42], horizontal_spacing=0.1)
+    figure = make_subplots(1, 2, column_widths=[0.58, 0.42], horizontal_spacing=0.13)
     x, y = view.axes
     figure.add_contour(
         x=x,
@@ -37,7 +37,7 @@ def contours(view: View) -> go.Figure:
 
 def graph(view: View) -> go.Figure:
     """In one dimension: balls on the function's graph, and what each method sees of it."""
-    figure = make_subplots(1, 2, column_widths=[0.58, 0.42], horizontal_spacing=0.1)
+    figure = make_subplots(1, 2, column_widths=[0.58, 0.42], horizontal_spacing=0.13)
     (x,) = view.axes
     low, high = float(np.nanmin(view.values)), float(np.nanmax(view.values))
     room = 0.08 * (high - low)
@@ -57,7 +57,7 @@ def graph(view: View) -> go.Figure:
 
 
 def relief(view: View) -> go.Figure:
-    """The surface in three dimensions, its heights on a logarithmic scale."""
+    """The surface in three dimensions."""
     figure = go.Figure()
     x, y = view.axes
     figure.add_surface(
@@ -75,7 +75,7 @@ def relief(view: View) -> go.Figure:
         scene={
             "xaxis_title": "x",
             "yaxis_title": "y",
-            "zaxis_title": "log f",
+            "zaxis_title": "log f" if view.above_least else "f",
             "xaxis_range": [x[0], x[-1]],
             "yaxis_range": [y[0], y[-1]],
             "camera_eye": {"x": -0.95, "y": -1.3, "z": 0.95},
@@ -98,7 +98,7 @@ def _stars(figure: go.Figure, view: View) -> None:
             x=[point[0] for point in minima],
             y=[point[1] for point in minima],
             mode="markers",
-            marker={"symbol": "star", "size": 20, "color": STAR, "line_color": "white"},
+            marker={"symbol": "star", "size": 26, "color": STAR, "line_color": "white"},
             marker_line_width=1.5,
             name="minimum",
             row=1,

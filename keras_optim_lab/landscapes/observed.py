@@ -29,7 +29,11 @@ class Observed:
 
     def _prepare(self, shared: Record, h: Record):
         shared, prepared = self._given.prepare(shared, h)
-        self.prepared = {name: value for name, value in prepared.items() if name not in h}
+        self.prepared = {
+            name: 1.0 - value.complement if isinstance(value, Decay) else value
+            for name, value in prepared.items()
+            if name not in h
+        }
         return shared, prepared
 
     def _rule(self, g, w, slot: Record, h: Record):

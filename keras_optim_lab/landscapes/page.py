@@ -17,7 +17,8 @@ def write(race: "Race", path: Path) -> Path:
     view = View(race)
     surface = race.surface
     page = Page(f"A race on {surface.name}")
-    page.paragraph(f"f = {surface.formula}" + (f": {surface.note}." if surface.note else ""))
+    if surface.name != surface.formula:
+        page.paragraph(f"f = {surface.formula}: {surface.note}.")
     if view.flat:
         page.figure(figures.graph(view), 640, wide=True)
     else:

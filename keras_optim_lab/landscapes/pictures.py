@@ -30,7 +30,7 @@ def write(race: "Race", path: Path) -> Path:
     view = View(race)
     with matplotlib.rc_context(_RC):
         if path.suffix == ".png":
-            _Drawing(view, dpi=100).at(view.frames[-1]).save(path)
+            _Drawing(view, dpi=100).at(view.frames[-1]).quantize(128).save(path, optimize=True)
         else:
             drawing = _Drawing(view, dpi=72)
             # Few colours are enough, and a quarter of the bytes.
@@ -71,8 +71,7 @@ class _Drawing:
                 )
             )
         figure.legend(loc="outside upper center", ncols=min(2, len(self._moving)), frameon=False)
-        place = {"transform": right.transAxes, "ha": "right", "va": "top"}
-        self._step = right.text(0.98, 0.97, "", animated=True, **place)
+        self._step = figure.text(0.99, 0.98, "", ha="right", va="top", animated=True)
         self._canvas.draw()
         self._still = self._canvas.copy_from_bbox(figure.bbox)
 
@@ -85,7 +84,7 @@ class _Drawing:
             self._move(runner, lines, step)
         self._step.set_text(f"step {step}")
         for artist in (*(line for lines in self._moving for line in lines), self._step):
-            artist.axes.draw_artist(artist)
+            artist.figure.draw_artist(artist)
         return Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
 
     def _move(self, runner: Any, lines: tuple[Any, ...], step: int) -> None:
@@ -111,7 +110,7 @@ class _Drawing:
         axes.contourf(x, y, heights, levels, cmap=shades)
         axes.contour(x, y, heights, levels, colors="#8795ad", linewidths=0.6)
         for minimum in self.view.race.surface.minima or ():
-            axes.plot(*minimum, "*", color=STAR, ms=20, mec="white", mew=1.2, zorder=4)
+            axes.plot(*minimum, "*", color=STAR, ms=24, mec="white", mew=1.2, zorder=4)
         axes.set(xlabel="x", ylabel="y", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
 
     def _graph(self, axes: Any) -> None:

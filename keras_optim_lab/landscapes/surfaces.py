@@ -7,6 +7,7 @@ f.start, f.minima, f.bounds
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class Surface:
 
     def __call__(self, x):
         """Values at points: floating-point numbers of shape (..., n); values of shape (...)."""
-        return (self.function or Formula(self.formula))(x)
+        return (self.function or _read(self.formula))(x)
 
     def at_step(self, x, step):
         """Values as a method sees them in a step, 0, 1, …: with that step's noise, if any."""
@@ -73,11 +74,17 @@ class Surface:
         return drawn.astype("float32")
 
 
+@cache
+def _read(formula: str) -> Formula:
+    return Formula(formula)
+
+
 # Noise is drawn once and looked up by step, so that it is the same in every compiled program, on
 # every backend and for every method.
 _DRAWS = 4096
 
 
+@cache
 def _draws(dimension: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((_DRAWS, dimension)).astype("float32")
 

@@ -12,14 +12,14 @@ from keras import Variable, ops
 
 from keras_optim_lab import backend
 from keras_optim_lab.curvature.layout import Layout
-from keras_optim_lab.curvature.objective import Objective
+from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
-from keras_optim_lab.functional import Functional
+from keras_optim_lab.functional import Functional, State
 from keras_optim_lab.landscapes.formula import Formula
 from keras_optim_lab.landscapes.observed import Observed
 from keras_optim_lab.landscapes.paths import check_scalar
 from keras_optim_lab.landscapes.surfaces import Surface
-from keras_optim_lab.optimizers import Optimizer, get
+from keras_optim_lab.optimizers import Optimizer, Record, get
 
 # As papers write them; a slot that is not here goes by its name.
 _SYMBOLS = {"momentum": "m", "velocity": "v", "accumulator": "s", "average": "a"}
@@ -106,7 +106,9 @@ class Trace:
         if size == 1:
             yield column
         else:
-            yield from (f"{column}_{component}" for component in self.components)
+            whole = size == len(self.components)
+            parts = self.components if whole else map(str, range(size))
+            yield from (f"{column}_{part}" for part in parts)
 
 
 def trace(
@@ -152,21 +154,32 @@ def _steps(optimizer: Optimizer, function, start: np.ndarray, steps: int):
     """The steps of a method that needs gradients only."""
     observed = Observed(optimizer)
     functional = Functional(observed.optimizer)
-    gradient = backend.rows().gradient(lambda weights, step: _value(function, weights[0], step))
-    x = ops.convert_to_tensor(start)
-    state = functional.init([x])
-    for t in range(1, steps + 1):
-        (g,), f = gradient([x], t - 1)
-        held = _held(optimizer, state.step)
+    derivatives = backend.derivatives()
+    names: list[str] = []
+
+    def step(x, state: State, held: dict[str, Any]):
+        at = derivatives.value_and_gradient(lambda x: _value(function, x, state.step))
+        f, g = at(x)
         (new,), state = functional.advance([x], [g], state, held)
         named = {
-            **_scheduled(optimizer, held),
-            **{name: values[0] for name, values in state.slots.items()},
+            **{slot.name: state.slots[slot.name][0] for slot in optimizer.active_slots},
             **{f"{name}{_CORRECTED}": value for name, value in observed.corrected.items()},
             **state.shared,
             **observed.prepared,
             **observed.noted,
         }
+        names[:] = named  # a compiled program keeps no order of names
+        return f, g, list(named.values()), new, state
+
+    follow = derivatives.compiled(step)
+    x = ops.convert_to_tensor(start)
+    state = functional.init([x])
+    shared = {name: ops.cast(value, x.dtype) for name, value in state.shared.items()}
+    state = state._replace(shared=shared)
+    for t in range(1, steps + 1):
+        held = _held(optimizer, state.step)
+        f, g, values, new, state = follow(x, state, _tensors(held))
+        named = {**_scheduled(optimizer, held), **dict(zip(names, values, strict=True))}
         yield _row(t, f, g, named, x, new)
         x = new
 
@@ -175,23 +188,36 @@ def _curved_steps(optimizer: CurvatureOptimizer, function, start: np.ndarray, st
     """The steps of a method that is handed the function itself."""
     check_scalar(optimizer)
     layout = Layout(start)
-    objective = Objective(lambda x: _value(function, layout.split(x), 0)[0])
-    point = objective.point(layout.join(ops.convert_to_tensor(start)))
-    state = optimizer.first_state(layout)
-    for t in range(1, steps + 1):
-        held = _held(optimizer, t - 1)
-        h = optimizer.scalars(held, t - 1).cast(layout.dtype)
-        after, state, effort = optimizer.advance(objective, point, state, h)
+    objective = Objective(lambda x: _value(function, layout.split(x), 0))
+
+    def step(point: Point, state: dict[str, Any], iteration, held: dict[str, Any]):
+        h = optimizer.scalars(held, iteration).cast(layout.dtype)
+        after, state, effort = optimizer.advance(objective, point, Record(state), h)
         if after.gradient is None:
             after = objective.point(after.x)
+        return after, dict(state), [ops.cast(count, "int32") for count in effort[:3]]
+
+    derivatives = backend.derivatives()
+    follow = derivatives.compiled(step)
+    x = layout.join(ops.convert_to_tensor(start))
+    point = Point(x, *derivatives.compiled(objective.value_and_gradient)(x))
+    state = dict(optimizer.first_state(layout))
+    for t in range(1, steps + 1):
+        held = _held(optimizer, t - 1)
+        after, state, (evaluations, gradients, products) = follow(
+            point,
+            state,
+            ops.convert_to_tensor(t - 1, "int32"),
+            _tensors(held),
+        )
         # Histories of many vectors are no column.
         kept = {n: value for n, value in state.items() if tuple(value.shape) in ((), start.shape)}
         named = {
             **_scheduled(optimizer, held),
             **kept,
-            "evaluations": effort.values,
-            "gradients": effort.gradients,
-            "products": effort.products,
+            "evaluations": evaluations,
+            "gradients": gradients,
+            "products": products,
         }
         yield _row(t, point.value, point.gradient, named, point.x, after.x)
         point = after
@@ -214,7 +240,7 @@ def _value(function, x, step):
             "trace: the function must return a scalar tensor. Received: one of shape "
             f"{tuple(value.shape)} for a point of shape {tuple(x.shape)}"
         )
-    return value, value
+    return value
 
 
 def _held(optimizer: Optimizer, step) -> dict[str, Any]:
@@ -227,6 +253,10 @@ def _held(optimizer: Optimizer, step) -> dict[str, Any]:
         else:
             held[name] = None if source is None else field.evaluate(source, step)
     return held
+
+
+def _tensors(held: dict[str, Any]) -> dict[str, Any]:
+    return {n: None if v is None else ops.convert_to_tensor(v) for n, v in held.items()}
 
 
 def _scheduled(optimizer: Optimizer, held: dict[str, Any]) -> dict[str, np.ndarray]:

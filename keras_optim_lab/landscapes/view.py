@@ -69,10 +69,12 @@ class View:
 
     @property
     def heights(self) -> np.ndarray:
-        """The values on a logarithmic scale that begins at the least one."""
+        """The values as heights: logarithmic above a known minimum, else as they are."""
         return self.height(self.values)
 
     def height(self, values: np.ndarray) -> np.ndarray:
+        if not self.above_least:
+            return values
         above = np.maximum(values - self.least, 0.0)
         ground = 1e-3 * float(np.nanmedian(self.values - self.least)) or 1.0
         return np.log10(above + ground)
