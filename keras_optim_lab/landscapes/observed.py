@@ -53,7 +53,7 @@ class _Heard(Record):
     def __init__(self, h: Record, debiased: list[tuple[Any, Any]], noted: dict[str, Any]):
         super().__init__(
             {
-                name: _HeardDecay(value, debiased) if isinstance(value, Decay) else value
+                name: _HeardDecay.of(value, debiased) if isinstance(value, Decay) else value
                 for name, value in h.items()
             }
         )
@@ -66,11 +66,15 @@ class _Heard(Record):
 class _HeardDecay(Decay):
     """A decay rate that keeps which averages it has corrected."""
 
-    def __init__(self, decay: Decay, debiased: list[tuple[Any, Any]]):
-        self.__dict__.update(vars(decay))
-        self._debiased = debiased
+    debiased: list[tuple[Any, Any]]
+
+    @classmethod
+    def of(cls, decay: Decay, debiased: list[tuple[Any, Any]]) -> "_HeardDecay":
+        heard = cls(*decay)
+        heard.debiased = debiased
+        return heard
 
     def debias(self, average):
         corrected = super().debias(average)
-        self._debiased.append((average, corrected))
+        self.debiased.append((average, corrected))
         return corrected

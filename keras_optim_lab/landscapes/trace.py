@@ -192,10 +192,10 @@ def _curved_steps(optimizer: CurvatureOptimizer, function, start: np.ndarray, st
 
     def step(point: Point, state: dict[str, Any], iteration, held: dict[str, Any]):
         h = optimizer.scalars(held, iteration).cast(layout.dtype)
-        after, state, effort = optimizer.advance(objective, point, Record(state), h)
+        after, kept, effort = optimizer.advance(objective, point, Record(state), h)
         if after.gradient is None:
             after = objective.point(after.x)
-        return after, dict(state), [ops.cast(count, "int32") for count in effort[:3]]
+        return after, dict(kept), [ops.cast(count, "int32") for count in effort[:3]]
 
     derivatives = backend.derivatives()
     follow = derivatives.compiled(step)
