@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from keras_optim_lab.backend.selection import installed, select
 
 if TYPE_CHECKING:
-    from keras_optim_lab.backend.interface import Derivatives, Rows
+    from keras_optim_lab.backend.interface import Derivatives, Rows, Updates
 
 __all__ = [
     "active",
@@ -19,6 +19,7 @@ __all__ = [
     "rows",
     "select",
     "set_random_seed",
+    "updates",
 ]
 
 
@@ -37,6 +38,11 @@ def rows() -> "Rows":
 def derivatives() -> "Derivatives":
     """How the active backend differentiates."""
     return cast("Derivatives", active())
+
+
+def updates() -> "Updates":
+    """What the step of an optimizer needs of the active backend."""
+    return cast("Updates", active())
 
 
 def set_random_seed(seed: int) -> None:

@@ -121,3 +121,31 @@ class Derivatives(Protocol):
 
         `step(data)` returns the logs.
         """
+
+
+class Updates(Protocol):
+    """What the step of an optimizer needs of a backend, whose module has it.
+
+    Attributes:
+        InPlace: from an optimizer to a function that writes steps straight into the weights; None
+            for backends whose tensors never change.
+    """
+
+    InPlace: Callable[[Any], Any]
+
+    def dense(self, gradient: Any) -> Any:
+        """A dense gradient in at least float32; rows that occur twice are summed."""
+
+    def beside(self, optimizer: Any, variable: Any) -> AbstractContextManager:
+        """Within it, variables are created on the devices of this one."""
+
+    def on_every_device(
+        self, optimizer: Any, update: Function, gradients: list, indices: list[int]
+    ) -> None:
+        """`update(gradients, indices)` on every device that holds the weights.
+
+        Gradients of devices that share a batch are added up first.
+        """
+
+    def run(self, optimizer: Any, function: Function, *arguments: Any) -> Any:
+        """`function(*arguments)`, a pure function, in the way that is fastest here."""

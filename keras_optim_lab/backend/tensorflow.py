@@ -2,6 +2,8 @@
 
 import contextlib
 
+import keras
+
 import tensorflow as tf
 from keras_optim_lab.backend.host import cores
 
@@ -222,3 +224,55 @@ def noise_key():
 
 def with_variables(model, step, data):
     return step(data)
+
+
+# Steps of an optimizer; `backend.interface` says what each does.
+
+
+def InPlace(optimizer):  # noqa: N802
+    return None
+
+
+def dense(gradient):
+    if isinstance(gradient, tf.IndexedSlices):
+        values = _wide(gradient.values)
+        return tf.math.unsorted_segment_sum(values, gradient.indices, gradient.dense_shape[0])
+    return _wide(tf.convert_to_tensor(gradient))
+
+
+def _wide(tensor):
+    return tf.cast(tensor, tf.float32) if tensor.dtype.size == 2 else tensor
+
+
+def beside(optimizer, variable):
+    return optimizer._distribution_strategy.extended.colocate_vars_with(_native(variable))
+
+
+def _native(variable):
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
+def on_every_device(optimizer, update, gradients, indices):
+    variables = [optimizer._trainable_variables[i] for i in indices]
+    values = [_native(variable) for variable in variables]
+    pairs = optimizer._all_reduce_sum_gradients(list(zip(gradients, values, strict=True)))
+
+    def on_each(distribution, gradients):
+        # The first weight stands for all: within an update, each reads its device's own copy.
+        distribution.extended.update(
+            values[0], lambda _, *own: update(own, indices), args=gradients, group=False
+        )
+
+    tf.__internal__.distribute.interim.maybe_merge_call(
+        on_each, optimizer._distribution_strategy, tuple(gradient for gradient, _ in pairs)
+    )
+
+
+def run(optimizer, function, *arguments):
+    if tf.executing_eagerly() or not _worth_compiling(arguments[0]):
+        return function(*arguments)
+    return tf.function(function, jit_compile=True, autograph=False)(*arguments)
+
+
+def _worth_compiling(weights) -> bool:
+    return sum(weight.shape.num_elements() for weight in weights.values()) > 2**17

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_optim_lab.optimizers import LAMB, Adafactor, GradientDescent, Momentum, Optimizer
+from keras_optim_lab.optimizers import LAMB, Adafactor, GradientDescent, Momentum, Muon, Optimizer
 
 # The rest have the same name, and take the arguments of the same name.
 _SPECIAL: dict[type[Optimizer], Callable[[Any], keras.optimizers.Optimizer | None]] = {
@@ -18,6 +18,20 @@ _SPECIAL: dict[type[Optimizer], Callable[[Any], keras.optimizers.Optimizer | Non
         _number(o, "learning_rate") * (1.0 if o.heavy_ball else 1.0 - _number(o, "beta")),
         momentum=_number(o, "beta"),
         nesterov=o.nesterov,
+    ),
+    Muon: lambda o: keras.optimizers.Muon(
+        _number(o, "learning_rate"),
+        adam_beta_1=o.beta_1,
+        adam_beta_2=o.beta_2,
+        adam_weight_decay=o.weight_decay,
+        adam_lr_ratio=o.adam_ratio,
+        weight_decay=o.weight_decay,
+        epsilon=o.epsilon,
+        momentum=o.momentum,
+        nesterov=o.nesterov,
+        ns_steps=o.steps,
+        rms_rate=0.2 if o.match_rms else None,
+        exclude_layers=[o.adam_for],
     ),
     LAMB: lambda o: _same_arguments(keras.optimizers.Lamb, o),
 }

@@ -1,3 +1,4 @@
+import keras
 from keras import ops
 
 from keras_optim_lab import backend
@@ -23,9 +24,8 @@ class _Diagonal(CurvatureOptimizer):
     def probe(self, x, t):
         """The random vector z of step t, like x. Override it to give probes of your own."""
         draw = getattr(backend.derivatives(), self.probes)
-        return draw(
-            tuple(x.shape), str(x.dtype).rpartition(".")[2], self.seed, ops.cast(t, "int32")
-        )
+        dtype = keras.backend.standardize_dtype(x.dtype)
+        return draw(tuple(x.shape), dtype, self.seed, ops.cast(t, "int32"))
 
     def diagonal(self, objective: Objective, x, t):
         """z ⊙ H z, whose mean over all z is the diagonal of H."""

@@ -90,14 +90,14 @@ def _spectrum(objective: Objective, x, *, scaled: bool) -> tuple[Spectrum, int]:
 
     It is taken apart on its smaller side: the weights, or the outputs.
     """
-    outputs = objective.count_outputs(x)
-    if outputs < x.shape[0]:
+    weights, outputs = x.shape[0], objective.count_outputs(x)
+    if outputs is not None and outputs < weights:
         factor = objective.gauss_newton_factor(x)
         scale = _scale(ops.sum(ops.square(factor), axis=0)) if scaled else None
         return Spectrum.of_factor(factor, scale), outputs
     matrix = objective.gauss_newton(x)
     scale = _scale(ops.diagonal(matrix)) if scaled else None
-    return Spectrum.of(matrix, scale), x.shape[0]
+    return Spectrum.of(matrix, scale), weights
 
 
 def _scale(diagonal):

@@ -1,5 +1,6 @@
 """How weights of many shapes lie in one vector."""
 
+import itertools
 import math
 from typing import Any
 
@@ -22,10 +23,11 @@ class Layout:
     def __init__(self, tree: Any):
         leaves = keras.tree.flatten(tree)
         self._structure = keras.tree.map_structure(lambda _: 0, tree)
-        self._shapes = [tuple(leaf.shape) for leaf in leaves]
+        # On TensorFlow the size of a batch may be a tensor.
+        self._shapes = [tuple(ops.shape(leaf)) for leaf in leaves]
         self._dtypes = [keras.backend.standardize_dtype(leaf.dtype) for leaf in leaves]
         self.dtype = "float64" if "float64" in self._dtypes else "float32"
-        self._ends = np.cumsum([math.prod(shape) for shape in self._shapes]).tolist()
+        self._ends = list(itertools.accumulate(math.prod(shape) for shape in self._shapes))
         self.size = self._ends[-1] if self._ends else 0
         self.signature = (str(self._structure), tuple(self._shapes), tuple(self._dtypes))
 

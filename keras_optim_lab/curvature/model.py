@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import keras
+from keras import ops
 from keras.src.models.functional import Functional
 from keras.src.models.model import functional_init_arguments
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any: ...
         def compile(self, *args: Any, **kwargs: Any) -> None: ...
         def train_step(self, *args: Any) -> Any: ...
+        def make_train_function(self, force: bool = False) -> None: ...
+        def __call__(self, *args: Any) -> Any: ...
 
 else:
     KerasTrainer = object
@@ -37,6 +40,12 @@ class CurvatureTrainer(KerasTrainer):
             # It scales gradients, of which a curvature method gets none from Keras.
             self.optimizer = self.optimizer.inner_optimizer
 
+    def make_train_function(self, force=False):
+        # Keras leaves it to the first gradients on TensorFlow, in a trace that is then thrown away.
+        if self.built and isinstance(self.optimizer, CurvatureOptimizer):
+            self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
     def train_step(self, *arguments):
         if not isinstance(self.optimizer, CurvatureOptimizer):
             return super().train_step(*arguments)
@@ -44,15 +53,23 @@ class CurvatureTrainer(KerasTrainer):
 
     def _curvature_step(self, data) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        self._build_for(x)
         layout = Layout(self.trainable_variables)
         objective = ModelObjective(self, data, layout)
         predicted = None
         if self._looks_at_outputs():
             predicted = objective.forward(layout.join([v.value for v in self.trainable_variables]))
         loss = self.optimizer.take_step(objective, layout)
-        samples = keras.tree.flatten(x)[0].shape[0]
+        samples = ops.shape(keras.tree.flatten(x)[0])[0]
         self._loss_tracker.update_state(loss, sample_weight=samples)
         return self.compute_metrics(x, y, predicted, sample_weight)
+
+    def _build_for(self, x) -> None:
+        """What TensorFlow leaves to the first call, and to the optimizer's first gradients."""
+        if not self.built:
+            self(x)
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
 
     def _looks_at_outputs(self) -> bool:
         """Whether one more forward pass is needed, for metrics or what changes in a call."""

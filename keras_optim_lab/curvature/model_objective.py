@@ -25,7 +25,7 @@ class ModelObjective(Objective):
     def __init__(self, model: keras.Model, data: Any, layout: Layout):
         super().__init__(
             value=lambda x: self._forward(x)[0],
-            outputs=lambda x: self._outputs_layout.join(self._forward(x)[1]),
+            outputs=self._joined_outputs,
             loss=self._loss_of_outputs,
             layout=layout,
         )
@@ -52,18 +52,19 @@ class ModelObjective(Objective):
             mode = {"training": True} if model._call_has_training_arg else {}
             predicted = model(x, **mode)
             loss = model._compute_loss(x, y, predicted, sample_weight, training=True)
-        self._outputs = Layout(predicted)
         return ops.cast(loss, self._layout.dtype), predicted, scope
 
-    @property
-    def _outputs_layout(self) -> Layout:
-        assert self._outputs is not None
-        return self._outputs
+    def _joined_outputs(self, vector):
+        predicted = self._forward(vector)[1]
+        if self._outputs is None:
+            self._outputs = Layout(predicted)
+        return self._outputs.join(predicted)
 
     def _loss_of_outputs(self, outputs):
+        assert self._outputs is not None
         x, y, sample_weight = self._batch
         with self._scope(self._first):
-            predicted = self._outputs_layout.split(outputs)
+            predicted = self._outputs.split(outputs)
             loss = self._model._compute_loss(x, y, predicted, sample_weight, training=True)
         return ops.cast(loss, self._layout.dtype)
 

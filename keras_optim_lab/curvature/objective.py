@@ -100,14 +100,14 @@ class Objective:
         roots = ops.sqrt(ops.maximum(values, 0.0))
         return backend.derivatives().for_each(transposed, roots[:, None] * ops.transpose(vectors))
 
-    def count_outputs(self, x) -> int:
-        """How many numbers the loss is computed from."""
+    def count_outputs(self, x) -> int | None:
+        """How many numbers the loss is computed from; None where only the program's run tells."""
         return self._given_outputs()(x).shape[0]
 
     def jacobian(self, x):
         """The Jacobian of the outputs at x: one row per output."""
         y, _, transposed = self._linearized(x)
-        return backend.derivatives().for_each(transposed, ops.eye(y.shape[0], dtype=y.dtype))
+        return backend.derivatives().for_each(transposed, _identity(y))
 
     def _linearized(self, x):
         return backend.derivatives().linearized(self._given_outputs(), x)
@@ -127,9 +127,12 @@ class Objective:
 
     @staticmethod
     def _matrix(products, x, name: str):
-        size = x.shape[0]
-        check_size(size, name)
-        return backend.derivatives().for_each(products, ops.eye(size, dtype=x.dtype))
+        check_size(x.shape[0] or 0, name)
+        return backend.derivatives().for_each(products, _identity(x))
+
+
+def _identity(x):
+    return ops.diag(ops.ones_like(x))
 
 
 def check_size(size: int, name: str = "Hessian") -> None:

@@ -40,7 +40,7 @@ _ARITHMETIC: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Div: operator.truediv,
     ast.Pow: operator.pow,
     ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
+    ast.UAdd: lambda x: x,  # which TensorFlow's tensors lack
 }
 
 _ACCEPTED = (

@@ -13,15 +13,15 @@ class Observed:
     Training runs other code than this: nothing of it is in a program that is not observed.
 
     Attributes:
-        optimizer: takes the same steps as the given one; of its own are only `rule` and `prepare`.
-        prepared: scalars of the last step that `prepare` has added to the hyperparameters.
+        optimizer: takes the same steps as the given one; only its hooks are its own.
+        prepared: what `prepare` and `survey` have added to the hyperparameters in the last step.
         corrected: by slot, its average in the last step after `Decay.debias`.
         noted: what the rule has noted in the last step, by name.
     """
 
     def __init__(self, optimizer: Optimizer):
         self.optimizer = copy.copy(optimizer)
-        self.optimizer.__dict__.update(rule=self._rule, prepare=self._prepare)
+        self.optimizer.__dict__.update(rule=self._rule, prepare=self._prepare, survey=self._survey)
         self._given = optimizer
         self.prepared: dict[str, Any] = {}
         self.corrected: dict[str, Any] = {}
@@ -29,12 +29,13 @@ class Observed:
 
     def _prepare(self, shared: Record, h: Record):
         shared, prepared = self._given.prepare(shared, h)
-        self.prepared = {
-            name: 1.0 - value.complement if isinstance(value, Decay) else value
-            for name, value in prepared.items()
-            if name not in h
-        }
+        self.prepared = _added(h, prepared)
         return shared, prepared
+
+    def _survey(self, shared: Record, h: Record, *weights):
+        shared, surveyed = self._given.survey(shared, h, *weights)
+        self.prepared.update(_added(h, surveyed))
+        return shared, surveyed
 
     def _rule(self, g, w, slot: Record, h: Record):
         debiased: list[tuple[Any, Any]] = []
@@ -47,13 +48,22 @@ class Observed:
         return step, new
 
 
+def _added(h: Record, more: Record) -> dict[str, Any]:
+    """What `more` has beyond `h`; a decay rate as the number β."""
+    return {
+        name: 1.0 - value.complement if isinstance(value, Decay) else value
+        for name, value in more.items()
+        if name not in h
+    }
+
+
 class _Heard(Record):
     """Hyperparameters that keep what the rule notes."""
 
     def __init__(self, h: Record, debiased: list[tuple[Any, Any]], noted: dict[str, Any]):
         super().__init__(
             {
-                name: _HeardDecay(value, debiased) if isinstance(value, Decay) else value
+                name: _HeardDecay.of(value, debiased) if isinstance(value, Decay) else value
                 for name, value in h.items()
             }
         )
@@ -66,11 +76,15 @@ class _Heard(Record):
 class _HeardDecay(Decay):
     """A decay rate that keeps which averages it has corrected."""
 
-    def __init__(self, decay: Decay, debiased: list[tuple[Any, Any]]):
-        self.__dict__.update(vars(decay))
-        self._debiased = debiased
+    debiased: list[tuple[Any, Any]]
+
+    @classmethod
+    def of(cls, decay: Decay, debiased: list[tuple[Any, Any]]) -> "_HeardDecay":
+        heard = cls(*decay)
+        heard.debiased = debiased
+        return heard
 
     def debias(self, average):
         corrected = super().debias(average)
-        self._debiased.append((average, corrected))
+        self.debiased.append((average, corrected))
         return corrected

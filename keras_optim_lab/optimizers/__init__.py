@@ -19,6 +19,7 @@ from keras_optim_lab.optimizers.lamb import LAMB
 from keras_optim_lab.optimizers.lars import LARS
 from keras_optim_lab.optimizers.lion import Lion
 from keras_optim_lab.optimizers.momentum import Momentum
+from keras_optim_lab.optimizers.muon import Muon
 from keras_optim_lab.optimizers.nadam import Nadam
 from keras_optim_lab.optimizers.nadamw import NAdamW
 from keras_optim_lab.optimizers.radam import RAdam
@@ -42,6 +43,7 @@ __all__ = [
     "Hyperparameter",
     "Lion",
     "Momentum",
+    "Muon",
     "NAdamW",
     "Nadam",
     "Optimizer",

@@ -5,7 +5,6 @@ from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import Decay, decay, nonnegative, rate, switch
 from keras_optim_lab.optimizers.norms import rms
 from keras_optim_lab.optimizers.ranges import ALGOPERF_RATE
-from keras_optim_lab.optimizers.slots import NOTHING
 
 
 def _rows(optimizer, place):
@@ -13,7 +12,7 @@ def _rows(optimizer, place):
 
 
 def _columns(optimizer, place):
-    return (*place.shape[:-2], place.shape[-1]) if len(place.shape) > 1 else NOTHING
+    return (*place.shape[:-2], place.shape[-1]) if len(place.shape) > 1 else None
 
 
 @register("adafactor", year=2018)
@@ -58,24 +57,24 @@ class Adafactor(Optimizer):
     def prepare(self, shared, h):
         rho = ops.minimum(h.learning_rate, 1.0 / ops.sqrt(h.t))
         return shared, h(
-            beta=Decay(ops.power(h.t, -h.decay_exponent), h.t),
+            beta=Decay.at(ops.power(h.t, -h.decay_exponent), h.t),
             rho=rho if self.relative_step else h.learning_rate,
         )
 
     def rule(self, g, w, slot, h):
         square = ops.square(g) + h.epsilon_1
-        if len(g.shape) > 1:
+        if len(g.shape) > 2:
             rows = h.beta.average(slot.rows, ops.mean(square, -1))
             columns = h.beta.average(slot.columns, ops.mean(square, -2))
             share = rows / ops.mean(rows, -1, keepdims=True)
             v = share[..., None] * columns[..., None, :]
+            slot = slot(rows=rows, columns=columns)
         else:
-            rows, columns = h.beta.average(slot.rows, square), slot.columns
-            v = rows
+            v = h.beta.average(slot.rows, square)
+            slot = slot(rows=v)
         u = ops.where(v > 0.0, g / ops.sqrt(ops.where(v > 0.0, v, 1.0)), 0.0)
         size = ops.maximum(h.epsilon_2, rms(w))
         step = h.rho * size * u / ops.maximum(1.0, rms(u) / h.clip_threshold)
-        slot = slot(rows=rows, columns=columns)
         if "momentum" in slot:
             step = h.beta_1.average(slot.momentum, step)
             slot = slot(momentum=step)

@@ -43,7 +43,7 @@ class AdEMAMix(Optimizer):
     def prepare(self, shared, h):
         risen = ops.minimum(h.t / ops.maximum(h.warmup, 1.0), 1.0)
         memory = (1.0 - risen) / h.beta_1.steepness + risen / h.beta_3.steepness
-        slow = Decay(-ops.expm1(-1.0 / memory), h.t)
+        slow = Decay.at(-ops.expm1(-1.0 / memory), h.t)
         return shared, h(slow=slow, alpha=risen * h.alpha)
 
     def rule(self, g, w, slot, h):

@@ -15,6 +15,7 @@ from keras_optim_lab.optimizers.fields import (
     keras_argument,
     near_matches,
     nonnegative,
+    pattern,
     rate,
     switch,
 )
@@ -41,7 +42,17 @@ else:
 
 
 @dataclass_transform(
-    field_specifiers=(rate, decay, nonnegative, constant, switch, count, choice, keras_argument),
+    field_specifiers=(
+        rate,
+        decay,
+        nonnegative,
+        constant,
+        switch,
+        choice,
+        count,
+        pattern,
+        keras_argument,
+    ),
 )
 class Declared:
     """A class whose constructor's arguments are the fields in its body.
@@ -52,7 +63,7 @@ class Declared:
         slots: state for each weight, a `Slot` or the name of one.
         shared: scalars of state that all weights share.
         elementwise: whether the rule treats every number alone, so that it may be run once on many
-            weights joined to one vector.
+            weights joined to one vector. If not, it is run on all weights of one shape, stacked.
         needs_objective: whether the method asks for more than a gradient, which only `kol.Model`
             and `kol.minimize` can give.
         rule_decays: whether the rule itself takes care of `h.weight_decay`; else η λ w is

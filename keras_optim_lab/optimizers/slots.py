@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
-Shape = tuple[int, ...]
+from keras_optim_lab.optimizers.precision import HALF, arithmetic_dtype
 
-NOTHING: Shape = (0,)  # the shape of a slot that a weight does not need
+Shape = tuple[int, ...]
 
 
 class Place(NamedTuple):
@@ -20,30 +21,50 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Slot:
-    """One array of state per weight, of the weight's shape unless another is given.
+    """One array of state per weight.
 
     Args:
         name: how the rule calls it.
         when: the switch or number that must be on (not False, not 0) for the slot to exist.
         initial: its first value: a number, or the name of the field that gives it.
-        rows: the field that says how many such arrays are kept, stacked; None for a single one.
-        shape: gives the slot's shape from the optimizer and the weight's place.
+        shape: from the optimizer and a weight's place to the slot's shape, or to None where the
+            weight has no such slot.
+        low_precision: whether `state_dtype` applies to it.
     """
 
     name: str
     when: str | None = None
     initial: float | str = 0.0
-    rows: str | None = None
-    shape: Callable[[Any, Place], Shape] | None = None
-
-    def shape_at(self, optimizer, place: Place) -> Shape:
-        return tuple(place.shape if self.shape is None else self.shape(optimizer, place))
+    shape: Callable[[Any, Place], Shape | None] | None = None
+    low_precision: bool = True
 
     def exists(self, optimizer) -> bool:
         return self.when is None or optimizer.declares(self.when)
 
     def first_value(self, optimizer) -> float:
-        return getattr(optimizer, self.initial) if isinstance(self.initial, str) else self.initial
+        if not isinstance(self.initial, str):
+            return self.initial
+        # A live number is remembered as it was given: its variable cannot be read while tracing.
+        number = optimizer._numbers.get(self.initial)
+        return getattr(optimizer, self.initial) if number is None else number
+
+    def layout(self, optimizer, place: Place, dtype) -> tuple[Shape, str] | None:
+        """Shape and dtype of the slot of a weight, or None where the weight has no such slot."""
+        own = self.shape(optimizer, place) if self.shape else place.shape
+        if own is None:
+            return None
+        return tuple(own), (self.low_precision and optimizer.state_dtype) or arithmetic_dtype(dtype)
+
+
+class Compensation(Slot):
+    """What rounding has taken from a weight of half precision, and its next step gives back."""
+
+    def exists(self, optimizer) -> bool:
+        return optimizer.compensated
+
+    def layout(self, optimizer, place, dtype):
+        dtype = keras.backend.standardize_dtype(dtype)
+        return (place.shape, dtype) if dtype in HALF else None
 
 
 class Record(Mapping[str, Any]):

@@ -12,7 +12,7 @@ from keras_optim_lab.functional import Functional
 from keras_optim_lab.functional import State as OptimizerState
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.fields import Constant, Rate
-from keras_optim_lab.optimizers.slots import Place
+from keras_optim_lab.optimizers.slots import Place, Slot
 from keras_optim_lab.schedules import DECAYS, factor
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.configuration import Configuration
@@ -79,9 +79,10 @@ class Epoch:
         self.width = width
         self.form = form
         self.scheduled = scheduled
-        self._functional = Functional(optimizer)
         self._vectorized = form == "vectorized"
         self._joins = model.joins(optimizer)
+        paths = None if self._joins else [place.path for place in model.places]
+        self._functional = Functional(optimizer, paths)
         defaults = optimizer.get_config()
         self._defaults = {name: defaults[name] for name in optimizer.numeric}
         samples = len(model.task.order(0))
@@ -127,12 +128,8 @@ class Epoch:
             places = [Place("", weight.shape) for weight in weights]
         slots = {
             slot.name: [
-                np.full(
-                    slot.shape_at(optimizer, place),
-                    slot.first_value(optimizer),
-                    _state_dtype(weight),
-                )
-                for weight, place in zip(weights, places, strict=True)
+                _first(optimizer, slot, place, weight)
+                for place, weight in zip(places, weights, strict=True)
             ]
             for slot in optimizer.active_slots
         }
@@ -329,5 +326,9 @@ def on_device(task: Task) -> Any:
     return tuple(keras.tree.map_structure(tensor, split) for split in splits)
 
 
-def _state_dtype(weight: np.ndarray) -> str:
-    return Optimizer.state_dtype(str(weight.dtype))
+def _first(optimizer: Optimizer, slot: Slot, place: Place, weight: np.ndarray) -> np.ndarray:
+    """A slot's first value; where a weight has none, an array without numbers."""
+    layout = slot.layout(optimizer, place, str(weight.dtype))
+    shape, dtype = layout or ((0,), "float32")
+    value = ops.full(shape, slot.first_value(optimizer), dtype)
+    return ops.convert_to_numpy(value)

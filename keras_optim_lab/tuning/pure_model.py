@@ -120,7 +120,8 @@ class PureModel:
         several = len(self.weights) > 1
         alike = len({weight.dtype for weight in self.weights}) == 1
         free = all(weight.constraint is None for weight in self.weights)
-        return backend.rows().JOINS_WEIGHTS and optimizer.elementwise and several and alike and free
+        alone = optimizer.elementwise and type(optimizer).survey is Optimizer.survey
+        return backend.rows().JOINS_WEIGHTS and alone and several and alike and free
 
     def parts(self, weights: Tensors) -> Tensors:
         """The weights one by one, where they come as one vector."""

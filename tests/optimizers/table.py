@@ -721,4 +721,48 @@ CASES = [
         keras_has_no="LARS",
         fast=100.0,
     ),
+    Case(
+        "muon",
+        "muon",
+        oracles.Muon,
+        references=(
+            Reference(
+                "keras",
+                "Muon",
+                {"learning_rate": 0.02, "weight_decay": 0.5},
+                {"match_rms": True, "weight_decay": 0.5},
+            ),
+            Reference(
+                "torch",
+                "Muon",
+                {"lr": 0.02, "weight_decay": 0.5, "adjust_lr_fn": "match_rms_adamw"},
+                {"match_rms": True, "weight_decay": 0.5},
+                why="rounds the iteration to bfloat16; here it is told not to",
+            ),
+        ),
+        tolerance=1e-4,
+        fast=0.3,
+    ),
+    Case(
+        "muon-without-nesterov",
+        "muon",
+        oracles.Muon,
+        {"nesterov": False},
+        references=(
+            Reference(
+                "optax.contrib",
+                "muon",
+                {"learning_rate": 0.02, "nesterov": False, "weight_decay": 0.5},
+                {"weight_decay": 0.5},
+            ),
+            Reference(
+                "keras",
+                "Muon",
+                {"learning_rate": 0.02, "nesterov": False, "weight_decay": 0.5},
+                {"match_rms": True, "weight_decay": 0.5},
+            ),
+        ),
+        tolerance=1e-4,
+        fast=0.3,
+    ),
 ]

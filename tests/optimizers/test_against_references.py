@@ -1,4 +1,5 @@
 import importlib
+from unittest import mock
 
 import keras
 import numpy as np
@@ -50,7 +51,8 @@ def from_torch(name, settings, package="torch.optim"):
         optimizer = getattr(importlib.import_module(package), name)([weight], **settings)
         for g in gradients:
             weight.grad = torch.tensor(g, dtype=torch.float64, device="cpu")
-            optimizer.step()
+            with mock.patch.object(torch.Tensor, "bfloat16", torch.Tensor.clone):
+                optimizer.step()
             yield weight.detach().numpy().copy()
 
     return run
@@ -124,7 +126,9 @@ def test_the_oracle_equals_the_reference_in_float64(case, reference):
     ours = case.expected(**reference.ours).descend(START, gradients)
     # PyTorch keeps the product in NAdam's schedule in float32, and optax the decay in Adafactor's,
     # whatever the weights are in.
-    assert disagreement(ours, other(reference, gradients)) < 1e-6
+    # And everyone has an ε of their own in front of a Newton–Schulz iteration.
+    allowed = 1e-6 if case.cls.elementwise else 1e-5
+    assert disagreement(ours, other(reference, gradients)) < allowed
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

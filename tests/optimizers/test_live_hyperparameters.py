@@ -108,8 +108,8 @@ def test_changing_numbers_between_fits_traces_nothing_again(
     for name, field in cls.numeric.items():
         setattr(model.optimizer, name, 0.5 if isinstance(field, DecayRate) else SMALLEST)
     model.fit(*data, batch_size=4, epochs=1, verbose=0)
-    if backend == "torch":  # nothing is compiled there: the rule runs for 4 weights, 2 steps a fit
-        assert (before, len(calls)) == (8, 16)
+    if backend == "torch":  # the rule is run as it is for so few steps: 2 in a fit
+        assert (before, len(calls)) == (2, 4)
     else:
         assert 0 < before == len(calls)
     # With a learning rate of nearly zero the compiled step moves nothing: the change has arrived.

@@ -17,6 +17,7 @@ from tests.oracles.lamb import LAMB
 from tests.oracles.lars import LARS
 from tests.oracles.lion import Lion
 from tests.oracles.momentum import Momentum
+from tests.oracles.muon import Muon
 from tests.oracles.nadam import Nadam
 from tests.oracles.nadamw import AlgoPerfNAdamW, NAdamW
 from tests.oracles.oracle import Oracle
@@ -39,6 +40,7 @@ __all__ = [
     "GradientDescent",
     "Lion",
     "Momentum",
+    "Muon",
     "NAdamW",
     "Nadam",
     "OptaxAMSGrad",

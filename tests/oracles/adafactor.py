@@ -29,13 +29,12 @@ class Adafactor(Oracle):
             columns = beta * slots.get("columns", 0.0) + (1 - beta) * square.mean(-2)
             v = np.einsum("...n,...m->...nm", rows, columns) / rows.mean(-1)[..., None, None]
         else:
-            columns = np.zeros(0)
             v = rows = beta * slots.get("rows", 0.0) + (1 - beta) * square
         u = g / np.sqrt(v)
         u = u / max(1.0, rms(u) / self.clip_threshold)
         rho = min(self.learning_rate, t**-0.5) if self.relative_step else self.learning_rate
         step = max(self.epsilon_2, rms(w)) * rho * u
-        new = {"rows": rows, "columns": columns}
+        new = {"rows": rows, "columns": columns} if g.ndim > 1 else {"rows": rows}
         if self.beta_1:
             step = self.beta_1 * slots.get("momentum", 0.0) + (1 - self.beta_1) * step
             new["momentum"] = step
