@@ -120,7 +120,6 @@ class Functional:
         plan = bundles(
             [Weight(tuple(w.shape), keras.backend.standardize_dtype(w.dtype)) for w in weights],
             elementwise=opt.elementwise,
-            small=0,
         )
         new_weights, new_slots = execution.advance(
             opt,

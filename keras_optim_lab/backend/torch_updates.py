@@ -17,6 +17,7 @@ from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 import torch
 
+JOINED = 2**16  # numbers: a call of a program takes as long as updating about so many
 _BLOCK = 2**17  # numbers
 # Seconds of updates after which a rule is compiled: about what compiling takes, so that in no
 # training waiting for the compiler outweighs what the updates would have taken without it.
@@ -42,8 +43,8 @@ def on_every_device(optimizer, update, gradients, indices):
         update(gradients, indices)
 
 
-def run(optimizer, function, *arguments):
-    return function(*arguments)
+def run(execution, write, gradients, h):
+    write(gradients, h)
 
 
 class InPlace:

@@ -221,6 +221,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
                 for variable in variables
             ],
             elementwise=self.elementwise,
+            small=backend.updates().JOINED,
         )
 
     def _add_slot(self, slot: Slot, variable):
@@ -277,11 +278,13 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         if self._in_place and self._in_place.possible():
             self._in_place(plan, variables, gradients, slots, dict(h))
             return
+        write = partial(self._write, plan, variables, slots)
+        backend.updates().run(self.execution, write, gradients, dict(h))
+
+    def _write(self, plan, variables, slots, gradients, h) -> None:
         values = {i: ops.convert_to_tensor(variable) for i, variable in variables.items()}
         states = {i: _tensors(own) for i, own in slots.items()}
-        values, states = backend.updates().run(
-            self, partial(advance, self, plan), values, gradients, states, dict(h)
-        )
+        values, states = advance(self, plan, values, gradients, states, h)
         for i, variable in variables.items():
             self.assign(variable, values[i])
             for name, slot in slots[i].items():
