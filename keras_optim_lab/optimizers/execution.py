@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from keras_optim_lab.optimizers.base import Optimizer
 
 # Numbers. A joined vector of this size, with its gradient and slots, still fits into the cache.
-_JOINED = 2**17
+_JOINED = 2**18
 _STACKED = 2**22
 
 
