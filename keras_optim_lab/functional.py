@@ -137,7 +137,6 @@ class Functional:
                 for place, w in zip(places, weights, strict=True)
             ],
             elementwise=opt.elementwise,
-            small=0,
         )
         new_weights, new_slots = execution.advance(
             opt,
