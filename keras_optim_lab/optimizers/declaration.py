@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         def apply(self, grads: Any, trainable_variables: Any = None) -> None: ...
         def stateless_apply(self, *args: Any) -> Any: ...
         def _backend_update_step(self, *args: Any) -> None: ...
+        def finalize_variable_values(self, var_list: Any) -> None: ...
         def exclude_from_weight_decay(self, *args: Any) -> None: ...
         def get_config(self) -> dict[str, Any]: ...
 
@@ -43,7 +44,15 @@ else:
 
 @dataclass_transform(
     field_specifiers=(
-        *(rate, decay, nonnegative, constant, switch, choice, count, pattern, keras_argument),
+        rate,
+        decay,
+        nonnegative,
+        constant,
+        switch,
+        choice,
+        count,
+        pattern,
+        keras_argument,
     ),
 )
 class Declared:
