@@ -129,6 +129,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """
         return shared, h
 
+    def shown(self, w, slot: Record, h: Record):
+        """The weight as an evaluation is to see it, where that is not where it is trained."""
+        return w
+
     # Construction.
 
     def __init__(self, *args, **kwargs):
@@ -258,8 +262,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def kind(self, place: Place, dtype) -> Hashable:
         """What decides with which other weights of its shape one may be put together."""
-        layouts = (slot.layout(self, place, dtype) for slot in self.active_slots)
-        return keras.backend.standardize_dtype(dtype), tuple(layouts)
+        special = (slot for slot in self.active_slots if slot.shape is not None)
+        layouts = tuple(slot.layout(self, place, dtype) for slot in special)
+        return keras.backend.standardize_dtype(dtype), layouts
 
     def state_bytes(self, places: Iterable[Place]) -> int:
         """Bytes of state for weights of at most 32 bits; of 16 bits, if `compensated`."""
@@ -292,14 +297,15 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         gradients = dict(zip(indices, gradients, strict=True))
         slots = {i: self._slots[i] for i in indices}
         shared, h = self._begin_step(gradients, variables, slots)
-        for name, variable in self._shared_variables.items():
-            variable.assign(shared[name])
         plan = self._plan_for(indices)
         if self._in_place and self._in_place.possible():
             self._in_place(plan, variables, gradients, slots, dict(h))
-            return
-        write = partial(self._write, plan, variables, slots)
-        backend.updates().run(self.execution, write, gradients, dict(h))
+        else:
+            write = partial(self._write, plan, variables, slots)
+            backend.updates().run(self.execution, write, gradients, dict(h))
+        # Last: on PyTorch scalars in h may be the variables' own memory.
+        for name, variable in self._shared_variables.items():
+            variable.assign(shared[name])
 
     def _write(self, plan, variables, slots, gradients, h) -> None:
         values = {i: ops.convert_to_tensor(variable) for i, variable in variables.items()}
