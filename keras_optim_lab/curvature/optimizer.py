@@ -69,7 +69,11 @@ class CurvatureOptimizer(Optimizer, kw_only=True):
             }
         )
 
+    def check_layout(self, layout: Layout) -> None:
+        """Raises a ValueError for weights that the method cannot handle, before any step."""
+
     def _state_shapes(self, layout: Layout) -> list[tuple[Slot, tuple[int, ...]]]:
+        self.check_layout(layout)
         vectors = [
             (slot, (getattr(self, slot.rows), layout.size) if slot.rows else (layout.size,))
             for slot in self.active_slots
@@ -120,13 +124,14 @@ class CurvatureOptimizer(Optimizer, kw_only=True):
         h = self.scalars(held, self.iterations).cast(layout.dtype)
         x = layout.join([ops.convert_to_tensor(weight) for weight in weights])
         point = self.start(objective, x, state)
+        loss = ops.copy(point.value)  # on PyTorch it may be a variable's own, assigned below
         after, state, _ = self.advance(objective, point, state, h)
         for weight, value in zip(weights, layout.split(after.x), strict=True):
             weight.assign(value if weight.constraint is None else weight.constraint(value))
         for name, variable in self._state_variables.items():
             variable.assign(state[name])
         self._iterations.assign_add(1)
-        return point.value
+        return loss
 
     # What Keras calls where there is no objective.
 
