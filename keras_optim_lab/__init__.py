@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     )
     from keras_optim_lab.curvature.derivative import derivative
     from keras_optim_lab.curvature.minimize import MinimizeResult, minimize
+    from keras_optim_lab.landscapes import surfaces
+    from keras_optim_lab.landscapes.formula import Formula
+    from keras_optim_lab.landscapes.race import Race, race
+    from keras_optim_lab.landscapes.surfaces import Surface
+    from keras_optim_lab.landscapes.trace import Trace, trace
     from keras_optim_lab.optimizers import Optimizer
     from keras_optim_lab.results import TuningResult, tune
     from keras_optim_lab.tasks import Task
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AdaHessian": "curvature",
     "BackendComparison": "comparison.comparison",
+    "Formula": "landscapes.formula",
     "GaussNewton": "curvature",
     "LBFGS": "curvature",
     "LevenbergMarquardt": "curvature",
@@ -41,9 +47,12 @@ _HOMES = {
     "NewtonCG": "curvature",
     "Optimizer": "optimizers",
     "PruningCallback": "tuning",
+    "Race": "landscapes.race",
     "Sequential": "curvature",
     "SophiaH": "curvature",
+    "Surface": "landscapes.surfaces",
     "Task": "tasks",
+    "Trace": "landscapes.trace",
     "TuningResult": "results",
     "compare_backends": "comparison.comparison",
     "derivative": "curvature.derivative",
@@ -51,10 +60,13 @@ _HOMES = {
     "keras_tuner": None,
     "minimize": "curvature.minimize",
     "optimizers": None,
+    "race": "landscapes.race",
     "schedules": None,
     "search_space": "tuning",
     "suggest": "tuning",
+    "surfaces": "landscapes",
     "tasks": None,
+    "trace": "landscapes.trace",
     "tune": "results",
 }
 
@@ -62,6 +74,7 @@ __all__ = [
     "LBFGS",
     "AdaHessian",
     "BackendComparison",
+    "Formula",
     "GaussNewton",
     "LevenbergMarquardt",
     "MinimizeResult",
@@ -70,9 +83,12 @@ __all__ = [
     "NewtonCG",
     "Optimizer",
     "PruningCallback",
+    "Race",
     "Sequential",
     "SophiaH",
+    "Surface",
     "Task",
+    "Trace",
     "TuningResult",
     "compare_backends",
     "derivative",
@@ -80,10 +96,13 @@ __all__ = [
     "keras_tuner",
     "minimize",
     "optimizers",
+    "race",
     "schedules",
     "search_space",
     "suggest",
+    "surfaces",
     "tasks",
+    "trace",
     "tune",
 ]
 

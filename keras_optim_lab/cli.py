@@ -17,6 +17,7 @@ from rich.text import Text
 from keras_optim_lab import backend as backends
 from keras_optim_lab.comparison.command import compare_backends
 from keras_optim_lab.experiments.command import run
+from keras_optim_lab.landscapes.command import FIELDS_AS_OPTIONS, race, surfaces, trace
 from keras_optim_lab.redaction import without_password
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Keras imports TensorFlow where it is
@@ -206,7 +207,7 @@ def optimizers(backend: Backend = None) -> None:
         optimizer = entry.cls()
         slots = len(optimizer.active_slots)
         table.add_row(
-            entry.name, str(entry.year), entry.idea, str(slots), str(optimizer.bytes_per_weight)
+            entry.name, str(entry.year), entry.idea, str(slots), f"{optimizer.bytes_per_weight:.2g}"
         )
     console.print(table)
 
@@ -232,6 +233,9 @@ def tasks(backend: Backend = None) -> None:
 
 app.command()(compare_backends)
 app.command()(run)
+app.command(context_settings=FIELDS_AS_OPTIONS)(trace)
+app.command()(race)
+app.command()(surfaces)
 
 
 def _population(text: str) -> Any:

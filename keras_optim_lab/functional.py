@@ -9,15 +9,18 @@ backend. Both functions are pure, so `jax.jit(adam.update)`, `jax.vmap`, `tf.fun
 `torch.func.vmap` apply. The arithmetic is that of the optimizer of the same name: one rule.
 """
 
+from collections.abc import Sequence
 from types import NoneType
 from typing import Any, NamedTuple
 
 import keras
 from keras import Variable, ops
 
-from keras_optim_lab.optimizers import Optimizer, catalogue
+from keras_optim_lab.optimizers import Optimizer, catalogue, execution
+from keras_optim_lab.optimizers.execution import Weight, bundles
 from keras_optim_lab.optimizers.fields import KerasArgument
-from keras_optim_lab.optimizers.slots import Record
+from keras_optim_lab.optimizers.precision import arithmetic_dtype
+from keras_optim_lab.optimizers.slots import Place, Record, Slot
 
 
 class State(NamedTuple):
@@ -34,12 +37,14 @@ class Functional:
     Args:
         optimizer: gives the rule, its switches and the hyperparameters, whose numbers are read
             once, here; it is never changed.
+        paths: of the arrays in the order of `keras.tree.flatten`, for rules that tell weights
+            apart by them; by default their place in the container, such as "encoder/0/kernel".
 
     Raises:
         ValueError: the optimizer asks for what only `fit` does, such as clipping.
     """
 
-    def __init__(self, optimizer: Optimizer):
+    def __init__(self, optimizer: Optimizer, paths: Sequence[str] | None = None):
         for name, field in optimizer.fields.items():
             if isinstance(field, KerasArgument) and name not in ("name", "ema_momentum"):
                 value = getattr(optimizer, name)
@@ -54,25 +59,33 @@ class Functional:
                 "gradient. Use kol.minimize(fun, x0, optimizer), or kol.Model for a network."
             )
         self.optimizer = optimizer
+        self._paths = paths
         self._held_numbers = held_numbers(optimizer)
 
     def init(self, params) -> State:
         """The state before the first step, for parameters of this structure and shape."""
-        opt = self.optimizer
-
-        def filled(value):
-            return keras.tree.map_structure(
-                lambda p: ops.full(ops.shape(p), value, dtype=opt.state_dtype(p.dtype)), params
-            )
-
+        opt, places, flat = self.optimizer, self._places(params), keras.tree.flatten(params)
+        dtype = arithmetic_dtype(keras.config.floatx())
         return State(
             step=ops.zeros((), "int32"),
-            slots={slot.name: filled(slot.first_value(opt)) for slot in opt.active_slots},
+            slots={
+                slot.name: keras.tree.pack_sequence_as(
+                    params,
+                    [self._first(slot, place, p) for place, p in zip(places, flat, strict=True)],
+                )
+                for slot in opt.active_slots
+            },
             shared={
-                slot.name: ops.convert_to_tensor(slot.first_value(opt), "float32")
+                slot.name: ops.convert_to_tensor(slot.first_value(opt), dtype)
                 for slot in opt.shared_slots
             },
         )
+
+    def _first(self, slot: Slot, place: Place, parameter):
+        """A slot's first value; where a parameter has none, an array without numbers."""
+        layout = slot.layout(self.optimizer, place, parameter.dtype)
+        shape, dtype = layout or ((0,), "float32")
+        return ops.full(shape, slot.first_value(self.optimizer), dtype=dtype)
 
     def update(self, params, gradients, state: State, **hyperparameters):
         """Parameters and state after one step.
@@ -105,26 +118,72 @@ class Functional:
         """
         opt = self.optimizer
         keras.tree.assert_same_structure(params, gradients)
-        h = opt.scalars(held, state.step)
-        shared, h = opt.prepare(Record(state.shared), h)
+        shared, h = opt.prepare(Record(state.shared), opt.scalars(held, state.step))
         weights = keras.tree.flatten(params)
-        slots = [keras.tree.flatten(tree) for tree in state.slots.values()]
-        new_weights, new_slots = [], []
-        for i, (w, g) in enumerate(zip(weights, keras.tree.flatten(gradients), strict=True)):
-            slot = Record(dict(zip(state.slots, (tree[i] for tree in slots), strict=True)))
+        gradients = keras.tree.flatten(gradients)
+        for w, g in zip(weights, gradients, strict=True):
             _check_same_shape(w, g)
-            dtype = opt.state_dtype(w.dtype)
-            new_w, slot = opt.next_weight(ops.cast(g, dtype), ops.cast(w, dtype), slot, h)
-            new_weights.append(ops.cast(new_w, w.dtype))
-            new_slots.append(slot)
-        return keras.tree.pack_sequence_as(params, new_weights), State(
+        places = self._places(params)
+        slots = self._slots(places, weights, state)
+        shared, h = opt.survey(shared, h, gradients, weights, [Record(own) for own in slots])
+        plan = bundles(
+            [
+                Weight(place.shape, opt.kind(place, w.dtype))
+                for place, w in zip(places, weights, strict=True)
+            ],
+            elementwise=opt.elementwise,
+        )
+        new_weights, new_slots = execution.advance(
+            opt,
+            plan,
+            dict(enumerate(weights)),
+            dict(enumerate(gradients)),
+            dict(enumerate(slots)),
+            dict(h),
+        )
+        return keras.tree.pack_sequence_as(
+            params, [new_weights[i] for i in range(len(weights))]
+        ), State(
             step=state.step + 1,
             slots={
-                name: keras.tree.pack_sequence_as(params, [slot[name] for slot in new_slots])
-                for name in state.slots
+                name: keras.tree.pack_sequence_as(
+                    params,
+                    [new_slots[i].get(name, old) for i, old in enumerate(keras.tree.flatten(tree))],
+                )
+                for name, tree in state.slots.items()
             },
             shared=dict(shared),
         )
+
+    def shown(self, params, state: State, held: dict[str, Any]):
+        """Parameters as an evaluation is to see them, after a step with the values `held`."""
+        opt = self.optimizer
+        if type(opt).shown is Optimizer.shown:
+            return params
+        h = opt.scalars(held, state.step)
+        weights = keras.tree.flatten(params)
+        slots = self._slots(self._places(params), weights, state)
+        shown = [opt.shown(w, Record(own), h) for w, own in zip(weights, slots, strict=True)]
+        return keras.tree.pack_sequence_as(params, shown)
+
+    def _slots(self, places, weights, state: State) -> list[dict[str, Any]]:
+        """The slots of each weight by name, without those that it has not."""
+        opt = self.optimizer
+        found: list[dict[str, Any]] = [{} for _ in weights]
+        for slot in opt.active_slots:
+            values = keras.tree.flatten(state.slots[slot.name])
+            for own, place, w, value in zip(found, places, weights, values, strict=True):
+                if slot.layout(opt, place, w.dtype):
+                    own[slot.name] = value
+        return found
+
+    def _places(self, params) -> list[Place]:
+        """Where each array stands: its path within the containers, unless it was told."""
+        found = keras.tree.flatten_with_path(params)
+        paths = self._paths or ["/".join(map(str, path)) for path, _ in found]
+        return [
+            Place(path, tuple(array.shape)) for path, (_, array) in zip(paths, found, strict=True)
+        ]
 
     def _held(self, hyperparameters: dict[str, Any], step) -> dict[str, Any]:
         fields = self.optimizer.numeric

@@ -70,7 +70,7 @@ def test_optimizers_lists_the_catalogue(command):
         (row,) = [line for line in shown.output.splitlines() if line.startswith(f"{entry.name} ")]
         assert re.split(r"\s{2,}", row.strip()) == [
             *(entry.name, str(entry.year), entry.idea),
-            *(str(len(optimizer.active_slots)), str(optimizer.bytes_per_weight)),
+            *(str(len(optimizer.active_slots)), f"{optimizer.bytes_per_weight:.2g}"),
         ]
 
 

@@ -95,6 +95,13 @@ FORBIDDEN = {
         *("from keras_optim_lab.cli import app", "from keras_optim_lab.results import tune"),
         "from keras_optim_lab.comparison.plan import Plan",
         "from keras_optim_lab.experiments.experiment import load",
+        "from keras_optim_lab.landscapes import surfaces",
+    ],
+    "landscapes/x.py": [
+        *FRAMEWORKS,
+        *("from keras_optim_lab.cli import app", "from keras_optim_lab.results import tune"),
+        "from keras_optim_lab.comparison.plan import Plan",
+        "from keras_optim_lab.experiments.records import Records",
     ],
     "comparison/x.py": [
         *FRAMEWORKS,
@@ -120,6 +127,10 @@ ALLOWED = {
         "import plotly",
         "import optuna",
         "from keras_optim_lab.tuning import suggest",
+    ],
+    "landscapes/x.py": [
+        "from keras_optim_lab.curvature.minimize import minimize",
+        *("from keras_optim_lab.reports.page import Page", "import optuna", "import plotly"),
     ],
     "comparison/x.py": [
         "from keras_optim_lab.reports.page import Page",

@@ -10,7 +10,14 @@ import pytest
 from keras import ops
 
 import keras_optim_lab as kol
-from keras_optim_lab.schedules import DECAYS, WarmupDecay, factor
+from keras_optim_lab.schedules import (
+    DECAYS,
+    InverseSquareRoot,
+    OneCycle,
+    WarmupDecay,
+    WarmupStableDecay,
+    factor,
+)
 from tests.frameworks import compiled, mapped
 
 SHAPES = [
@@ -117,6 +124,86 @@ def test_trials_of_different_schedules_share_a_vectorized_program():
     np.testing.assert_allclose(ops.convert_to_numpy(found), SHARES, rtol=1e-5, atol=1e-7)
     columns = [rows[:, i] for i in range(4)]
     np.testing.assert_allclose(ops.convert_to_numpy(factor(*columns)), SHARES, rtol=1e-5, atol=1e-7)
+
+
+# Other shapes.
+
+
+@pytest.mark.parametrize("shape", ["linear", "sqrt"])
+def test_a_stable_schedule_rises_stays_and_falls_in_its_last_share(shape):
+    schedule = WarmupStableDecay(2.0, steps=20, warmup=0.2, decay=0.25, shape=shape)
+    gone = np.arange(6) / 5
+    fall = 2.0 * (1.0 - (np.sqrt(gone) if shape == "sqrt" else gone))
+    expected = [0.5, 1.0, 1.5, 2.0, *[2.0] * 11, *fall, 0.0]
+    np.testing.assert_allclose(rates(schedule, range(22)), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_stable_schedule_without_rise_and_fall_is_constant():
+    assert rates(WarmupStableDecay(0.3, 5, decay=0.0), range(5)) == pytest.approx([0.3] * 5)
+
+
+@pytest.mark.parametrize(("steps", "rise"), [(10, 0.3), (40, 0.5), (7, 0.3)])
+def test_one_cycle_is_that_of_pytorch(steps, rise):
+    import torch
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=0.5, total_steps=steps, pct_start=rise, cycle_momentum=False
+    )
+    expected = []
+    for _ in range(steps - 1):
+        expected += theirs.get_last_lr()
+        optimizer.step()
+        theirs.step()
+    expected += theirs.get_last_lr()
+    found = rates(OneCycle(0.5, steps, rise), range(steps))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_one_cycle_turns_a_momentum_the_other_way_and_stays_at_its_end():
+    schedule = OneCycle(0.85, 10, start=0.95, end=0.95)
+    found = rates(schedule, [0, 1, 2, 9, 100])
+    assert found == pytest.approx([0.95, 0.9, 0.85, 0.95, 0.95])
+    optimizer = kol.optimizers.Adam(beta_1=schedule)
+    assert optimizer.beta_1 == pytest.approx(0.95)
+    optimizer.apply([ops.ones(2)], [keras.Variable(np.zeros(2, "float32"))])
+    assert optimizer.beta_1 == pytest.approx(0.9)
+
+
+def test_an_inverse_square_root_halves_in_four_times_the_steps():
+    found = rates(InverseSquareRoot(0.5, warmup_steps=4), [0, 1, 3, 15, 63])
+    assert found == pytest.approx([0.125, 0.25, 0.5, 0.25, 0.125])
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        WarmupStableDecay(0.1, 10, 0.1, 0.3, "sqrt"),
+        OneCycle(0.1, 10, 0.4, 0.01, 0.001),
+        InverseSquareRoot(0.1, 7),
+    ],
+    ids=lambda schedule: type(schedule).__name__,
+)
+def test_every_schedule_comes_back_from_its_configuration(schedule):
+    loaded = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
+    assert repr(loaded) == repr(schedule)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: WarmupStableDecay(-1.0, 10), ValueError, r"`learning_rate`.*-1\.0"),
+        (lambda: WarmupStableDecay(1.0, 10, 0.5, 0.6), ValueError, r"`warmup` and `decay`.*0\.6"),
+        (lambda: WarmupStableDecay(1.0, 10, shape="cosine"), ValueError, r"linear, sqrt.*cosine"),
+        (lambda: OneCycle(1.0, 10, rise=1.0), ValueError, r"`rise` must be a number in \[0, 1\)"),
+        (lambda: OneCycle(1.0, 0), ValueError, "`steps` must be an integer ≥ 1"),
+        (lambda: OneCycle(1.0, 10, start="x"), TypeError, "`start` must be a finite number"),
+        (lambda: InverseSquareRoot(1.0, 2.5), TypeError, "`warmup_steps` must be an integer"),
+    ],
+)
+def test_a_wrong_argument_of_any_schedule_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
 
 
 # In an optimizer.

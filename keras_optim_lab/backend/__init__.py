@@ -1,21 +1,25 @@
 """The one place that knows TensorFlow, JAX and PyTorch by name."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from keras_optim_lab.backend.selection import installed, select
 
 if TYPE_CHECKING:
-    from keras_optim_lab.backend.interface import Derivatives, Rows
+    from keras_optim_lab.backend.interface import Derivatives, Rows, Updates
 
 __all__ = [
     "active",
     "derivatives",
+    "double_precision",
     "installed",
     "reuse_compiled_programs",
     "rows",
     "select",
     "set_random_seed",
+    "updates",
 ]
 
 
@@ -36,6 +40,11 @@ def derivatives() -> "Derivatives":
     return cast("Derivatives", active())
 
 
+def updates() -> "Updates":
+    """What the step of an optimizer needs of the active backend."""
+    return cast("Updates", active())
+
+
 def set_random_seed(seed: int) -> None:
     """Seeds the streams of Python, NumPy, Keras and the active backend."""
     from keras_optim_lab.backend import seeding
@@ -47,3 +56,18 @@ def reuse_compiled_programs() -> None:
     """Spares later models of this process the compiler, where the backend needs to be told."""
     if hasattr(active(), "reuse_compiled_programs"):
         active().reuse_compiled_programs()
+
+
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Within it, numbers of 64 bits stay so, on every backend."""
+    from keras.src.backend.common import dtypes
+
+    # Keras makes 32 bits of what half of its operations return, except on TensorFlow.
+    narrowed = dtypes.BIT64_TO_BIT32_DTYPE
+    with derivatives().precision("float64"):
+        former = narrowed.pop("float64")
+        try:
+            yield
+        finally:
+            narrowed["float64"] = former

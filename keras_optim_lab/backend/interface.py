@@ -124,3 +124,33 @@ class Derivatives(Protocol):
 
         `step(data)` returns the logs.
         """
+
+
+class Updates(Protocol):
+    """What the step of an optimizer needs of a backend, whose module has it.
+
+    Attributes:
+        JOINED: numbers in the largest weight that is joined with others to one vector.
+        InPlace: from an optimizer to a function that writes steps straight into the weights; None
+            for backends whose tensors never change.
+    """
+
+    JOINED: int
+    InPlace: Callable[[Any], Any]
+
+    def dense(self, gradient: Any) -> Any:
+        """A dense gradient in at least float32; rows that occur twice are summed."""
+
+    def beside(self, optimizer: Any, variable: Any) -> AbstractContextManager:
+        """Within it, variables are created on the devices of this one."""
+
+    def on_every_device(
+        self, optimizer: Any, update: Function, gradients: list, indices: list[int]
+    ) -> None:
+        """`update(gradients, indices)` on every device that holds the weights.
+
+        Gradients of devices that share a batch are added up first.
+        """
+
+    def run(self, execution: str, write: Function, gradients: dict[int, Any], h: dict) -> None:
+        """`write(gradients, h)`, which updates variables, in the way that is fastest here."""

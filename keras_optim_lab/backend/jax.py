@@ -6,6 +6,7 @@ import tempfile
 
 import jax.numpy as jnp
 import keras
+from jax.experimental import sparse
 from jax.experimental.compilation_cache import compilation_cache
 from jax.extend import core
 
@@ -254,3 +255,31 @@ def with_variables(model, step, state, data):
     return logs, tuple(
         [scope.get_current_value(variable) for variable in variables] for variables in groups
     )
+
+
+# Steps of an optimizer; `backend.interface` says what each does.
+
+JOINED = 0  # XLA selects every number of joined weights among all of them: slower than many kernels
+
+
+def InPlace(optimizer):  # noqa: N802
+    return None
+
+
+def dense(gradient):
+    if isinstance(gradient, sparse.JAXSparse):
+        gradient = gradient.todense()
+    wide = gradient.dtype in (jnp.float16, jnp.bfloat16)
+    return gradient.astype("float32") if wide else gradient
+
+
+def beside(optimizer, variable):
+    return contextlib.nullcontext()
+
+
+def on_every_device(optimizer, update, gradients, indices):
+    update(gradients, indices)
+
+
+def run(execution, write, gradients, h):
+    write(gradients, h)

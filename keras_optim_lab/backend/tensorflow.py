@@ -2,6 +2,8 @@
 
 import contextlib
 
+import keras
+
 import tensorflow as tf
 from keras_optim_lab.backend.host import cores
 
@@ -235,3 +237,76 @@ def noise_key():
 
 def with_variables(model, step, data):
     return step(data)
+
+
+# Steps of an optimizer; `backend.interface` says what each does.
+
+JOINED = 0  # XLA selects every number of joined weights among all of them: slower than many kernels
+# Numbers above which waiting for XLA, which takes about a second, pays within a short training.
+_WORTH_COMPILING = 2**17
+
+
+def InPlace(optimizer):  # noqa: N802
+    return None
+
+
+def dense(gradient):
+    if isinstance(gradient, tf.IndexedSlices):
+        values = _wide(gradient.values)
+        return tf.math.unsorted_segment_sum(values, gradient.indices, gradient.dense_shape[0])
+    return _wide(tf.convert_to_tensor(gradient))
+
+
+def _wide(tensor):
+    return tf.cast(tensor, tf.float32) if tensor.dtype.size == 2 else tensor
+
+
+@tf.autograph.experimental.do_not_convert
+def beside(optimizer, variable):
+    return optimizer._distribution_strategy.extended.colocate_vars_with(_native(variable))
+
+
+def _native(variable):
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
+@tf.autograph.experimental.do_not_convert
+def on_every_device(optimizer, update, gradients, indices):
+    variables = [optimizer._trainable_variables[i] for i in indices]
+    values = [_native(variable) for variable in variables]
+    pairs = optimizer._all_reduce_sum_gradients(list(zip(gradients, values, strict=True)))
+
+    def on_each(distribution, gradients):
+        # The first weight stands for all: within an update, each reads its device's own copy.
+        distribution.extended.update(
+            values[0], lambda _, *own: update(own, indices), args=gradients, group=False
+        )
+
+    tf.__internal__.distribute.interim.maybe_merge_call(
+        on_each, optimizer._distribution_strategy, tuple(gradient for gradient, _ in pairs)
+    )
+
+
+def run(execution, write, gradients, h):
+    if not _compiles(execution, gradients):
+        write(gradients, h)
+        return
+
+    def written():
+        write(gradients, h)
+
+    # Variables are read and assigned inside: their tensors would be copied on their way out.
+    gradients, h = tf.nest.map_structure(_read, (gradients, h))
+    tf.function(written, jit_compile=True, autograph=False)()
+
+
+def _read(x):
+    return None if x is None else tf.convert_to_tensor(x)
+
+
+def _compiles(execution, gradients) -> bool:
+    """Whether XLA is to compile a step inside a graph; a step that is run eagerly never."""
+    if tf.executing_eagerly() or tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        return False
+    numbers = sum(gradient.shape.num_elements() for gradient in gradients.values())
+    return execution == "compiled" or (execution == "auto" and numbers > _WORTH_COMPILING)

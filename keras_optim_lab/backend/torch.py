@@ -11,6 +11,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import torch
 from keras_optim_lab.backend.float64 import kept_in_keras
+from keras_optim_lab.backend.torch_updates import (
+    JOINED,
+    InPlace,
+    beside,
+    dense,
+    on_every_device,
+    run,
+)
+
+__all__ = ["JOINED", "InPlace", "beside", "dense", "on_every_device", "run"]
 
 # Programs that train many rows at once; `backend.interface` says what each does.
 

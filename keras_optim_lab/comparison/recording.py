@@ -56,7 +56,7 @@ def record(
     """Trains with one optimizer; what it cost and the loss, and weights (recorded, weights)."""
     gc.collect()
     restarted = restart_peak()
-    model = fresh_model(order, task, keras.optimizers.deserialize(config), initial)
+    model = fresh_model(order, task, keras.saving.deserialize_keras_object(config), initial)
     seconds, sizes, losses, weights = [], [], [], []
     data = batches(task, order.seed)
     for step in range(1, order.recorded[-1] + 1):

@@ -10,6 +10,10 @@ from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import choice, count, rate, switch
 
 
+def _for_each_pair(optimizer, place):
+    return (optimizer.history, *place.shape)
+
+
 @register("lbfgs", year=1980)
 class LBFGS(CurvatureOptimizer):
     """Learns the curvature from how the gradient has changed in its last steps.
@@ -45,8 +49,8 @@ class LBFGS(CurvatureOptimizer):
     )
 
     slots = (
-        Slot("steps", rows="history"),
-        Slot("changes", rows="history"),
+        Slot("steps", shape=_for_each_pair),
+        Slot("changes", shape=_for_each_pair),
         Slot("last_x", when="full_batch"),
         Slot("last_gradient", when="full_batch"),
     )

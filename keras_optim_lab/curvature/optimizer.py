@@ -10,7 +10,7 @@ from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.step_rules import Effort
 from keras_optim_lab.optimizers.base import Optimizer
 from keras_optim_lab.optimizers.fields import KerasArgument
-from keras_optim_lab.optimizers.slots import Record, Slot
+from keras_optim_lab.optimizers.slots import Place, Record, Slot
 
 
 class CurvatureOptimizer(Optimizer, kw_only=True):
@@ -50,6 +50,7 @@ class CurvatureOptimizer(Optimizer, kw_only=True):
         super().__init__(*args, **kwargs)
         for name, field in self.fields.items():
             unused = isinstance(field, KerasArgument) and name not in ("name", "ema_momentum")
+            unused = unused or name in ("state_dtype", "compensated", "execution")
             unused = unused or (name == "weight_decay" and not self.decays_weights)
             if unused and field.config(self) != field.default:
                 raise ValueError(
@@ -74,9 +75,11 @@ class CurvatureOptimizer(Optimizer, kw_only=True):
 
     def _state_shapes(self, layout: Layout) -> list[tuple[Slot, tuple[int, ...]]]:
         self.check_layout(layout)
+        everything = Place("", (layout.size,))
         vectors = [
-            (slot, (getattr(self, slot.rows), layout.size) if slot.rows else (layout.size,))
+            (slot, shape)
             for slot in self.active_slots
+            for shape, _ in filter(None, [slot.layout(self, everything, layout.dtype)])
         ]
         scalars: list[tuple[Slot, tuple[int, ...]]] = [
             (slot, ()) for slot in self.shared_slots if slot.exists(self)
@@ -104,10 +107,6 @@ class CurvatureOptimizer(Optimizer, kw_only=True):
         if self.built and layout is not None and not all(self._decays):
             return decayed * layout.filled(self._decays)
         return decayed
-
-    @property
-    def bytes_per_weight(self) -> int:
-        return 4 * sum(getattr(self, slot.rows) if slot.rows else 1 for slot in self.active_slots)
 
     # A step of a model.
 

@@ -10,7 +10,7 @@ from keras_optim_lab.experiments import schema
 from keras_optim_lab.experiments.lines import lines_of
 from keras_optim_lab.experiments.schema import ExperimentError, Key, Table
 
-KINDS = ("study", "optimizers", "backends", "published")
+KINDS = ("study", "optimizers", "backends", "published", "races")
 
 # What the file of every kind says.
 COMMON = {

@@ -40,7 +40,7 @@ class AdaBound(Optimizer):
     )
     amsbound: bool = switch(default=False, doc="Scale by the largest v so far.")
 
-    slots = ("momentum", "velocity", Slot("velocity_max", when="amsbound"))
+    slots = ("momentum", "velocity", Slot("velocity_max", when="amsbound", low_precision=False))
 
     def prepare(self, shared, h):
         elapsed = h.gamma * h.t
@@ -57,5 +57,6 @@ class AdaBound(Optimizer):
         if self.amsbound:
             v = ops.maximum(slot.velocity_max, v)
             slot = slot(velocity_max=v)
-        rate = h.corrected_rate / (ops.sqrt(v) + h.epsilon)
-        return ops.clip(rate, h.lower, h.upper) * m, slot
+        rate = ops.clip(h.corrected_rate / (ops.sqrt(v) + h.epsilon), h.lower, h.upper)
+        h.note(rate=rate)
+        return rate * m, slot

@@ -1,17 +1,22 @@
 """The shell: turns a docstring, fields, slots and one pure rule into a Keras optimizer.
 
 `fit` calls `apply` (Keras) → `_backend_update_step` (once a step: the scalars) →
-`update_step` (once a weight: the rule) → `rule` (the method itself).
+`next_weight` (once a bundle of weights) → `rule` (the method itself).
 """
 
+import math
 import re
+from collections.abc import Hashable, Iterable
+from functools import partial
 from typing import Any
 
 import keras
 from keras import Variable, ops
 from keras.saving import deserialize_keras_object
 
+from keras_optim_lab import backend
 from keras_optim_lab.optimizers.declaration import Declared, KerasOptimizer
+from keras_optim_lab.optimizers.execution import Bundle, Weight, advance, bundles
 from keras_optim_lab.optimizers.fields import (
     FRACTION,
     ONE_OR_MORE,
@@ -23,27 +28,15 @@ from keras_optim_lab.optimizers.fields import (
     KerasArgument,
     Numeric,
     Static,
+    choice,
     keras_argument,
     nonnegative,
+    switch,
 )
-from keras_optim_lab.optimizers.slots import Record, Slot
+from keras_optim_lab.optimizers.precision import arithmetic_dtype, rounded_at_random
+from keras_optim_lab.optimizers.slots import Compensation, Place, Record, Slot
 
-_HALF_PRECISION = ("float16", "bfloat16")
-
-
-def _at_least_float32(dtype: str | None) -> str:
-    dtype = dtype or keras.config.floatx()
-    return "float32" if dtype in _HALF_PRECISION else dtype
-
-
-def _full_gradient(gradient):
-    """A dense gradient in at least float32; rows that occur twice are summed."""
-    gradient = ops.cast(gradient, Optimizer.state_dtype(gradient.dtype))
-    gradient = ops.convert_to_tensor(gradient, sparse=False)
-    if hasattr(gradient, "dense_shape"):  # TensorFlow's IndexedSlices pass for a tensor above
-        rows = ops.convert_to_tensor(gradient.indices)
-        return ops.segment_sum(gradient.values, rows, gradient.dense_shape[0])
-    return gradient
+_COMPENSATION = Compensation("compensation")
 
 
 def _not_yet_set():
@@ -54,12 +47,27 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     """An optimizer that is its docstring, its fields, its slots and one pure rule.
 
     A subclass declares its hyperparameters with `rate`, `decay`, `nonnegative`, `constant` and
-    `switch`, names its slots, and defines `rule`. Arithmetic and slots are float32 (float64 for
-    float64 weights) whatever the dtype of the weights.
+    `switch`, names its slots, and defines `rule`. Arithmetic is float32 (float64 for float64
+    weights) whatever the dtype of the weights, and so are slots unless `state_dtype` is given.
     """
 
     weight_decay: Hyperparameter | None = nonnegative(
         default=None, doc="Decoupled weight decay λ ≥ 0: every step also subtracts η λ w."
+    )
+    execution: str = choice(
+        default="auto",
+        options=("auto", "compiled", "blocked", "per_tensor"),
+        doc="How the rule is run over the weights; the numbers are the same. `auto` compiles it "
+        "where that pays.",
+    )
+    state_dtype: str | None = choice(
+        default=None,
+        options=("bfloat16",),
+        doc="Keep slots in two bytes a number, rounded at random to what is right on average.",
+    )
+    compensated: bool = switch(
+        default=False,
+        doc="Keep what rounding takes from weights of half precision, in one more slot.",
     )
     clipnorm: float | None = keras_argument(
         default=None, accepts=POSITIVE, doc="Largest norm of each weight's gradient."
@@ -99,9 +107,11 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """The method: what to subtract from the weight, and the new slots. Assigns nothing.
 
         Args:
-            g: gradient, a dense tensor of the weight's shape.
-            w: the weight, in the gradient's dtype.
-            slot: this weight's slots, read as `slot.name`, replaced as `slot(name=value)`.
+            g: gradient, a dense tensor. For an elementwise rule it may hold any weight or several
+                joined to a vector; for others, one or more gradients of equal shape are stacked
+                along a first axis, and each is treated alone.
+            w: the weights in the same form.
+            slot: their slots, read as `slot.name`, replaced as `slot(name=value)`.
             h: hyperparameters at this step: tensors, `Decay` objects, and `h.t` = 1, 2, …
         """
         raise NotImplementedError(f"{type(self).__name__} defines no rule")
@@ -109,6 +119,19 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     def prepare(self, shared: Record, h: Record) -> tuple[Record, Record]:
         """Once a step, before any weight: new shared state, and scalars added to `h`."""
         return shared, h
+
+    def survey(
+        self, shared: Record, h: Record, gradients: list, weights: list, slots: list[Record]
+    ) -> tuple[Record, Record]:
+        """Once a step, after `prepare`: the same from all weights, their gradients and slots.
+
+        For what depends on all of them, such as a norm or a distance of the whole model.
+        """
+        return shared, h
+
+    def shown(self, w, slot: Record, h: Record):
+        """The weight as an evaluation is to see it, where that is not where it is trained."""
+        return w
 
     # Construction.
 
@@ -183,11 +206,13 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def _build_state(self, variables):
         self._slot_variables = {
-            slot.name: self.add_optimizer_variables(
-                variables, slot.name, keras.initializers.Constant(slot.first_value(self))
-            )
+            slot.name: [self._add_slot(slot, variable) for variable in variables]
             for slot in self.active_slots
         }
+        self.__dict__["_slots"] = [
+            {name: own[i] for name, own in self._slot_variables.items() if own[i] is not None}
+            for i in range(len(variables))
+        ]
         self._shared_variables = {
             slot.name: self.add_variable(
                 shape=(),
@@ -197,44 +222,123 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             )
             for slot in self.shared_slots
         }
-        self._decays = [self._use_weight_decay(variable) for variable in variables]
+        self.__dict__["_in_place"] = backend.updates().InPlace(self)
+        self._plan = bundles(
+            [
+                Weight(
+                    tuple(variable.shape),
+                    self.kind(_place(variable), variable.dtype),
+                    self._use_weight_decay(variable),
+                )
+                for variable in variables
+            ],
+            elementwise=self.elementwise,
+            small=backend.updates().JOINED,
+        )
+
+    def _add_slot(self, slot: Slot, variable):
+        layout = slot.layout(self, _place(variable), variable.dtype)
+        if layout is None or self._overwrite_variable_with_gradient(variable):
+            return None
+        shape, dtype = layout
+        with backend.updates().beside(self, variable):
+            return super().add_variable(
+                shape,
+                keras.initializers.Constant(slot.first_value(self)),
+                dtype,
+                layout=getattr(variable, "_layout", None) if shape == variable.shape else None,
+                name=re.sub("[/:]", "_", f"{_path(variable)}_{slot.name}"),
+            )
 
     def add_variable(self, shape, initializer="zeros", dtype=None, **kwargs):
-        """As in Keras, but state of half-precision weights is kept in float32."""
-        return super().add_variable(shape, initializer, _at_least_float32(dtype), **kwargs)
+        """As in Keras, but averages and sums of half-precision weights are kept in float32."""
+        dtype = arithmetic_dtype(dtype or keras.config.floatx())
+        return super().add_variable(shape, initializer, dtype, **kwargs)
 
     @property
     def active_slots(self) -> tuple[Slot, ...]:
         """The slots that this configuration keeps."""
-        return tuple(slot for slot in self.weight_slots if slot.exists(self))
+        return tuple(slot for slot in (*self.weight_slots, _COMPENSATION) if slot.exists(self))
+
+    def kind(self, place: Place, dtype) -> Hashable:
+        """What decides with which other weights of its shape one may be put together."""
+        special = (slot for slot in self.active_slots if slot.shape is not None)
+        layouts = tuple(slot.layout(self, place, dtype) for slot in special)
+        return keras.backend.standardize_dtype(dtype), layouts
+
+    def state_bytes(self, places: Iterable[Place]) -> int:
+        """Bytes of state for weights of at most 32 bits; of 16 bits, if `compensated`."""
+        own = "bfloat16" if self.compensated else "float32"
+        layouts = (slot.layout(self, place, own) for place in places for slot in self.active_slots)
+        return sum(
+            (2 if dtype == "bfloat16" else 4) * math.prod(shape)
+            for shape, dtype in filter(None, layouts)
+        )
 
     @property
-    def bytes_per_weight(self) -> int:
-        """Bytes of optimizer state per weight, for weights of at most 32 bits."""
-        return 4 * len(self.active_slots)
+    def bytes_per_weight(self) -> float:
+        """Bytes of state per weight of a matrix, 1024 × 1024 numbers as in `state_bytes`."""
+        return self.state_bytes([Place("kernel", (1024, 1024))]) / 1024**2
 
     # A step.
 
     def apply(self, grads, trainable_variables=None):
-        grads = [None if g is None else _full_gradient(g) for g in grads]
+        dense = backend.updates().dense
+        grads = [None if g is None else dense(g) for g in grads]
         super().apply(grads, trainable_variables)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        shared, h = self._begin_step()
+        indices = [self._get_variable_index(variable) for variable in trainable_variables]
+        backend.updates().on_every_device(self, self._update, grads, indices)
+
+    def _update(self, gradients, indices: list[int]):
+        """One step of the weights of these indices, on one device."""
+        variables = {i: self._trainable_variables[i] for i in indices}
+        gradients = dict(zip(indices, gradients, strict=True))
+        slots = {i: self._slots[i] for i in indices}
+        shared, h = self._begin_step(gradients, variables, slots)
+        plan = self._plan_for(indices)
+        if self._in_place and self._in_place.possible():
+            self._in_place(plan, variables, gradients, slots, dict(h))
+        else:
+            write = partial(self._write, plan, variables, slots)
+            backend.updates().run(self.execution, write, gradients, dict(h))
+        # Last: on PyTorch scalars in h may be the variables' own memory.
         for name, variable in self._shared_variables.items():
             variable.assign(shared[name])
-        super()._backend_update_step(grads, trainable_variables, h)
 
-    def _begin_step(self) -> tuple[Record, Record]:
-        """The scalars of this step, computed once for all weights."""
-        shared = Record({n: ops.convert_to_tensor(v) for n, v in self._shared_variables.items()})
+    def _write(self, plan, variables, slots, gradients, h) -> None:
+        values = {i: ops.convert_to_tensor(variable) for i, variable in variables.items()}
+        states = {i: _tensors(own) for i, own in slots.items()}
+        values, states = advance(self, plan, values, gradients, states, h)
+        for i, variable in variables.items():
+            self.assign(variable, values[i])
+            for name, slot in slots[i].items():
+                self.assign(slot, states[i][name])
+
+    def _plan_for(self, indices: list[int]) -> list[Bundle]:
+        """Weights without a gradient leave a gap, and all the others are updated one by one."""
+        if self.execution != "per_tensor" and len(indices) == len(self._trainable_variables):
+            return self._plan
+        present = set(indices)
+        return [
+            one for bundle in self._plan for one in bundle.alone() if present & set(one.indices)
+        ]
+
+    def _begin_step(self, gradients, variables, slots) -> tuple[Record, Record]:
+        """What this step needs once for all weights."""
         held = {name: field.current(self) for name, field in self.numeric.items()}
-        return self.prepare(shared, self.scalars(held, self.iterations))
-
-    @staticmethod
-    def state_dtype(dtype) -> str:
-        """The dtype of arithmetic and slots for weights of `dtype`: at least float32."""
-        return _at_least_float32(keras.backend.standardize_dtype(dtype))
+        shared = Record(_tensors(self._shared_variables))
+        shared, h = self.prepare(shared, self.scalars(held, self.iterations))
+        if type(self).survey is Optimizer.survey:
+            return shared, h
+        return self.survey(
+            shared,
+            h,
+            list(gradients.values()),
+            [ops.convert_to_tensor(variable) for variable in variables.values()],
+            [Record(_tensors(own)) for own in slots.values()],
+        )
 
     def scalars(self, held: dict[str, Any], iterations) -> Record:
         """What a rule reads: each numeric field's held value at this step, and `t`.
@@ -242,36 +346,66 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         They are float32, or float64 where a tensor among them is.
         """
         dtypes = [value.dtype for value in held.values() if hasattr(value, "dtype")]
-        dtype = _at_least_float32(keras.backend.result_type("float32", *dtypes))
+        dtype = arithmetic_dtype(keras.backend.result_type("float32", *dtypes))
         t = ops.cast(iterations, dtype) + 1.0
         values = {
-            name: None if value is None else self.numeric[name].in_rule(ops.cast(value, dtype), t)
+            name: None if value is None else self.numeric[name].in_rule(_cast(value, dtype), t)
             for name, value in held.items()
         }
         return Record({**values, "t": t})
 
-    def update_step(self, gradient, variable, learning_rate):
-        """Keras's hook for one weight; what it passes on as learning rate are all scalars."""
-        index = self._get_variable_index(variable)
-        slots = {name: every[index] for name, every in self._slot_variables.items()}
-        w = ops.cast(ops.stop_gradient(ops.convert_to_tensor(variable)), gradient.dtype)
-        state = Record({name: ops.convert_to_tensor(slot) for name, slot in slots.items()})
-        new_w, state = self.next_weight(
-            gradient, w, state, learning_rate, decays=self._decays[index]
-        )
-        self.assign(variable, new_w)
-        for name, value in state.items():
-            self.assign(slots[name], value)
+    def next_weight(self, g, w, slot: Record, h: Record, *, decays: bool = True, start=0):
+        """The weight and its slots after one step: the rule, decoupled weight decay, rounding.
 
-    def next_weight(self, g, w, slot: Record, h: Record, *, decays: bool = True):
-        """The weight and its slots after one step: the rule, and decoupled weight decay."""
-        dtype = keras.backend.standardize_dtype(g.dtype)
+        Args:
+            g, w, slot, h: as for `rule`, in any dtype.
+            decays: whether weight decay applies.
+            start: the place of the first number among those of all weights.
+        """
+        dtype = arithmetic_dtype(w.dtype)
         if dtype != keras.backend.standardize_dtype(h.t.dtype):
             h = h.cast(dtype)
-        step, slot = self.rule(g, w, slot, h)
-        if h.weight_decay is not None and decays:
-            step = step + h.learning_rate * h.weight_decay * w
-        return w - step, slot
+        full, state = ops.cast(w, dtype), slot.cast(dtype)
+        if "compensation" in slot:
+            full = full + state.compensation
+        if not decays:
+            h = h(weight_decay=None)
+        step, state = self.rule(ops.cast(g, dtype), full, state, h)
+        if h.weight_decay is not None and not self.rule_decays:
+            step = step + h.learning_rate * h.weight_decay * full
+        full = full - step
+        new_w = ops.cast(full, w.dtype)
+        if "compensation" in slot:
+            state = state(compensation=full - ops.cast(new_w, dtype))
+        return new_w, self._stored(state, slot, h, start)
+
+    def _stored(self, state: Record, slot: Record, h: Record, start) -> Record:
+        """New slots in the dtypes of the old."""
+        dtypes = {name: keras.backend.standardize_dtype(old.dtype) for name, old in slot.items()}
+        return Record(
+            {
+                name: rounded_at_random(state[name], h.t, start=start, key=key)
+                if dtype == self.state_dtype and name != "compensation"
+                else ops.cast(state[name], dtype)
+                for key, (name, dtype) in enumerate(dtypes.items())
+            }
+        )
+
+    def next_numbers(self, w, g, slots: dict[str, Any], h: dict[str, Any], start, decays: bool):
+        """As `next_weight`, from and to what compilers know."""
+        w, slot = self.next_weight(g, w, Record(slots), Record(h), decays=decays, start=start)
+        return w, dict(slot)
+
+    @property
+    def form(self) -> Hashable:
+        """What the code of a step depends on; all else are numbers that come into it."""
+        choices = (getattr(self, n) for n, f in self.fields.items() if isinstance(f, Static))
+        slots = tuple(slot.name for slot in self.active_slots)
+        return type(self), tuple(choices), slots, self.weight_decay is None
+
+    def detached(self) -> "Optimizer":
+        """An optimizer of the same form without state."""
+        return type(self).from_config(self.get_config())
 
     def _apply_weight_decay(self, variables):
         """Nothing: `next_weight` subtracts it together with the step, in one rounding."""
@@ -390,6 +524,21 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             if name != "name" and (not field.kw_only or field.config(self) != field.default)
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _cast(value, dtype: str):
+    # Before every step of a small model on PyTorch, a cast that changes nothing is seen.
+    if isinstance(value, Variable) and value.dtype == dtype:
+        return value.value
+    return ops.cast(value, dtype)
+
+
+def _tensors(variables) -> dict[str, Any]:
+    return {name: ops.convert_to_tensor(variable) for name, variable in variables.items()}
+
+
+def _place(variable) -> Place:
+    return Place(_path(variable), tuple(variable.shape))
 
 
 def _path(variable) -> str:

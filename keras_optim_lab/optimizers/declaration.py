@@ -15,6 +15,7 @@ from keras_optim_lab.optimizers.fields import (
     keras_argument,
     near_matches,
     nonnegative,
+    pattern,
     rate,
     switch,
 )
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         def apply(self, grads: Any, trainable_variables: Any = None) -> None: ...
         def stateless_apply(self, *args: Any) -> Any: ...
         def _backend_update_step(self, *args: Any) -> None: ...
+        def finalize_variable_values(self, var_list: Any) -> None: ...
         def exclude_from_weight_decay(self, *args: Any) -> None: ...
         def get_config(self) -> dict[str, Any]: ...
 
@@ -41,7 +43,17 @@ else:
 
 
 @dataclass_transform(
-    field_specifiers=(rate, decay, nonnegative, constant, switch, count, choice, keras_argument),
+    field_specifiers=(
+        rate,
+        decay,
+        nonnegative,
+        constant,
+        switch,
+        choice,
+        count,
+        pattern,
+        keras_argument,
+    ),
 )
 class Declared:
     """A class whose constructor's arguments are the fields in its body.
@@ -52,9 +64,11 @@ class Declared:
         slots: state for each weight, a `Slot` or the name of one.
         shared: scalars of state that all weights share.
         elementwise: whether the rule treats every number alone, so that it may be run once on many
-            weights joined to one vector.
+            weights joined to one vector. If not, it is run on all weights of one shape, stacked.
         needs_objective: whether the method asks for more than a gradient, which only `kol.Model`
             and `kol.minimize` can give.
+        rule_decays: whether the rule itself takes care of `h.weight_decay`; else η λ w is
+            subtracted beside its step.
         fields: every field by name, in the order of the signature.
     """
 
@@ -62,6 +76,7 @@ class Declared:
     shared: ClassVar[tuple[str | Slot, ...]] = ()
     elementwise: ClassVar[bool] = True
     needs_objective: ClassVar[bool] = False
+    rule_decays: ClassVar[bool] = False
 
     fields: ClassVar[dict[str, Field]] = {}
     numeric: ClassVar[dict[str, Numeric]] = {}

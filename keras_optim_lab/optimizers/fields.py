@@ -10,6 +10,7 @@ changes the next step of a compiled program without a new trace.
 
 import difflib
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
@@ -36,22 +37,25 @@ class Range:
     source: str
 
 
-class Decay:
-    """A decay rate β at step t, held as 1 − β so that β = 0.99999 keeps its digits in float32."""
+class Decay(NamedTuple):
+    """A decay rate β at step t, held as 1 − β so that β = 0.99999 keeps its digits in float32.
 
-    def __init__(self, complement, t):
-        self.complement = complement
-        self._t = t
+    Attributes:
+        complement: 1 − β.
+        t: the step: 1, 2, …
+        steepness: −ln β, exact to rounding however near β is to 1.
+        correction: 1 − βᵗ.
+    """
 
-    @property
-    def steepness(self):
-        """−ln β, exact to rounding however near β is to 1."""
-        return -ops.log1p(-self.complement)
+    complement: Any
+    t: Any
+    steepness: Any
+    correction: Any
 
-    @property
-    def correction(self):
-        """1 − βᵗ."""
-        return -ops.expm1(-self._t * self.steepness)
+    @classmethod
+    def at(cls, complement, t):
+        steepness = -ops.log1p(-complement)
+        return cls(complement, t, steepness, -ops.expm1(-t * steepness))
 
     def decay(self, x):
         """β x."""
@@ -66,7 +70,7 @@ class Decay:
         return average / self.correction
 
     def cast(self, dtype):
-        return Decay(ops.cast(self.complement, dtype), ops.cast(self._t, dtype))
+        return Decay.at(ops.cast(self.complement, dtype), ops.cast(self.t, dtype))
 
 
 class Field:
@@ -121,6 +125,42 @@ class Switch(Static):
         return choice
 
 
+class Fixed(Static):
+    """A part of the method's definition that is a count or a text."""
+
+    def __init__(self, default, *, accepts: "Accepted", doc: str):
+        super().__init__(default, doc=doc)
+        self.accepts = accepts.description
+        self._accepted = accepts
+
+    def check(self, owner, value):
+        plain = self._accepted.read(value)
+        if plain is None:
+            self.refuse(TypeError, owner, value)
+        if not self._accepted.contains(plain):
+            self.refuse(ValueError, owner, value)
+        return plain
+
+
+class Choice(Static):
+    """One of a few names."""
+
+    def __init__(self, default, *, options: tuple[str, ...], doc: str):
+        super().__init__(default, doc=doc)
+        self.options = options
+        names = ", ".join(map(repr, options))
+        self.accepts = f"one of {names}" + (" or None" if default is None else "")
+
+    def check(self, owner, value):
+        if value is None and self.default is None:
+            return None
+        if not isinstance(value, str):
+            self.refuse(TypeError, owner, value)
+        if value not in self.options:
+            self.refuse(ValueError, owner, value)
+        return value
+
+
 class Constant(Static):
     """A number ≥ 0 that is used once, when the slots are created."""
 
@@ -133,36 +173,6 @@ class Constant(Static):
         if not 0 <= number < math.inf:
             self.refuse(ValueError, owner, value)
         return number
-
-
-class Count(Static):
-    """An integer ≥ 1 that the shapes of state or the length of loops depend on."""
-
-    accepts = "an integer ≥ 1"
-
-    def check(self, owner, value):
-        number = _plain_integer(value)
-        if number is None:
-            self.refuse(TypeError, owner, value)
-        if number < 1:
-            self.refuse(ValueError, owner, value)
-        return number
-
-
-class Choice(Static):
-    """One of several named forms of the method."""
-
-    def __init__(self, default, *, options: tuple[str, ...], doc: str):
-        super().__init__(default, doc=doc)
-        self.options = options
-        self.accepts = f"one of {', '.join(map(repr, options))}"
-
-    def check(self, owner, value):
-        if not isinstance(value, str):
-            self.refuse(TypeError, owner, value)
-        if value not in self.options:
-            self.refuse(ValueError, owner, value)
-        return value
 
 
 class Accepted(NamedTuple):
@@ -303,7 +313,7 @@ class DecayRate(Numeric):
         return 1.0 - held
 
     def in_rule(self, held, t):
-        return Decay(held, t)
+        return Decay.at(held, t)
 
 
 # What a class body calls. Type checkers read the names `default` and `kw_only`, so that
@@ -338,12 +348,17 @@ def switch(*, default: bool, doc: str) -> Any:
 
 
 def count(*, default: int, doc: str) -> Any:
-    """Declares an integer ≥ 1."""
-    return Count(default, doc=doc)
+    """Declares a whole number ≥ 1 that is part of the method."""
+    return Fixed(default, accepts=ONE_OR_MORE, doc=doc)
 
 
-def choice(*, default: str, options: tuple[str, ...], doc: str) -> Any:
-    """Declares a choice among named forms of the method."""
+def pattern(*, default: str, doc: str) -> Any:
+    """Declares a regular expression that tells weights apart by their paths."""
+    return Fixed(default, accepts=PATTERN, doc=doc)
+
+
+def choice(*, default: str | None, options: tuple[str, ...], doc: str) -> Any:
+    """Declares a choice among names."""
     return Choice(default, options=options, doc=doc)
 
 
@@ -381,12 +396,21 @@ def _plain_text(value) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _compiles(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
+
+
 POSITIVE = Accepted("a finite number > 0", _plain_number, lambda x: 0 < x < math.inf)
 FRACTION = Accepted("a number in [0, 1]", _plain_number, lambda x: 0 <= x <= 1)
 ONE_OR_MORE = Accepted("an integer ≥ 1", _plain_integer, lambda n: n >= 1)
 TWO_OR_MORE = Accepted("an integer ≥ 2", _plain_integer, lambda n: n >= 2)
 YES_OR_NO = Accepted("True or False", _plain_bool)
 TEXT = Accepted("a string", _plain_text)
+PATTERN = Accepted("a regular expression", _plain_text, _compiles)
 
 
 def _rounded(number: float, dtype: str) -> float:

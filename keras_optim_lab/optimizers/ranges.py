@@ -8,6 +8,7 @@ from keras_optim_lab.optimizers.fields import Range
 
 _SIVAPRASAD = "Sivaprasad et al., 2020, arXiv:1910.11758"
 _ALGOPERF = "AlgoPerf, Dahl et al., 2023, arXiv:2306.07179"
+_FANTASTIC = "Wen et al., 2025, arXiv:2509.02046"
 
 SGD_RATE = Range(3.9e-4, 0.164, _SIVAPRASAD)
 # Their prior is for heavy-ball momentum; an average of gradients takes 1/(1 − 0.9) times as much.
@@ -22,3 +23,23 @@ BETA_2 = Range(1e-5, 1e-1, _SIVAPRASAD)
 
 EPSILON = Range(1e-8, 1.0, _SIVAPRASAD)
 WEIGHT_DECAY = Range(5e-3, 1.0, _ALGOPERF)
+
+ALGOPERF_RATE = Range(1e-4, 1e-2, _ALGOPERF)
+ALGOPERF_MOMENTUM_RATE = Range(2e-2, 5.0, _ALGOPERF)
+LAMB_BETA_1 = Range(5e-2, 0.3, _ALGOPERF)
+LAMB_WEIGHT_DECAY = Range(1e-3, 1.0, _ALGOPERF)
+SHAMPOO_BETA_1 = Range(1e-2, 0.15, _ALGOPERF)
+
+LION_RATE = Range(
+    3e-5, 8e-3, "Wen et al., 2025, arXiv:2509.02046; low end: Chen et al., 2023, arXiv:2302.06675"
+)
+LION_BETA_1 = Range(2e-2, 0.2, _FANTASTIC)
+LION_BETA_2 = Range(1e-3, 0.1, "Chen et al., 2023, arXiv:2302.06675: 0.99, or 0.98 if unstable")
+MUON_RATE = Range(1e-3, 0.128, f"{_FANTASTIC}, and below for small batches")
+MUON_MOMENTUM = Range(2e-2, 0.2, _FANTASTIC)
+SOAP_RATE = Range(1e-3, 1.6e-2, _FANTASTIC)
+SOAP_BETA_1 = Range(5e-2, 0.2, _FANTASTIC)
+SOAP_BETA_2 = Range(1e-2, 0.1, _FANTASTIC)
+
+PRODIGY_RATE = Range(0.1, 10.0, "Mishchenko & Defazio, 2023, arXiv:2306.06101: around 1")
+SCHEDULE_FREE_BETA = Range(2e-2, 0.2, "Defazio et al., 2024, arXiv:2405.15682: 0.9, 0.95 or 0.98")

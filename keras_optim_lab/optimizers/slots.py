@@ -1,27 +1,42 @@
 """Slots: the state that an optimizer keeps for each weight, or once for all of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import keras
 from keras import ops
+
+from keras_optim_lab.optimizers.precision import HALF, arithmetic_dtype
+
+Shape = tuple[int, ...]
+
+
+class Place(NamedTuple):
+    """What is known of a weight before training: where it stands, and its shape."""
+
+    path: str
+    shape: Shape
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One array of state per weight, of the weight's shape.
+    """One array of state per weight.
 
     Args:
         name: how the rule calls it.
         when: the switch or number that must be on (not False, not 0) for the slot to exist.
         initial: its first value: a number, or the name of the field that gives it.
-        rows: the field that says how many such arrays are kept, stacked; None for a single one.
+        shape: from the optimizer and a weight's place to the slot's shape, or to None where the
+            weight has no such slot.
+        low_precision: whether `state_dtype` applies to it.
     """
 
     name: str
     when: str | None = None
     initial: float | str = 0.0
-    rows: str | None = None
+    shape: Callable[[Any, Place], Shape | None] | None = None
+    low_precision: bool = True
 
     def exists(self, optimizer) -> bool:
         return self.when is None or optimizer.declares(self.when)
@@ -32,6 +47,24 @@ class Slot:
         # A live number is remembered as it was given: its variable cannot be read while tracing.
         number = optimizer._numbers.get(self.initial)
         return getattr(optimizer, self.initial) if number is None else number
+
+    def layout(self, optimizer, place: Place, dtype) -> tuple[Shape, str] | None:
+        """Shape and dtype of the slot of a weight, or None where the weight has no such slot."""
+        own = self.shape(optimizer, place) if self.shape else place.shape
+        if own is None:
+            return None
+        return tuple(own), (self.low_precision and optimizer.state_dtype) or arithmetic_dtype(dtype)
+
+
+class Compensation(Slot):
+    """What rounding has taken from a weight of half precision, and its next step gives back."""
+
+    def exists(self, optimizer) -> bool:
+        return optimizer.compensated
+
+    def layout(self, optimizer, place, dtype):
+        dtype = keras.backend.standardize_dtype(dtype)
+        return (place.shape, dtype) if dtype in HALF else None
 
 
 class Record(Mapping[str, Any]):
@@ -59,6 +92,9 @@ class Record(Mapping[str, Any]):
 
     def __call__(self, **changes) -> "Record":
         return Record({**self._values, **changes})
+
+    def note(self, **values) -> None:
+        """Gives values of a rule a name in a step-by-step trace; in training it does nothing."""
 
     def __getitem__(self, name: str):
         return self._values[name]

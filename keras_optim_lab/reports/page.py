@@ -100,6 +100,7 @@ class Page:
             include_plotlyjs=False,
             div_id=f"figure-{self._figures}",
             default_height=height,
+            auto_play=False,
             config={"displaylogo": False, "responsive": True},
         )
         return f'<div class="figure">{script}</div>'

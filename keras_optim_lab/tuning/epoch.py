@@ -12,6 +12,7 @@ from keras_optim_lab.functional import Functional
 from keras_optim_lab.functional import State as OptimizerState
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.fields import Constant, Rate
+from keras_optim_lab.optimizers.slots import Place, Slot
 from keras_optim_lab.schedules import DECAYS, factor
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.configuration import Configuration
@@ -78,9 +79,10 @@ class Epoch:
         self.width = width
         self.form = form
         self.scheduled = scheduled
-        self._functional = Functional(optimizer)
         self._vectorized = form == "vectorized"
         self._joins = model.joins(optimizer)
+        paths = None if self._joins else [place.path for place in model.places]
+        self._functional = Functional(optimizer, paths)
         defaults = optimizer.get_config()
         self._defaults = {name: defaults[name] for name in optimizer.numeric}
         samples = len(model.task.order(0))
@@ -120,11 +122,14 @@ class Epoch:
     def first_state(self, seed: int, optimizer: Optimizer) -> State:
         """The state of one row before its first step; weights are drawn from `seed`."""
         weights, others = self.model.first_values(seed)
-        weights = joined(weights) if self._joins else weights
+        places = self.model.places
+        if self._joins:
+            weights = joined(weights)
+            places = [Place("", weight.shape) for weight in weights]
         slots = {
             slot.name: [
-                np.full(weight.shape, slot.first_value(optimizer), _state_dtype(weight))
-                for weight in weights
+                _first(optimizer, slot, place, weight)
+                for place, weight in zip(places, weights, strict=True)
             ]
             for slot in optimizer.active_slots
         }
@@ -223,7 +228,7 @@ class Epoch:
             carry = step(orders.rest, carry)
         state, metrics = carry
         logs = self._logs(metrics, self._train_logs)
-        for name, value in self._validation(state, validation).items():
+        for name, value in self._validation(state, orders, validation).items():
             logs[f"val_{name}"] = value
         return state, logs
 
@@ -263,8 +268,9 @@ class Epoch:
         weights, optimizer = self._functional.advance(weights, gradients, optimizer, held)
         return self.model.constrained(weights), optimizer
 
-    def _validation(self, state: State, data: Any):
+    def _validation(self, state: State, orders: Orders, data: Any):
         rows = backend.rows()
+        weights = self._each(self._shown)(state["weights"], state["optimizer"], orders.held)
         size = self.model.task.batch_size
         samples = keras.tree.flatten(data)[0].shape[0]
         whole = samples // size
@@ -274,7 +280,7 @@ class Epoch:
                 lambda weights, others, metrics: self.model.validated(
                     weights, others, metrics, batch
                 )
-            )(state["weights"], state["others"], metrics)
+            )(weights, state["others"], metrics)
 
         def at(i):
             indices = i * size + ops.arange(size, dtype="int32")
@@ -285,6 +291,10 @@ class Epoch:
             rest = keras.tree.map_structure(lambda array: array[whole * size :], data)
             metrics = more(rest, metrics)
         return self._logs(metrics, self.model.log_names)
+
+    def _shown(self, weights, optimizer, held):
+        held = {**dict.fromkeys(self.optimizer.numeric), **held}
+        return self._functional.shown(weights, optimizer, held)
 
     def _logs(self, metrics, names: Sequence[str]) -> dict[str, Any]:
         return self._each(lambda metrics: self.model.logs(metrics, names))(metrics)
@@ -321,5 +331,9 @@ def on_device(task: Task) -> Any:
     return tuple(keras.tree.map_structure(tensor, split) for split in splits)
 
 
-def _state_dtype(weight: np.ndarray) -> str:
-    return Optimizer.state_dtype(str(weight.dtype))
+def _first(optimizer: Optimizer, slot: Slot, place: Place, weight: np.ndarray) -> np.ndarray:
+    """A slot's first value; where a weight has none, an array without numbers."""
+    layout = slot.layout(optimizer, place, str(weight.dtype))
+    shape, dtype = layout or ((0,), "float32")
+    value = ops.full(shape, slot.first_value(optimizer), dtype)
+    return ops.convert_to_numpy(value)

@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers import Optimizer
+from keras_optim_lab.optimizers.slots import Place
 from keras_optim_lab.tasks import Task
 
 Tensors = list[Any]
@@ -25,6 +26,7 @@ class PureModel:
 
     Attributes:
         shapes: of the weights.
+        places: their paths and shapes.
         numbers: how many the weights are made of.
         traces: how often the training step has been traced, once for each size of batch.
     """
@@ -47,6 +49,7 @@ class PureModel:
         self.others = self.model.non_trainable_variables
         self.metrics = self.model.metrics_variables
         self.shapes = [tuple(weight.shape) for weight in self.weights]
+        self.places = [Place(weight.path, tuple(weight.shape)) for weight in self.weights]
         self.numbers = sum(map(math.prod, self.shapes))
         self.log_names = list(self.model.get_metrics_result())
         self.first_metrics = [ops.convert_to_numpy(variable) for variable in self.metrics]
@@ -117,7 +120,8 @@ class PureModel:
         several = len(self.weights) > 1
         alike = len({weight.dtype for weight in self.weights}) == 1
         free = all(weight.constraint is None for weight in self.weights)
-        return backend.rows().JOINS_WEIGHTS and optimizer.elementwise and several and alike and free
+        alone = optimizer.elementwise and type(optimizer).survey is Optimizer.survey
+        return backend.rows().JOINS_WEIGHTS and alone and several and alike and free
 
     def parts(self, weights: Tensors) -> Tensors:
         """The weights one by one, where they come as one vector."""

@@ -91,7 +91,7 @@ def test_the_built_in_is_the_one_that_the_table_of_optimizers_relates_it_to(case
 
 def test_ours_stay_ours_and_a_built_in_names_no_backend_on_the_way_to_another_process():
     for method in small_plan(None).methods:
-        loaded = keras.optimizers.deserialize(json.loads(json.dumps(method.config)))
+        loaded = keras.saving.deserialize_keras_object(json.loads(json.dumps(method.config)))
         assert isinstance(loaded, kol.Optimizer) == method.ours
         assert "backend" not in method.config["module"]
         config = loaded.get_config()

@@ -41,3 +41,17 @@ task = "small"
 optimizers = ["adam"]
 steps = [1, 4]
 """
+
+RACES = """\
+kind = "races"
+question = "Which is best?"
+surfaces = ["booth", "saddle"]
+optimizers = ["momentum", "newton"]
+steps = 20
+curvature_steps = 10
+starts = 2
+rounds = 2
+pictures = ["booth"]
+pictured = ["newton"]
+document = "../docs/compared.md"
+"""

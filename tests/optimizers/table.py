@@ -16,7 +16,8 @@ class Reference:
     """Another implementation, and the settings at which it equals a case.
 
     Args:
-        package: where it is from: "keras", "torch", "optax" or "pytorch_optimizer".
+        package: where it is from: "keras", "torch", "optax", "optax.contrib" or
+            "pytorch_optimizer", or its authors' own.
         name: of the class or function there.
         settings: its arguments.
         ours: what to change in the case; nothing where the other defines the same.
@@ -41,6 +42,8 @@ class Case:
         hyperparameters: of the optimizer and of the oracle.
         references: other implementations, Keras's among them.
         keras_has_no: the class that Keras lacks, where the row has no relation to a built-in.
+        tolerance: how far a step may be from that of the oracle, as a share of its length.
+        fast: a learning rate at which a few steps come a long way.
     """
 
     id: str
@@ -49,6 +52,22 @@ class Case:
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     references: tuple[Reference, ...] = ()
     keras_has_no: str = ""
+    tolerance: float = 1e-6
+    fast: float = 0.1
+
+    @property
+    def cls(self) -> type[optimizers.Optimizer]:
+        return optimizers.entry(self.name).cls
+
+    @property
+    def surveys(self) -> bool:
+        """Whether a step depends on all weights together."""
+        return self.cls.survey is not optimizers.Optimizer.survey
+
+    @property
+    def decays_plainly(self) -> bool:
+        """Whether η λ w is subtracted beside a step that does not depend on w."""
+        return self.cls.elementwise and not self.cls.rule_decays and not self.surveys
 
     def make(self, **changes) -> optimizers.Optimizer:
         return optimizers.get(self.name, **{**self.hyperparameters, **changes})
@@ -509,5 +528,318 @@ CASES = [
             ),
         ),
         keras_has_no="AdaBound",
+    ),
+    Case(
+        "lion",
+        "lion",
+        oracles.Lion,
+        references=(
+            Reference("keras", "Lion", {"learning_rate": 1e-4, "beta_1": 0.9, "beta_2": 0.99}),
+            Reference("optax", "lion", {"learning_rate": 1e-4, "weight_decay": 0.0}),
+            Reference(
+                "optax",
+                "lion",
+                {"learning_rate": 0.01, "b1": 0.5, "b2": 0.8, "weight_decay": 0.5},
+                {"learning_rate": 0.01, "beta_1": 0.5, "beta_2": 0.8, "weight_decay": 0.5},
+            ),
+            Reference("pytorch_optimizer", "Lion", {"lr": 1e-4, "weight_decay": 0.0}),
+        ),
+    ),
+    Case(
+        "adan",
+        "adan",
+        oracles.Adan,
+        references=(
+            Reference("pytorch_optimizer", "Adan", {"lr": 1e-3, "eps": _SEEN}, {"epsilon": _SEEN}),
+            Reference(
+                "pytorch_optimizer",
+                "Adan",
+                {"lr": 0.01, "weight_decay": 0.5, "weight_decouple": True},
+                {"learning_rate": 0.01, "weight_decay": 0.5},
+            ),
+            Reference(
+                "optax",
+                "adan",
+                {"learning_rate": 1e-3, "b2": 0.5, "eps": _SEEN, "eps_root": 0.0},
+                {"beta_2": 0.5, "epsilon": _SEEN},
+                why="weighs the change of the gradient by 1 − β₂ where the paper weighs it by β₂",
+            ),
+        ),
+        keras_has_no="Adan",
+    ),
+    Case(
+        "adabelief",
+        "adabelief",
+        oracles.AdaBelief,
+        references=(
+            Reference("optax", "adabelief", {"learning_rate": 1e-3}),
+            Reference(
+                "optax",
+                "adabelief",
+                {"learning_rate": 1e-3, "eps": 1e-3, "eps_root": 1e-3},
+                {"epsilon": 1e-3},
+            ),
+            Reference(
+                "pytorch_optimizer",
+                "AdaBelief",
+                {"lr": 0.01, "eps": 1e-3, "weight_decay": 0.5},
+                {"learning_rate": 0.01, "epsilon": 1e-3, "weight_decay": 0.5},
+            ),
+        ),
+        keras_has_no="AdaBelief",
+    ),
+    Case(
+        "adopt",
+        "adopt",
+        oracles.ADOPT,
+        references=(
+            Reference(
+                "optax.contrib", "adopt", {"learning_rate": 1e-3, "eps": 1.0}, {"epsilon": 1.0}
+            ),
+            Reference(
+                "optax.contrib", "adopt", {"learning_rate": 1e-3, "b2": 0.5}, {"beta_2": 0.5}
+            ),
+            Reference(
+                "pytorch_optimizer",
+                "ADOPT",
+                {"lr": 1e-3, "clip_lambda": lambda step: (step - 1) ** 0.25},
+                why="counts the clip from its first gradient, which takes no step",
+            ),
+        ),
+        keras_has_no="ADOPT",
+        fast=0.5,
+    ),
+    Case(
+        "ademamix",
+        "ademamix",
+        oracles.AdEMAMix,
+        references=(
+            Reference(
+                "optax.contrib",
+                "ademamix",
+                {"learning_rate": 1e-3, "b3": 0.9, "eps": _SEEN, "weight_decay": 0.5},
+                {"beta_3": 0.9, "epsilon": _SEEN, "weight_decay": 0.5},
+            ),
+            Reference(
+                "pytorch_optimizer",
+                "AdEMAMix",
+                {"lr": 1e-3, "betas": (0.9, 0.999, 0.99), "t_alpha_beta3": 8.0, "eps": _SEEN},
+                {"beta_3": 0.99, "warmup": 8.0, "epsilon": _SEEN},
+            ),
+        ),
+        keras_has_no="AdEMAMix",
+    ),
+    Case(
+        "nadamw",
+        "nadamw",
+        oracles.NAdamW,
+        references=(
+            Reference(
+                "optax",
+                "nadamw",
+                {"learning_rate": 0.01, "weight_decay": 0.5, "eps": _SEEN},
+                {"learning_rate": 0.01, "weight_decay": 0.5, "epsilon": _SEEN},
+            ),
+            Reference(
+                "torch",
+                "NAdam",
+                {
+                    "lr": 1e-3,
+                    "eps": _SEEN,
+                    "momentum_decay": 1e6,
+                    "weight_decay": 0.01,
+                    "decoupled_weight_decay": True,
+                },
+                {"epsilon": _SEEN},
+                why="has a schedule, which is over before it begins where it is as fast",
+            ),
+        ),
+        keras_has_no="NAdamW",
+    ),
+    Case(
+        "adafactor",
+        "adafactor",
+        oracles.Adafactor,
+        references=(
+            Reference("keras", "Adafactor", {"learning_rate": 1e-2}),
+            Reference(
+                "keras",
+                "Adafactor",
+                {"learning_rate": 0.5, "clip_threshold": 0.5, "epsilon_2": 0.1},
+                {"learning_rate": 0.5, "clip_threshold": 0.5, "epsilon_2": 0.1},
+            ),
+            Reference("torch", "Adafactor", {"lr": 1e-2, "eps": (1e-30, 1e-3)}),
+            Reference(
+                "torch",
+                "Adafactor",
+                {"lr": 0.1, "eps": (1e-30, 1e-3), "d": 1.1, "weight_decay": 0.5},
+                {"learning_rate": 0.1, "clip_threshold": 1.1, "weight_decay": 0.5},
+            ),
+        ),
+        fast=0.5,
+    ),
+    Case(
+        "adafactor-momentum",
+        "adafactor",
+        oracles.Adafactor,
+        {"beta_1": 0.9},
+        references=(
+            Reference(
+                "optax",
+                "adafactor",
+                {"learning_rate": 1e-2, "min_dim_size_to_factor": 1, "momentum": 0.9},
+                {"relative_step": False},
+                why="leaves the learning rate to schedules",
+            ),
+        ),
+        fast=0.5,
+        keras_has_no="Adafactor with momentum",
+    ),
+    Case(
+        "lamb",
+        "lamb",
+        oracles.LAMB,
+        references=(
+            Reference(
+                "keras",
+                "Lamb",
+                {"learning_rate": 0.01, "epsilon": _SEEN},
+                {"learning_rate": 0.01, "epsilon": _SEEN, "weight_decay": 0.0},
+                why="applies weight decay outside of the trust ratio",
+            ),
+            Reference(
+                "optax",
+                "lamb",
+                {"learning_rate": 0.01, "eps": _SEEN, "weight_decay": 0.5},
+                {"learning_rate": 0.01, "epsilon": _SEEN, "weight_decay": 0.5},
+            ),
+        ),
+    ),
+    Case(
+        "lars",
+        "lars",
+        oracles.LARS,
+        references=(
+            Reference("optax", "lars", {"learning_rate": 0.1}),
+            Reference(
+                "optax",
+                "lars",
+                {"learning_rate": 0.5, "trust_coefficient": 0.1, "momentum": 0.5},
+                {"learning_rate": 0.5, "trust_coefficient": 0.1, "momentum": 0.5},
+            ),
+        ),
+        keras_has_no="LARS",
+        fast=100.0,
+    ),
+    Case(
+        "muon",
+        "muon",
+        oracles.Muon,
+        references=(
+            Reference(
+                "keras",
+                "Muon",
+                {"learning_rate": 0.02, "weight_decay": 0.5},
+                {"match_rms": True, "weight_decay": 0.5},
+            ),
+            Reference(
+                "torch",
+                "Muon",
+                {"lr": 0.02, "weight_decay": 0.5, "adjust_lr_fn": "match_rms_adamw"},
+                {"match_rms": True, "weight_decay": 0.5},
+                why="rounds the iteration to bfloat16; here it is told not to",
+            ),
+        ),
+        tolerance=1e-4,
+        fast=0.3,
+    ),
+    Case(
+        "muon-without-nesterov",
+        "muon",
+        oracles.Muon,
+        {"nesterov": False},
+        references=(
+            Reference(
+                "optax.contrib",
+                "muon",
+                {"learning_rate": 0.02, "nesterov": False, "weight_decay": 0.5},
+                {"weight_decay": 0.5},
+            ),
+            Reference(
+                "keras",
+                "Muon",
+                {"learning_rate": 0.02, "nesterov": False, "weight_decay": 0.5},
+                {"match_rms": True, "weight_decay": 0.5},
+            ),
+        ),
+        tolerance=1e-4,
+        fast=0.3,
+    ),
+    Case(
+        "prodigy",
+        "prodigy",
+        oracles.Prodigy,
+        {"initial_distance": 0.1},
+        references=(
+            Reference("prodigyopt", "Prodigy", {"lr": 1.0}, {"initial_distance": 1e-6}),
+            Reference(
+                "prodigyopt",
+                "Prodigy",
+                {"lr": 0.5, "d0": 1e-2, "betas": (0.8, 0.99), "weight_decay": 0.5},
+                {
+                    "learning_rate": 0.5,
+                    "initial_distance": 1e-2,
+                    "beta_1": 0.8,
+                    "beta_2": 0.99,
+                    "weight_decay": 0.5,
+                },
+            ),
+        ),
+        keras_has_no="Prodigy",
+        fast=1.0,
+    ),
+    Case(
+        "schedule_free_sgd",
+        "schedule_free_sgd",
+        oracles.ScheduleFreeSGD,
+        {"learning_rate": 0.1},
+        references=(
+            Reference("schedulefree", "SGDScheduleFreeReference", {"lr": 0.1}),
+            Reference(
+                "schedulefree",
+                "SGDScheduleFree",
+                {"lr": 0.1, "momentum": 0.5, "warmup_steps": 5, "weight_decay": 0.5},
+                {"momentum": 0.5, "warmup": 5.0, "weight_decay": 0.5},
+            ),
+        ),
+        keras_has_no="ScheduleFreeSGD",
+        fast=1.0,
+    ),
+    Case(
+        "schedule_free_adamw",
+        "schedule_free_adamw",
+        oracles.ScheduleFreeAdamW,
+        references=(
+            Reference(
+                "schedulefree",
+                "AdamWScheduleFreeReference",
+                {"lr": 2.5e-3, "eps": _SEEN},
+                {"epsilon": _SEEN},
+            ),
+            Reference(
+                "schedulefree",
+                "AdamWScheduleFree",
+                {"lr": 0.01, "betas": (0.5, 0.9), "warmup_steps": 5, "weight_decay": 0.5},
+                {
+                    "learning_rate": 0.01,
+                    "beta_1": 0.5,
+                    "beta_2": 0.9,
+                    "warmup": 5.0,
+                    "weight_decay": 0.5,
+                },
+            ),
+        ),
+        fast=0.2,
+        keras_has_no="ScheduleFreeAdamW that averages",
     ),
 ]

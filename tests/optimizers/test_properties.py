@@ -18,6 +18,11 @@ STEPS = 3
 SHAPES = ((), (5,), (0, 3), (2, 1, 2, 2))
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+each_elementwise_case = pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if case.cls.elementwise and not case.surveys],
+    ids=lambda case: case.id,
+)
 
 
 def cases(*ids):
@@ -76,7 +81,11 @@ def test_zero_gradients_leave_weights_still_from_a_fresh_state(case, start):
     np.testing.assert_array_equal(path, np.broadcast_to(start, path.shape))
 
 
-@each_case
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if not (case.cls.rule_decays or case.surveys)],
+    ids=lambda case: case.id,
+)
 @few
 @given(start=numpy_arrays("float32", (5,), elements=numbers(-1e3, 1e3)))
 def test_under_zero_gradients_weight_decay_shrinks_weights_by_the_same_factor(case, start):
@@ -86,7 +95,7 @@ def test_under_zero_gradients_weight_decay_shrinks_weights_by_the_same_factor(ca
     np.testing.assert_allclose(path, shrunk, rtol=1e-6, atol=1e-30)
 
 
-@each_case
+@each_elementwise_case
 @few
 @given(g=gradients(largest=1e3), seed=st.integers(0, 99))
 def test_every_number_is_treated_alone(case, g, seed):
@@ -107,7 +116,7 @@ def test_opposite_gradients_take_opposite_steps(case, g):
     np.testing.assert_array_equal(there, -back)
 
 
-@each_case
+@each_elementwise_case
 @few
 @given(g=gradients(largest=1e3), start=st.floats(-10, 10, width=32))
 def test_without_decay_a_step_does_not_depend_on_the_weight(case, g, start):
@@ -139,7 +148,10 @@ def test_the_first_step_has_a_length_that_the_gradient_does_not_change(make, len
     np.testing.assert_allclose(first, -length * eta * np.sign(g[0]), rtol=3e-5)
 
 
-@cases("adam", "amsgrad", "nadam", "rmsprop", "rmsprop-momentum", "rmsprop-centered", "adagrad")
+@cases(
+    *("adam", "amsgrad", "nadam", "rmsprop", "rmsprop-momentum", "rmsprop-centered", "adagrad"),
+    *("adan", "ademamix", "nadamw"),
+)
 @some
 @given(g=nonzero, power=st.integers(-16, 16))
 def test_without_epsilon_the_scale_of_gradients_does_not_matter(case, g, power):

@@ -24,7 +24,7 @@ def test_every_optimizer_trains_weights_of_any_dtype(case, dtype, walk, start):
     def loss(weights):
         return sum(float(np.sum(np.square(w))) for w in weights)
 
-    optimizer = case.make(learning_rate=0.1)
+    optimizer = case.make(learning_rate=case.fast)
     weights = rounded(start, dtype)
     for _ in range(6):
         gradients = [ops.cast(w, dtype) for w in weights]  # of half the sum of squares
@@ -106,9 +106,9 @@ def test_a_weight_without_gradient_stays_as_it_is(case, walk, start, gradients):
     np.testing.assert_array_equal(path[0][0], start[0])
     alone = walk(case.make(weight_decay=0.1), start[1:], [gradients[0][1:]])
     np.testing.assert_allclose(path[0][1], alone[0][0], rtol=1e-6)
-    for slots in optimizer._slot_variables.values():
-        first = ops.convert_to_numpy(slots[0])
-        assert np.all(first == first.flat[0]), "its slots are as they were created"
+    for slot in optimizer._slots_of(0).values():
+        first = ops.convert_to_numpy(slot)
+        assert np.ptp(first) == 0, "its slots are as they were created"
 
 
 def test_no_gradient_at_all_is_an_error(walk, start):
@@ -279,6 +279,8 @@ def test_fit_ends_on_the_average(dtype, make_model, data, arrays):
 
 
 def test_weight_decay_is_subtracted_beside_the_step(case, walk, start, gradients):
+    if not case.decays_plainly:
+        pytest.skip("its steps depend on the weights, which decay changes, or decay is within")
     eta, decay = 0.125, 0.25
     plain = [start, *walk(case.make(learning_rate=eta, weight_decay=0.0), start, gradients[:3])]
     decayed = walk(case.make(learning_rate=eta, weight_decay=decay), start, gradients[:3])

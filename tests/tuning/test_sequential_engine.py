@@ -26,11 +26,16 @@ TRACES = {"jax": 1, "tensorflow": 2, "torch": 0}[BACKEND]
 ENGINES = pytest.mark.parametrize("make_engine", [FitEngine, SequentialEngine])
 
 
+def brief_task(**changes):
+    """A task of one step an epoch, for what does not depend on how many there are."""
+    return small_task(batch_size=24, **changes)
+
+
 def search(engine, task=None, optimizer="adam", trials=3, settings=(), **changes):
     """A study of random trials without pruning, the first of them with the given settings."""
     arguments = {"sampler": "random", "pruner": "none", "seed": 5, **changes}
     result = TuningResult.create(
-        task or small_task(),
+        task or brief_task(),
         optimizer,
         name="study",
         storage=optuna.storages.InMemoryStorage(),
@@ -108,7 +113,7 @@ def test_a_smaller_last_batch_is_trained_as_in_the_fit_engine():
 
 
 def test_a_model_that_is_built_from_data_is_trained_as_in_the_fit_engine():
-    assert_same_as_fit(small_task(model=lambda: keras.Sequential([keras.layers.Dense(1)])))
+    assert_same_as_fit(brief_task(model=lambda: keras.Sequential([keras.layers.Dense(1)])))
 
 
 class Counting(keras.Model):
@@ -138,7 +143,7 @@ def test_a_model_in_float16_starts_every_trial_with_the_first_loss_scale():
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        task = small_task(model=with_state, loss=lambda y, z: 100 * keras.ops.square(y - z))
+        task = brief_task(model=with_state, loss=lambda y, z: 100 * keras.ops.square(y - z))
         assert forms(assert_same_as_fit(task)) == bool(TRACES)
     finally:
         keras.config.set_dtype_policy(policy)
@@ -189,7 +194,7 @@ def test_data_pipelines_are_read_as_in_the_fit_engine(pipeline):
 
 @pytest.mark.parametrize(
     "task",
-    [{}, {"model": with_state}, {"batch_size": 7}],
+    [{"batch_size": 24}, {"model": with_state, "batch_size": 24}, {"batch_size": 7}],
     ids=["plain", "with state", "with a smaller batch"],
 )
 def test_a_second_and_a_third_trial_are_not_traced_again(task):
@@ -259,9 +264,9 @@ class Varying:
 @pytest.mark.parametrize("builder", [lambda: TwoOptimizers, Varying])
 def test_a_model_that_cannot_take_over_the_next_trial_is_not_kept(builder):
     engine = SequentialEngine()
-    found = search(engine, small_task(model=builder()))
+    found = search(engine, brief_task(model=builder()))
     np.testing.assert_allclose(
-        curves(found), curves(search(FitEngine(), small_task(model=builder()))), rtol=1e-5
+        curves(found), curves(search(FitEngine(), brief_task(model=builder()))), rtol=1e-5
     )
 
 
@@ -273,7 +278,7 @@ def test_an_optimizer_that_is_kept_tells_the_settings_of_its_present_trial():
             told.append(self.optimizer.get_config())
             return super().fit(*arguments, **changes)
 
-    task = small_task(model=lambda: Telling([keras.Input((3,)), keras.layers.Dense(1)]))
+    task = brief_task(model=lambda: Telling([keras.Input((3,)), keras.layers.Dense(1)]))
     found = search(SequentialEngine(), task)
     for config, trial in zip(told, found.study.trials, strict=True):
         settings = found.space.decode(trial.params).settings
@@ -300,7 +305,7 @@ def test_trials_and_studies_tell_what_trained_them(make_engine):
 
 @ENGINES
 def test_a_trial_of_two_seeds_is_judged_by_the_mean_of_two_runs(make_engine):
-    task = small_task(model=with_state)
+    task = brief_task(model=with_state)
     found = search(make_engine(), task, seeds_per_trial=2, trials=2)
     for trial in found.study.trials:
         optimizer = found.space.decode(trial.params).optimizer
@@ -335,9 +340,7 @@ class Builder:
 @pytest.fixture(scope="module")
 def undisturbed():
     """The curves of trials of which none diverges, by how many seeds each of them has."""
-    return {
-        seeds: curves(search(FitEngine(), small_task(), seeds_per_trial=seeds)) for seeds in (1, 2)
-    }
+    return {seeds: curves(search(FitEngine(), seeds_per_trial=seeds)) for seeds in (1, 2)}
 
 
 @pytest.mark.parametrize(
@@ -351,7 +354,7 @@ def test_a_run_that_diverges_ends_its_trial_as_diverged_and_the_next_one_trains(
     make_engine, seeds, broken, undisturbed
 ):
     builder = Builder(broken)
-    found = search(make_engine(), small_task(model=builder), seeds_per_trial=seeds, trials=3)
+    found = search(make_engine(), brief_task(model=builder), seeds_per_trial=seeds, trials=3)
     states = [TrialState.COMPLETE] * 3
     number = (broken - 1) // seeds
     states[number] = TrialState.PRUNED
@@ -422,7 +425,7 @@ def of_some_width(trial):
 
 @ENGINES
 def test_a_model_that_is_built_from_the_trial_is_tuned_with_its_own_settings(make_engine):
-    task = small_task(model=of_some_width)
+    task = brief_task(model=of_some_width)
     found = search(make_engine(), task, trials=2, seeds_per_trial=2)
     assert len({trial.params["units"] for trial in found.study.trials}) > 1
     assert 2 <= found.best_trial.params["units"] <= 9
@@ -439,7 +442,7 @@ def test_models_that_are_built_from_the_trial_are_left_to_the_fit_engine_and_the
 ):
     engine = SequentialEngine()
     with caplog.at_level(logging.INFO, "keras_optim_lab"):
-        found = search(engine, small_task(model=of_some_width), trials=1)
+        found = search(engine, brief_task(model=of_some_width), trials=1)
     assert "task 'small': its model is built from the trial" in caplog.text
     assert found.study.trials[0].user_attrs["engine"] == "fit"
     assert engine.summary["engine"] == "fit"

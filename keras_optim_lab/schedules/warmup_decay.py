@@ -1,18 +1,18 @@
-"""Learning-rate schedules: warm-up, then a decay over a training whose length is known.
-
-rate = kol.schedules.WarmupDecay(1e-2, steps=2000, warmup=0.1, decay="cosine")
-model.compile(optimizer=kol.optimizers.Adam(learning_rate=rate), loss="mse")
-"""
+"""Warm-up, then a decay over a training whose length is known."""
 
 import math
-from numbers import Integral, Real
 from typing import Any
 
 import keras
 from keras import ops
-from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_optim_lab.optimizers.fields import near_matches
+from keras_optim_lab.schedules.schedule import (
+    Schedule,
+    check_number,
+    check_one_of,
+    check_share,
+    check_steps,
+)
 
 DECAYS = ("constant", "linear", "cosine")
 
@@ -47,7 +47,7 @@ def factor(iterations, steps, warmup, decay):
 
 
 @keras.saving.register_keras_serializable(package="keras_optim_lab")
-class WarmupDecay(LearningRateSchedule):
+class WarmupDecay(Schedule):
     """A linear rise to the peak, and a fall from it that ends with the training.
 
     With W = `warmup` · `steps`, η is peak/W, 2 peak/W, …, peak in the first W steps. In the
@@ -75,8 +75,8 @@ class WarmupDecay(LearningRateSchedule):
         self, learning_rate: float, steps: int, warmup: float = 0.0, decay: str = "constant"
     ):
         owner = type(self).__name__
-        self.learning_rate = _check_rate(owner, learning_rate)
-        self.steps = _check_steps(owner, steps)
+        self.learning_rate = check_number(owner, "learning_rate", learning_rate)
+        self.steps = check_steps(owner, "steps", steps)
         self.warmup = check_warmup(owner, warmup)
         self.decay = check_decay(owner, "decay", decay)
 
@@ -84,64 +84,12 @@ class WarmupDecay(LearningRateSchedule):
         code = DECAYS.index(self.decay)
         return self.learning_rate * factor(step, self.steps, self.warmup, code)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "learning_rate": self.learning_rate,
-            "steps": self.steps,
-            "warmup": self.warmup,
-            "decay": self.decay,
-        }
-
-    def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
-        return f"{type(self).__name__}({given})"
-
 
 def check_decay(owner: str, argument: str, value: Any) -> str:
-    """Returns the name of a decay.
-
-    Raises:
-        TypeError, ValueError: it is none; the message lists near ones.
-    """
-    if not isinstance(value, str):
-        raise TypeError(_refusal(owner, argument, value, f"one of {', '.join(DECAYS)}"))
-    if value not in DECAYS:
-        refusal = _refusal(owner, argument, value, f"one of {', '.join(DECAYS)}")
-        raise ValueError(f"{refusal}.{near_matches(value, DECAYS)}")
-    return value
+    """Returns the name of a decay; raises TypeError or ValueError where it is none."""
+    return check_one_of(owner, argument, value, DECAYS)
 
 
 def check_warmup(owner: str, value: Any) -> float:
     """Returns a share of the steps as a float; raises TypeError or ValueError outside [0, 1)."""
-    accepts = "a number in [0, 1), the share of the steps in which η rises"
-    if not _is_number(value):
-        raise TypeError(_refusal(owner, "warmup", value, accepts))
-    if not 0 <= value < 1:
-        raise ValueError(_refusal(owner, "warmup", value, accepts))
-    return float(value)
-
-
-def _check_rate(owner: str, value: Any) -> float:
-    accepts = "a finite number ≥ 0"
-    if not _is_number(value):
-        raise TypeError(_refusal(owner, "learning_rate", value, accepts))
-    if not 0 <= value < math.inf:
-        raise ValueError(_refusal(owner, "learning_rate", value, accepts))
-    return float(value)
-
-
-def _check_steps(owner: str, value: Any) -> int:
-    accepts = "an integer ≥ 1, batches per epoch times epochs"
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(_refusal(owner, "steps", value, accepts))
-    if value < 1:
-        raise ValueError(_refusal(owner, "steps", value, accepts))
-    return int(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _refusal(owner: str, argument: str, value: Any, accepts: str) -> str:
-    return f"{owner}: `{argument}` must be {accepts}. Received: {argument}={value!r}"
+    return check_share(owner, "warmup", value, "the share of the steps in which η rises")

@@ -1,0 +1,353 @@
+"""Updates of weights in place at the speed of memory, on PyTorch.
+
+The slots of small weights lie side by side, so that one call of a rule updates them all; their
+gradients are gathered for it. Rules are compiled where that pays; until then they run over blocks
+that stay in the cache, because large temporaries cost a page fault for every 4 KiB.
+"""
+
+import contextlib
+import functools
+import logging
+import operator
+import re
+import shutil
+import time
+import types
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from keras.src.backend.common.stateless_scope import in_stateless_scope
+
+import torch
+
+JOINED = 2**16  # numbers: a call of a program takes as long as updating about so many
+_BLOCK = 2**17  # numbers
+# Seconds of updates after which a rule is compiled: about what compiling takes, so that in no
+# training waiting for the compiler outweighs what the updates would have taken without it.
+_PATIENCE = 6.0
+
+_log = logging.getLogger("keras_optim_lab")
+_compiled: dict = {}  # by what the code depends on: a second optimizer need not wait again
+
+
+def dense(gradient):
+    """A dense gradient in at least float32."""
+    if gradient.dtype in (torch.float16, torch.bfloat16):
+        return gradient.float()
+    return gradient
+
+
+def beside(optimizer, variable):
+    return contextlib.nullcontext()
+
+
+def on_every_device(optimizer, update, gradients, indices):
+    with torch.no_grad():
+        update(gradients, indices)
+
+
+def run(execution, write, gradients, h):
+    write(gradients, h)
+
+
+class InPlace:
+    """Writes one optimizer's steps straight into its weights and slots."""
+
+    def __init__(self, optimizer):
+        self._optimizer = optimizer
+        self._places: dict = {}
+        self._scratch = _Scratch()
+        self._kernel = None
+        self._spent = 0.0
+
+    def possible(self) -> bool:
+        return not (in_stateless_scope() or torch.compiler.is_compiling())
+
+    def __call__(self, plan, variables, gradients, slots, h) -> None:
+        kernel = self._kernel or self._choose(h)
+        begun = time.perf_counter()
+        for bundle in plan:
+            place = self._place(bundle, variables, slots)
+            w, g = place.weights, place.gather([gradients[i] for i in bundle.indices])
+            here = h if w.device == h["t"].device else _moved(h, w.device)
+            kernel(w, g, place.slots, here, bundle)
+        self._spent += time.perf_counter() - begun
+
+    def _place(self, bundle, variables, slots):
+        place = self._places.get(bundle.indices)
+        if place is None or not place.holds():
+            members = [variables[i] for i in bundle.indices]
+            states = [slots[i] for i in bundle.indices]
+            place = self._places[bundle.indices] = _Place(bundle, members, states, self._scratch)
+        return place
+
+    def _choose(self, h):
+        """The kernel for this step; it is remembered once it will not change any more."""
+        execution = self._optimizer.execution
+        if not self._optimizer.elementwise or execution == "per_tensor":
+            self._kernel = _Eager(self._optimizer.next_numbers, block=None)
+        elif execution == "blocked" or (execution == "auto" and not _compiler()):
+            self._kernel = _Eager(self._optimizer.next_numbers, block=_BLOCK)
+        elif execution == "compiled" or self._optimizer.form in _compiled or self._pays():
+            self._kernel = self._compile(h)
+        else:
+            return _Eager(self._optimizer.next_numbers, block=_BLOCK)
+        return self._kernel
+
+    def _pays(self) -> bool:
+        return self._spent > _PATIENCE
+
+    def _compile(self, h):
+        form = self._optimizer.form
+        if form not in _compiled:
+            _compiled[form] = _Compiled(self._optimizer.detached().next_numbers, h)
+        return _compiled[form]
+
+
+class _Eager:
+    """A rule run as it is, over blocks of so many numbers or over all at once."""
+
+    def __init__(self, function, block):
+        self._function = function
+        self._block = block
+
+    def __call__(self, w, g, slots, h, bundle):
+        whole = self._block is None or w.device.type != "cpu"
+        size = len(w) if whole else self._block
+        for first in range(0, len(w), size or 1):
+            part = slice(first, first + size)
+            state = {name: slot[part] for name, slot in slots.items()}
+            new_w, new_state = self._function(
+                w[part], g[part], state, h, bundle.start + first, bundle.decays
+            )
+            w[part].copy_(new_w)
+            for name, slot in state.items():
+                slot.copy_(new_state[name])
+
+
+class _Compiled:
+    """A rule as one kernel that reads and writes every number once, for vectors of any length."""
+
+    def __init__(self, function, h):
+        scalars = _Scalars(h)
+        names: list[str] = []
+
+        def update(w, g, vector, start, slots, decays):
+            new_w, new_slots = function(
+                w, g, dict(zip(names, slots, strict=True)), scalars.apart(vector), start, decays
+            )
+            w.copy_(new_w)
+            for name, slot in zip(names, slots, strict=True):
+                slot.copy_(new_slots[name])
+
+        self._program = _Program(update)
+        self._eager = _Eager(function, _BLOCK)
+        self._scalars = scalars
+        self._names = names
+
+    def __call__(self, w, g, slots, h, bundle):
+        if w.numel() < 2:  # for which PyTorch would compile another program
+            self._eager(w, g, slots, h, bundle)
+            return
+        self._names[:] = slots
+        values = list(slots.values())
+        self._program(w, g, self._scalars.together(h), _scalar(bundle.start), values, bundle.decays)
+
+
+class _Program:
+    """A compiled function of vectors, called without checking what its caller sees to.
+
+    For every call PyTorch asks whether the program still fits its arguments, which takes several
+    times as long as updating a small model. Here only what may differ is asked: dtypes, devices
+    and whether weights decay; lengths are arguments of the program.
+    """
+
+    def __init__(self, function):
+        # PyTorch remembers programs by code, and only some for each: ours are as many as rules.
+        own = types.FunctionType(
+            function.__code__.replace(), globals(), "update", None, function.__closure__
+        )
+        self._checked = torch.compile(own, dynamic=True, fullgraph=True, backend=self._remember)
+        self._direct: dict[tuple, Callable] = {}
+        self._found: Callable | None = None
+
+    def __call__(self, w, g, vector, start, slots, decays):
+        tensors = (w, g, vector, start, *slots)
+        key = (decays, w.device, *(tensor.dtype for tensor in tensors))
+        direct = self._direct.get(key)
+        if direct is not None:
+            direct(tensors)
+            return
+        self._found = None
+        self._checked(w, g, vector, start, slots, decays)
+        if self._found is not None:
+            self._direct[key] = self._found
+
+    def _remember(self, graph, examples):
+        """The compiler, which also keeps a way to call what it has compiled."""
+        from torch._inductor.compile_fx import compile_fx
+
+        sources = _sources([node for node in graph.graph.nodes if node.op == "placeholder"])
+        program: Any = compile_fx(graph, examples)
+        if sources is not None:
+            self._found = lambda tensors: program(*(source(tensors) for source in sources))
+        return program
+
+
+_ARGUMENTS = ("l_w_", "l_g_", "l_vector_", "l_start_")
+
+
+def _sources(inputs) -> list[Callable[..., Any]] | None:
+    """For each input of a graph, how it is read off the tensors; None if one is not known."""
+    places: dict[str, int] = {}
+    lengths: dict[str, int] = {}
+    symbols = {node.name: node.meta.get("example_value") for node in inputs}
+    for name, symbol in symbols.items():
+        if isinstance(symbol, torch.Tensor):
+            slot = re.fullmatch(r"l_slots_(\d+)_", name)
+            if not slot and name not in _ARGUMENTS:
+                return None
+            places[name] = int(slot[1]) + len(_ARGUMENTS) if slot else _ARGUMENTS.index(name)
+            lengths |= {str(length): places[name] for length in symbol.shape}
+    if any(name not in places and str(symbol) not in lengths for name, symbol in symbols.items()):
+        return None
+    return [
+        operator.itemgetter(places[name])
+        if name in places
+        else partial(_length, place=lengths[str(symbol)])
+        for name, symbol in symbols.items()
+    ]
+
+
+def _length(tensors, place):
+    return len(tensors[place])
+
+
+class _Scalars:
+    """The scalars of a step as one vector: PyTorch checks every argument of a program anew."""
+
+    def __init__(self, h):
+        self._types: dict[str, Any] = {
+            name: type(value) if isinstance(value, tuple) else value is not None and value.dtype
+            for name, value in h.items()
+        }
+        self._last: tuple = (None, None)
+
+    def together(self, h):
+        if self._last[0] is not h:
+            parts = (value if isinstance(value, tuple) else (value,) for value in h.values())
+            vector = torch.stack(
+                [part.float() for own in parts for part in own if part is not None]
+            )
+            self._last = (h, vector)
+        return self._last[1]
+
+    def apart(self, vector):
+        h: dict[str, Any] = {}
+        k = 0
+        for name, kind in self._types.items():
+            if hasattr(kind, "_fields"):
+                count = len(kind._fields)
+                h[name] = kind(*(vector[k + i] for i in range(count)))
+                k += count
+            elif kind:
+                h[name] = vector[k].to(kind)
+                k += 1
+            else:
+                h[name] = None
+        return h
+
+
+class _Place:
+    """Where the numbers of a bundle are.
+
+    Attributes:
+        weights: all weights of the bundle in one tensor.
+        slots: each slot of all of them, in one tensor.
+    """
+
+    def __init__(self, bundle, variables, slots, scratch):
+        device = _value(variables[0]).device
+        self.weights = _side_by_side(variables, device, bundle.stacked)
+        self.slots = {
+            name: _side_by_side([state[name] for state in slots], device, bundle.stacked)
+            for name in slots[0]
+        }
+        self._variables = [*variables, *(slot for state in slots for slot in state.values())]
+        self._pointers = self._point()
+        self._dtype = _value(variables[0]).dtype
+        self._gradients = None
+        if len(variables) > 1:
+            wide = torch.promote_types(self.weights.dtype, torch.float32)
+            whole = scratch(self.weights.numel(), wide, device)
+            self._gradient = whole.view(self.weights.shape)
+            self._gradients = _parts(whole, [_value(variable) for variable in variables])
+        self._shape = self.weights.shape
+
+    def holds(self) -> bool:
+        """Whether all weights and slots are still where they were."""
+        return self._point() == self._pointers and _value(self._variables[0]).dtype == self._dtype
+
+    def _point(self):
+        return [_value(variable).data_ptr() for variable in self._variables]
+
+    def gather(self, gradients):
+        if self._gradients is None:
+            return gradients[0].detach().reshape(self._shape)
+        torch._foreach_copy_(self._gradients, [gradient.detach() for gradient in gradients])
+        return self._gradient
+
+
+class _Scratch:
+    """Memory for gradients, which the bundles of an optimizer use one after the other."""
+
+    def __init__(self):
+        self._buffers: dict = {}
+
+    def __call__(self, numbers, dtype, device):
+        key = (dtype, device)
+        if key not in self._buffers or self._buffers[key].numel() < numbers:
+            self._buffers[key] = torch.empty(numbers, dtype=dtype, device=device)
+        return self._buffers[key][:numbers]
+
+
+def _parts(whole, tensors):
+    pieces = whole.split([tensor.numel() for tensor in tensors])
+    return [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
+
+
+def _side_by_side(variables, device, stacked):
+    """The values of some variables as one tensor, of which each variable is a part from now on."""
+    values = [_value(variable).data for variable in variables]
+    if len(values) > 1 or not values[0].is_contiguous() or values[0].device != device:
+        whole = torch.cat([value.to(device).reshape(-1) for value in values])
+        for variable, part in zip(variables, _parts(whole, values), strict=True):
+            _value(variable).data = part
+    else:
+        whole = values[0].view(-1)
+    return whole.view(len(values), *values[0].shape) if stacked else whole
+
+
+def _value(variable):
+    return getattr(variable, "_value", variable)
+
+
+@functools.cache
+def _scalar(number):
+    return torch.tensor(number, dtype=torch.int32)
+
+
+def _moved(h, device):
+    return {
+        name: type(value)(*(part.to(device) for part in value))
+        if isinstance(value, tuple)
+        else None
+        if value is None
+        else value.to(device)
+        for name, value in h.items()
+    }
+
+
+def _compiler() -> bool:
+    return any(map(shutil.which, ("c++", "g++", "clang++", "cl")))

@@ -1,0 +1,131 @@
+"""A race as a GIF or PNG, drawn by Matplotlib."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_optim_lab.landscapes.view import INK, SHADES, STAR, View
+
+if TYPE_CHECKING:
+    from keras_optim_lab.landscapes.race import Race
+
+_MILLISECONDS = 70  # that a frame of a GIF is shown
+_REST = 2000  # and the last one
+_RC: Any = {"font.size": 13, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": "#8795ad"}
+
+
+def write(race: "Race", path: Path) -> Path:
+    """Draws the race into a .gif, step by step, or its whole paths into a .png."""
+    if path.suffix not in (".gif", ".png"):
+        raise ValueError(f"A picture is a .gif or a .png. Received: {path.name!r}")
+    try:
+        import matplotlib
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            'Pictures need Matplotlib: pip install "keras-optim-lab[pictures]". '
+            "The page with the animated race needs nothing more."
+        ) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    view = View(race)
+    with matplotlib.rc_context(_RC):
+        if path.suffix == ".png":
+            _Drawing(view, dpi=100).at(view.frames[-1]).quantize(128).save(path, optimize=True)
+        else:
+            drawing = _Drawing(view, dpi=72)
+            # Few colours are enough, and a quarter of the bytes.
+            first, *rest = [drawing.at(step).quantize(64) for step in view.frames]
+            pause = [_MILLISECONDS] * len(rest) + [_REST]
+            first.save(path, save_all=True, append_images=rest, duration=pause, loop=0)
+    return path
+
+
+class _Drawing:
+    """All that stands still, drawn once, and what moves on top of it."""
+
+    def __init__(self, view: View, dpi: int):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(11, 5.2), dpi=dpi, layout="constrained")
+        self.view = view
+        self._canvas = FigureCanvasAgg(figure)
+        left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
+        for axes in (left, right):
+            axes.spines[["top", "right"]].set_visible(False)
+        (self._graph if view.flat else self._contours)(left)
+        self._losses(right)
+        self._moving: list[tuple[Any, ...]] = []
+        for runner, color in zip(view.race.runners, view.colors, strict=True):
+            losses = view.losses(runner)
+            right.plot(losses, color=color, lw=2.4, label=view.label(runner))
+            style = {"ls": "", "marker": "o", "ms": 4, "alpha": 0.5} if view.flat else {"lw": 2.4}
+            head = {"marker": "o", "ms": 12, "mec": "white", "mew": 1.8, "zorder": 5}
+            common = {"color": color, "animated": True}
+            self._moving.append(
+                (
+                    *left.plot([], [], "--", lw=2, **common),
+                    *left.plot([], [], **style, **common),
+                    *left.plot([], [], **head, **common),
+                    *right.plot([], [], **head, **common),
+                )
+            )
+        figure.legend(loc="outside upper center", ncols=min(2, len(self._moving)), frameon=False)
+        self._step = figure.text(0.99, 0.98, "", ha="right", va="top", animated=True)
+        self._canvas.draw()
+        self._still = self._canvas.copy_from_bbox(figure.bbox)
+
+    def at(self, step: int) -> Any:
+        """The picture at a step, a Pillow image."""
+        from PIL import Image
+
+        self._canvas.restore_region(self._still)
+        for runner, lines in zip(self.view.race.runners, self._moving, strict=True):
+            self._move(runner, lines, step)
+        self._step.set_text(f"step {step}")
+        for artist in (*(line for lines in self._moving for line in lines), self._step):
+            artist.figure.draw_artist(artist)
+        return Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
+
+    def _move(self, runner: Any, lines: tuple[Any, ...], step: int) -> None:
+        seen, trail, head, loss = lines
+        points = self.view.trail(runner, step)
+        x, y = (points[0], runner.values[: points.shape[1]]) if self.view.flat else points
+        trail.set_data(x, y)
+        head.set_data(x[-1:], y[-1:])
+        if self.view.flat:
+            touching = self.view.touching(runner, step)
+            seen.set_data(touching.x, touching.y)
+        losses = self.view.losses(runner)
+        at = min(step, len(losses) - 1)
+        loss.set_data([at], losses[at : at + 1])
+
+    def _contours(self, axes: Any) -> None:
+        from matplotlib.colors import LinearSegmentedColormap
+
+        x, y = self.view.axes
+        heights = self.view.heights
+        levels = np.linspace(heights.min(), heights.max(), 25)
+        shades = LinearSegmentedColormap.from_list("pale", SHADES)
+        axes.contourf(x, y, heights, levels, cmap=shades)
+        axes.contour(x, y, heights, levels, colors="#8795ad", linewidths=0.6)
+        for minimum in self.view.race.surface.minima or ():
+            axes.plot(*minimum, "*", color=STAR, ms=24, mec="white", mew=1.2, zorder=4)
+        axes.set(xlabel="x", ylabel="y", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
+
+    def _graph(self, axes: Any) -> None:
+        (x,) = self.view.axes
+        low, high = self.view.values.min(), self.view.values.max()
+        room = 0.08 * (high - low)
+        axes.plot(x, self.view.values, color="#5b6880", lw=2.4)
+        axes.set(xlabel="x", ylabel="f(x)", xlim=(x[0], x[-1]), ylim=(low - room, high + room))
+
+    def _losses(self, axes: Any) -> None:
+        view = self.view
+        every = np.concatenate([view.losses(runner) for runner in view.race.runners])
+        axes.set(xlabel="step", xlim=(0, view.frames[-1]))
+        if view.above_least:
+            high = min(every.max(), 1e4 * view.values.max())
+            axes.set(ylabel="f − min f", yscale="log", ylim=(every.min() / 2, 2 * high))
+        else:
+            axes.set(ylabel="f", ylim=(view.values.min(), view.values.max()))

@@ -1,0 +1,307 @@
+"""A method step by step: the table that one would work out by hand."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import Variable, ops
+
+from keras_optim_lab import backend
+from keras_optim_lab.curvature.layout import Layout
+from keras_optim_lab.curvature.objective import Objective, Point
+from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
+from keras_optim_lab.functional import Functional, State
+from keras_optim_lab.landscapes.formula import Formula
+from keras_optim_lab.landscapes.observed import Observed
+from keras_optim_lab.landscapes.paths import check_scalar
+from keras_optim_lab.landscapes.surfaces import Surface
+from keras_optim_lab.optimizers import Optimizer, Record, get
+
+# As papers write them; a slot that is not here goes by its name.
+_SYMBOLS = {"momentum": "m", "velocity": "v", "accumulator": "s", "average": "a"}
+_CORRECTED = "_corrected"
+_HAT = "\N{COMBINING CIRCUMFLEX ACCENT}"
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Every step of a method, with all that its rule has named on the way.
+
+    Attributes:
+        optimizer: as it was given.
+        function: text of the function, or its name.
+        start: the point before the first step.
+        rows: for every step t = 1, 2, … a dict of NumPy arrays: `f` and `g` are the value and
+            gradient at the point that the step starts from, then come the slots after the step,
+            averages corrected for their bias (`…_corrected`), what `prepare` and the rule have
+            named, `step`, which is subtracted, and the new point `theta`.
+        components: names of the numbers that make a point; one empty name for a single number.
+    """
+
+    optimizer: Optimizer
+    function: str
+    start: np.ndarray
+    rows: tuple[dict[str, Any], ...]
+    components: tuple[str, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.rows[0])
+
+    @property
+    def symbols(self) -> list[str]:
+        """The columns as papers write them: m, v, m̂, v̂, θ."""
+        return [_symbol(column) for column in self.columns]
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        """One column for all steps."""
+        return np.stack([row[column] for row in self.rows])
+
+    def cells(self, digits: int = 6) -> list[list[str]]:
+        """The rows as text; the components of a vector stand under each other."""
+        return [
+            ["\n".join(f"{number:.{digits}g}" for number in np.ravel(value)) for value in row]
+            for row in (row.values() for row in self.rows)
+        ]
+
+    def to_csv(self) -> str:
+        """One line for each step, one column for each component, every digit."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(
+            name
+            for column, value in self.rows[0].items()
+            for name in self._labels(column, np.size(value))
+        )
+        for row in self.rows:
+            writer.writerow(number for value in row.values() for number in np.ravel(value).tolist())
+        return text.getvalue()
+
+    def to_json(self) -> str:
+        """The optimizer, the function, the start and all rows, every digit."""
+        return json.dumps(
+            {
+                "optimizer": repr(self.optimizer),
+                "function": self.function,
+                "start": self.start.tolist(),
+                "rows": [
+                    {name: _finite(value) for name, value in row.items()} for row in self.rows
+                ],
+            },
+            indent=1,
+        )
+
+    def to_markdown(self, digits: int = 6) -> str:
+        """A table for a document."""
+        lines = [self.symbols, ["---:"] * len(self.symbols), *self.cells(digits)]
+        return "".join(
+            f"| {' | '.join(cell.replace(chr(10), '<br>') for cell in line)} |\n" for line in lines
+        )
+
+    def _labels(self, column: str, size: int) -> Iterator[str]:
+        if size == 1:
+            yield column
+        else:
+            whole = size == len(self.components)
+            parts = self.components if whole else map(str, range(size))
+            yield from (f"{column}_{part}" for part in parts)
+
+
+def trace(
+    optimizer: str | Optimizer,
+    fun: str | Surface | Callable[[Any], Any],
+    x0,
+    steps: int = 10,
+) -> Trace:
+    """Follows a method step by step, in 64-bit arithmetic.
+
+        kol.trace("adam", "x**2", 0.5)["theta"]
+
+    What it shows of a step is heard from the optimizer's own rule while it computes it.
+
+    Args:
+        optimizer: an optimizer, which is not changed, or its name.
+        fun: a formula as text, a surface, or a function of a tensor like `x0` that returns a
+            scalar tensor.
+        x0: the start: a number or an array of floats.
+        steps: how many.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong, or the function is not finite at the start.
+    """
+    optimizer = get(optimizer)
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"trace: `steps` must be a whole number ≥ 1. Received: steps={steps!r}")
+    function = Formula(fun) if isinstance(fun, str) else fun
+    components = _components(function)
+    start = np.asarray(x0, "float64")
+    if components:
+        start = np.atleast_1d(start)
+    with backend.double_precision():
+        if isinstance(optimizer, CurvatureOptimizer):
+            rows = tuple(_curved_steps(optimizer, function, start, steps))
+        else:
+            rows = tuple(_steps(optimizer, function, start, steps))
+    names = components or tuple(map(str, range(start.size)))
+    return Trace(optimizer, _text(function), start, rows, names if start.size > 1 else ("",))
+
+
+def _steps(optimizer: Optimizer, function, start: np.ndarray, steps: int):
+    """The steps of a method that needs gradients only."""
+    observed = Observed(optimizer)
+    functional = Functional(observed.optimizer)
+    derivatives = backend.derivatives()
+    names: list[str] = []
+
+    def step(x, state: State, held: dict[str, Any]):
+        at = derivatives.value_and_gradient(lambda x: _value(function, x, state.step))
+        f, g = at(x)
+        (new,), state = functional.advance([x], [g], state, held)
+        named = {
+            **{slot.name: state.slots[slot.name][0] for slot in optimizer.active_slots},
+            **{f"{name}{_CORRECTED}": value for name, value in observed.corrected.items()},
+            **state.shared,
+            **observed.prepared,
+            **observed.noted,
+        }
+        names[:] = named  # a compiled program keeps no order of names
+        return f, g, list(named.values()), new, state
+
+    follow = derivatives.compiled(step)
+    x = ops.convert_to_tensor(start)
+    state = functional.init([x])
+    shared = {name: ops.cast(value, x.dtype) for name, value in state.shared.items()}
+    state = state._replace(shared=shared)
+    for t in range(1, steps + 1):
+        held = _held(optimizer, state.step)
+        f, g, values, new, state = follow(x, state, _tensors(held))
+        named = {**_scheduled(optimizer, held), **dict(zip(names, values, strict=True))}
+        yield _row(t, f, g, named, x, new)
+        x = new
+
+
+def _curved_steps(optimizer: CurvatureOptimizer, function, start: np.ndarray, steps: int):
+    """The steps of a method that is handed the function itself."""
+    check_scalar(optimizer)
+    layout = Layout(start)
+    objective = Objective(lambda x: _value(function, layout.split(x), 0))
+
+    def step(point: Point, state: dict[str, Any], iteration, held: dict[str, Any]):
+        h = optimizer.scalars(held, iteration).cast(layout.dtype)
+        after, new, effort = optimizer.advance(objective, point, Record(state), h)
+        if after.gradient is None:
+            after = objective.point(after.x)
+        return after, dict(new), [ops.cast(count, "int32") for count in effort[:3]]
+
+    derivatives = backend.derivatives()
+    follow = derivatives.compiled(step)
+    x = layout.join(ops.convert_to_tensor(start))
+    point = Point(x, *derivatives.compiled(objective.value_and_gradient)(x))
+    state: dict[str, Any] = dict(optimizer.first_state(layout))
+    for t in range(1, steps + 1):
+        held = _held(optimizer, t - 1)
+        after, state, (evaluations, gradients, products) = follow(
+            point,
+            state,
+            ops.convert_to_tensor(t - 1, "int32"),
+            _tensors(held),
+        )
+        # Histories of many vectors are no column.
+        kept = {n: value for n, value in state.items() if tuple(value.shape) in ((), start.shape)}
+        named = {
+            **_scheduled(optimizer, held),
+            **kept,
+            "evaluations": evaluations,
+            "gradients": gradients,
+            "products": products,
+        }
+        yield _row(t, point.value, point.gradient, named, point.x, after.x)
+        point = after
+
+
+def _row(t: int, f, g, named: dict[str, Any], x, new) -> dict[str, np.ndarray]:
+    if t == 1 and not np.isfinite(_array(f)):
+        raise ValueError(
+            f"trace: the function must be finite at the start. Received: {_array(f)} at "
+            f"{_array(x).tolist()}"
+        )
+    row = {"t": t, "f": f, "g": g, **named, "step": _array(x) - _array(new), "theta": new}
+    return {name: _array(value) for name, value in row.items()}
+
+
+def _value(function, x, step):
+    value = function.at_step(x, step) if isinstance(function, Surface) else function(x)
+    if tuple(value.shape):
+        raise ValueError(
+            "trace: the function must return a scalar tensor. Received: one of shape "
+            f"{tuple(value.shape)} for a point of shape {tuple(x.shape)}"
+        )
+    return value
+
+
+def _held(optimizer: Optimizer, step) -> dict[str, Any]:
+    """Every hyperparameter as its variable would hold it, with all digits of a number."""
+    held: dict[str, Any] = {}
+    for name, field in optimizer.numeric.items():
+        source = field.given(optimizer)
+        if isinstance(source, Variable):
+            held[name] = np.float64(field.to_held(field.number(optimizer)))
+        else:
+            held[name] = None if source is None else field.evaluate(source, step)
+    return held
+
+
+def _tensors(held: dict[str, Any]) -> dict[str, Any]:
+    return {n: None if v is None else ops.convert_to_tensor(v) for n, v in held.items()}
+
+
+def _scheduled(optimizer: Optimizer, held: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The hyperparameters that may change from step to step."""
+    return {
+        name: np.asarray(field.to_number(_array(held[name])))
+        for name, field in optimizer.numeric.items()
+        if not isinstance(field.given(optimizer), Variable | None)
+    }
+
+
+def _components(function) -> tuple[str, ...]:
+    if isinstance(function, Formula):
+        return tuple(function.variables)
+    if isinstance(function, Surface):
+        names = ("x", "y", "z")
+        few = function.dimension <= len(names)
+        return (
+            names[: function.dimension]
+            if few
+            else tuple(f"x{i}" for i in range(1, function.dimension + 1))
+        )
+    return ()
+
+
+def _text(function) -> str:
+    if isinstance(function, Formula):
+        return function.text
+    if isinstance(function, Surface):
+        return function.formula
+    return getattr(function, "__name__", repr(function))
+
+
+def _symbol(column: str) -> str:
+    name = column.removesuffix(_CORRECTED)
+    symbol = _SYMBOLS.get(name, name)
+    return symbol + _HAT if name != column else {"theta": "θ"}.get(symbol, symbol)
+
+
+def _array(tensor) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(tensor))
+
+
+def _finite(value: np.ndarray):
+    """For JSON, which knows no infinity."""
+    if value.dtype.kind in "bi":
+        return value.tolist()
+    return json.loads(json.dumps(value.tolist()), parse_constant=lambda name: None)

@@ -1,0 +1,3 @@
+from tests.browsers import browser
+
+__all__ = ["browser"]
