@@ -140,6 +140,11 @@ class CurvatureOptimizer(Optimizer, kw_only=True):
     def stateless_apply(self, optimizer_variables, grads, trainable_variables):
         self._refuse_gradients()
 
+    def check_model(self, model: keras.Model) -> None:
+        """Raises the TypeError of a first step for a model that hands out gradients only."""
+        if not hasattr(model, "_curvature_step"):
+            self._refuse_gradients()
+
     def _refuse_gradients(self) -> Any:
         raise TypeError(
             f"{type(self).__name__} needs the loss itself, and keras.Model hands optimizers "
