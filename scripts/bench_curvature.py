@@ -121,7 +121,7 @@ def diabetes():
 
     print(f"diabetes Adam, 200 epochs          {losses(kol.optimizers.Adam(), 200, 32):10.2e}")
     for steps in (5, 10, 20):
-        loss = losses(kol.LevenbergMarquardt(), steps, len(x))
+        loss = losses(kol.LevenbergMarquardt(scaled=False), steps, len(x))
         print(f"diabetes LevenbergMarquardt {steps:3} steps {loss:10.2e}", flush=True)
 
 
