@@ -64,19 +64,14 @@ class Functional:
 
     def init(self, params) -> State:
         """The state before the first step, for parameters of this structure and shape."""
-        opt = self.optimizer
+        opt, places, flat = self.optimizer, self._places(params), keras.tree.flatten(params)
         dtype = arithmetic_dtype(keras.config.floatx())
         return State(
             step=ops.zeros((), "int32"),
             slots={
                 slot.name: keras.tree.pack_sequence_as(
                     params,
-                    [
-                        self._first(slot, place, p)
-                        for place, p in zip(
-                            self._places(params), keras.tree.flatten(params), strict=True
-                        )
-                    ],
+                    [self._first(slot, place, p) for place, p in zip(places, flat, strict=True)],
                 )
                 for slot in opt.active_slots
             },
@@ -137,7 +132,6 @@ class Functional:
                 for place, w in zip(places, weights, strict=True)
             ],
             elementwise=opt.elementwise,
-            small=0,
         )
         new_weights, new_slots = execution.advance(
             opt,
@@ -160,6 +154,17 @@ class Functional:
             },
             shared=dict(shared),
         )
+
+    def shown(self, params, state: State, held: dict[str, Any]):
+        """Parameters as an evaluation is to see them, after a step with the values `held`."""
+        opt = self.optimizer
+        if type(opt).shown is Optimizer.shown:
+            return params
+        h = opt.scalars(held, state.step)
+        weights = keras.tree.flatten(params)
+        slots = self._slots(self._places(params), weights, state)
+        shown = [opt.shown(w, Record(own), h) for w, own in zip(weights, slots, strict=True)]
+        return keras.tree.pack_sequence_as(params, shown)
 
     def _slots(self, places, weights, state: State) -> list[dict[str, Any]]:
         """The slots of each weight by name, without those that it has not."""

@@ -127,10 +127,12 @@ class Updates(Protocol):
     """What the step of an optimizer needs of a backend, whose module has it.
 
     Attributes:
+        JOINED: numbers in the largest weight that is joined with others to one vector.
         InPlace: from an optimizer to a function that writes steps straight into the weights; None
             for backends whose tensors never change.
     """
 
+    JOINED: int
     InPlace: Callable[[Any], Any]
 
     def dense(self, gradient: Any) -> Any:
@@ -147,5 +149,5 @@ class Updates(Protocol):
         Gradients of devices that share a batch are added up first.
         """
 
-    def run(self, optimizer: Any, function: Function, *arguments: Any) -> Any:
-        """`function(*arguments)`, a pure function, in the way that is fastest here."""
+    def run(self, execution: str, write: Function, gradients: dict[int, Any], h: dict) -> None:
+        """`write(gradients, h)`, which updates variables, in the way that is fastest here."""

@@ -249,6 +249,8 @@ def with_variables(model, step, state, data):
 
 # Steps of an optimizer; `backend.interface` says what each does.
 
+JOINED = 0  # XLA selects every number of joined weights among all of them: slower than many kernels
+
 
 def InPlace(optimizer):  # noqa: N802
     return None
@@ -269,5 +271,5 @@ def on_every_device(optimizer, update, gradients, indices):
     update(gradients, indices)
 
 
-def run(optimizer, function, *arguments):
-    return function(*arguments)
+def run(execution, write, gradients, h):
+    write(gradients, h)

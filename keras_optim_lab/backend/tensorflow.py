@@ -228,6 +228,10 @@ def with_variables(model, step, data):
 
 # Steps of an optimizer; `backend.interface` says what each does.
 
+JOINED = 0  # XLA selects every number of joined weights among all of them: slower than many kernels
+# Numbers above which waiting for XLA, which takes about a second, pays within a short training.
+_WORTH_COMPILING = 2**17
+
 
 def InPlace(optimizer):  # noqa: N802
     return None
@@ -244,6 +248,7 @@ def _wide(tensor):
     return tf.cast(tensor, tf.float32) if tensor.dtype.size == 2 else tensor
 
 
+@tf.autograph.experimental.do_not_convert
 def beside(optimizer, variable):
     return optimizer._distribution_strategy.extended.colocate_vars_with(_native(variable))
 
@@ -252,6 +257,7 @@ def _native(variable):
     return variable.value if isinstance(variable, keras.Variable) else variable
 
 
+@tf.autograph.experimental.do_not_convert
 def on_every_device(optimizer, update, gradients, indices):
     variables = [optimizer._trainable_variables[i] for i in indices]
     values = [_native(variable) for variable in variables]
@@ -268,11 +274,26 @@ def on_every_device(optimizer, update, gradients, indices):
     )
 
 
-def run(optimizer, function, *arguments):
-    if tf.executing_eagerly() or not _worth_compiling(arguments[0]):
-        return function(*arguments)
-    return tf.function(function, jit_compile=True, autograph=False)(*arguments)
+def run(execution, write, gradients, h):
+    if not _compiles(execution, gradients):
+        write(gradients, h)
+        return
+
+    def written():
+        write(gradients, h)
+
+    # Variables are read and assigned inside: their tensors would be copied on their way out.
+    gradients, h = tf.nest.map_structure(_read, (gradients, h))
+    tf.function(written, jit_compile=True, autograph=False)()
 
 
-def _worth_compiling(weights) -> bool:
-    return sum(weight.shape.num_elements() for weight in weights.values()) > 2**17
+def _read(x):
+    return None if x is None else tf.convert_to_tensor(x)
+
+
+def _compiles(execution, gradients) -> bool:
+    """Whether XLA is to compile a step inside a graph; a step that is run eagerly never."""
+    if tf.executing_eagerly() or tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        return False
+    numbers = sum(gradient.shape.num_elements() for gradient in gradients.values())
+    return execution == "compiled" or (execution == "auto" and numbers > _WORTH_COMPILING)

@@ -10,9 +10,16 @@ from keras.src.backend.torch.core import get_device
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import torch
-from keras_optim_lab.backend.torch_updates import InPlace, beside, dense, on_every_device, run
+from keras_optim_lab.backend.torch_updates import (
+    JOINED,
+    InPlace,
+    beside,
+    dense,
+    on_every_device,
+    run,
+)
 
-__all__ = ["InPlace", "beside", "dense", "on_every_device", "run"]
+__all__ = ["JOINED", "InPlace", "beside", "dense", "on_every_device", "run"]
 
 # Programs that train many rows at once; `backend.interface` says what each does.
 

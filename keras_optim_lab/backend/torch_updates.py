@@ -8,15 +8,20 @@ that stay in the cache, because large temporaries cost a page fault for every 4 
 import contextlib
 import functools
 import logging
+import operator
+import re
 import shutil
 import time
 import types
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 import torch
 
+JOINED = 2**16  # numbers: a call of a program takes as long as updating about so many
 _BLOCK = 2**17  # numbers
 # Seconds of updates after which a rule is compiled: about what compiling takes, so that in no
 # training waiting for the compiler outweighs what the updates would have taken without it.
@@ -42,8 +47,8 @@ def on_every_device(optimizer, update, gradients, indices):
         update(gradients, indices)
 
 
-def run(optimizer, function, *arguments):
-    return function(*arguments)
+def run(execution, write, gradients, h):
+    write(gradients, h)
 
 
 class InPlace:
@@ -126,26 +131,97 @@ class _Compiled:
 
     def __init__(self, function, h):
         scalars = _Scalars(h)
+        names: list[str] = []
 
-        def update(w, g, slots, vector, start, decays):
-            new_w, new_slots = function(w, g, slots, scalars.apart(vector), start, decays)
+        def update(w, g, vector, start, slots, decays):
+            new_w, new_slots = function(
+                w, g, dict(zip(names, slots, strict=True)), scalars.apart(vector), start, decays
+            )
             w.copy_(new_w)
-            for name, slot in slots.items():
+            for name, slot in zip(names, slots, strict=True):
                 slot.copy_(new_slots[name])
 
-        # PyTorch remembers programs by code, and only some for each: ours are as many as rules.
-        own = types.FunctionType(
-            update.__code__.replace(), globals(), "update", None, update.__closure__
-        )
-        self._call = torch.compile(own, dynamic=True, fullgraph=True)
+        self._program = _Program(update)
         self._eager = _Eager(function, _BLOCK)
         self._scalars = scalars
+        self._names = names
 
     def __call__(self, w, g, slots, h, bundle):
         if w.numel() < 2:  # for which PyTorch would compile another program
             self._eager(w, g, slots, h, bundle)
-        else:
-            self._call(w, g, slots, self._scalars.together(h), _scalar(bundle.start), bundle.decays)
+            return
+        self._names[:] = slots
+        values = list(slots.values())
+        self._program(w, g, self._scalars.together(h), _scalar(bundle.start), values, bundle.decays)
+
+
+class _Program:
+    """A compiled function of vectors, called without checking what its caller sees to.
+
+    For every call PyTorch asks whether the program still fits its arguments, which takes several
+    times as long as updating a small model. Here only what may differ is asked: dtypes, devices
+    and whether weights decay; lengths are arguments of the program.
+    """
+
+    def __init__(self, function):
+        # PyTorch remembers programs by code, and only some for each: ours are as many as rules.
+        own = types.FunctionType(
+            function.__code__.replace(), globals(), "update", None, function.__closure__
+        )
+        self._checked = torch.compile(own, dynamic=True, fullgraph=True, backend=self._remember)
+        self._direct: dict[tuple, Callable] = {}
+        self._found: Callable | None = None
+
+    def __call__(self, w, g, vector, start, slots, decays):
+        tensors = (w, g, vector, start, *slots)
+        key = (decays, w.device, *(tensor.dtype for tensor in tensors))
+        direct = self._direct.get(key)
+        if direct is not None:
+            direct(tensors)
+            return
+        self._found = None
+        self._checked(w, g, vector, start, slots, decays)
+        if self._found is not None:
+            self._direct[key] = self._found
+
+    def _remember(self, graph, examples):
+        """The compiler, which also keeps a way to call what it has compiled."""
+        from torch._inductor.compile_fx import compile_fx
+
+        sources = _sources([node for node in graph.graph.nodes if node.op == "placeholder"])
+        program: Any = compile_fx(graph, examples)
+        if sources is not None:
+            self._found = lambda tensors: program(*(source(tensors) for source in sources))
+        return program
+
+
+_ARGUMENTS = ("l_w_", "l_g_", "l_vector_", "l_start_")
+
+
+def _sources(inputs) -> list[Callable[..., Any]] | None:
+    """For each input of a graph, how it is read off the tensors; None if one is not known."""
+    places: dict[str, int] = {}
+    lengths: dict[str, int] = {}
+    symbols = {node.name: node.meta.get("example_value") for node in inputs}
+    for name, symbol in symbols.items():
+        if isinstance(symbol, torch.Tensor):
+            slot = re.fullmatch(r"l_slots_(\d+)_", name)
+            if not slot and name not in _ARGUMENTS:
+                return None
+            places[name] = int(slot[1]) + len(_ARGUMENTS) if slot else _ARGUMENTS.index(name)
+            lengths |= {str(length): places[name] for length in symbol.shape}
+    if any(name not in places and str(symbol) not in lengths for name, symbol in symbols.items()):
+        return None
+    return [
+        operator.itemgetter(places[name])
+        if name in places
+        else partial(_length, place=lengths[str(symbol)])
+        for name, symbol in symbols.items()
+    ]
+
+
+def _length(tensors, place):
+    return len(tensors[place])
 
 
 class _Scalars:

@@ -6,7 +6,15 @@ from typing import Any
 
 import keras
 
-from keras_optim_lab.optimizers import LAMB, Adafactor, GradientDescent, Momentum, Muon, Optimizer
+from keras_optim_lab.optimizers import (
+    LAMB,
+    Adafactor,
+    GradientDescent,
+    Momentum,
+    Muon,
+    Optimizer,
+    ScheduleFreeAdamW,
+)
 
 # The rest have the same name, and take the arguments of the same name.
 _SPECIAL: dict[type[Optimizer], Callable[[Any], keras.optimizers.Optimizer | None]] = {
@@ -33,6 +41,7 @@ _SPECIAL: dict[type[Optimizer], Callable[[Any], keras.optimizers.Optimizer | Non
         rms_rate=0.2 if o.match_rms else None,
         exclude_layers=[o.adam_for],
     ),
+    ScheduleFreeAdamW: lambda o: None,  # the built-in keeps no average
     LAMB: lambda o: _same_arguments(keras.optimizers.Lamb, o),
 }
 

@@ -22,8 +22,10 @@ from keras_optim_lab.optimizers.momentum import Momentum
 from keras_optim_lab.optimizers.muon import Muon
 from keras_optim_lab.optimizers.nadam import Nadam
 from keras_optim_lab.optimizers.nadamw import NAdamW
+from keras_optim_lab.optimizers.prodigy import Prodigy
 from keras_optim_lab.optimizers.radam import RAdam
 from keras_optim_lab.optimizers.rmsprop import RMSprop
+from keras_optim_lab.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from keras_optim_lab.optimizers.slots import Record, Slot
 
 __all__ = [
@@ -47,9 +49,12 @@ __all__ = [
     "NAdamW",
     "Nadam",
     "Optimizer",
+    "Prodigy",
     "RAdam",
     "RMSprop",
     "Record",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
     "Slot",
     "entries",
     "entry",

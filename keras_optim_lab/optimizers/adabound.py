@@ -40,7 +40,7 @@ class AdaBound(Optimizer):
     )
     amsbound: bool = switch(default=False, doc="Scale by the largest v so far.")
 
-    slots = ("momentum", "velocity", Slot("velocity_max", when="amsbound"))
+    slots = ("momentum", "velocity", Slot("velocity_max", when="amsbound", low_precision=False))
 
     def prepare(self, shared, h):
         elapsed = h.gamma * h.t

@@ -43,7 +43,7 @@ class Adam(Optimizer):
     )
     amsgrad: bool = switch(default=False, doc="Scale by the largest v so far.")
 
-    slots = ("momentum", "velocity", Slot("velocity_max", when="amsgrad"))
+    slots = ("momentum", "velocity", Slot("velocity_max", when="amsgrad", low_precision=False))
 
     def rule(self, g, w, slot, h):
         m = h.beta_1.average(slot.momentum, g)

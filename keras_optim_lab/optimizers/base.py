@@ -129,6 +129,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """
         return shared, h
 
+    def shown(self, w, slot: Record, h: Record):
+        """The weight as an evaluation is to see it, where that is not where it is trained."""
+        return w
+
     # Construction.
 
     def __init__(self, *args, **kwargs):
@@ -205,6 +209,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             slot.name: [self._add_slot(slot, variable) for variable in variables]
             for slot in self.active_slots
         }
+        self.__dict__["_slots"] = [
+            {name: own[i] for name, own in self._slot_variables.items() if own[i] is not None}
+            for i in range(len(variables))
+        ]
         self._shared_variables = {
             slot.name: self.add_variable(
                 shape=(),
@@ -225,6 +233,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
                 for variable in variables
             ],
             elementwise=self.elementwise,
+            small=backend.updates().JOINED,
         )
 
     def _add_slot(self, slot: Slot, variable):
@@ -253,8 +262,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def kind(self, place: Place, dtype) -> Hashable:
         """What decides with which other weights of its shape one may be put together."""
-        layouts = (slot.layout(self, place, dtype) for slot in self.active_slots)
-        return keras.backend.standardize_dtype(dtype), tuple(layouts)
+        special = (slot for slot in self.active_slots if slot.shape is not None)
+        layouts = tuple(slot.layout(self, place, dtype) for slot in special)
+        return keras.backend.standardize_dtype(dtype), layouts
 
     def state_bytes(self, places: Iterable[Place]) -> int:
         """Bytes of state for weights of at most 32 bits; of 16 bits, if `compensated`."""
@@ -285,33 +295,35 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """One step of the weights of these indices, on one device."""
         variables = {i: self._trainable_variables[i] for i in indices}
         gradients = dict(zip(indices, gradients, strict=True))
-        slots = {i: self._slots_of(i) for i in indices}
+        slots = {i: self._slots[i] for i in indices}
         shared, h = self._begin_step(gradients, variables, slots)
-        for name, variable in self._shared_variables.items():
-            variable.assign(shared[name])
         plan = self._plan_for(indices)
         if self._in_place and self._in_place.possible():
             self._in_place(plan, variables, gradients, slots, dict(h))
-            return
+        else:
+            write = partial(self._write, plan, variables, slots)
+            backend.updates().run(self.execution, write, gradients, dict(h))
+        # Last: on PyTorch scalars in h may be the variables' own memory.
+        for name, variable in self._shared_variables.items():
+            variable.assign(shared[name])
+
+    def _write(self, plan, variables, slots, gradients, h) -> None:
         values = {i: ops.convert_to_tensor(variable) for i, variable in variables.items()}
         states = {i: _tensors(own) for i, own in slots.items()}
-        values, states = backend.updates().run(
-            self, partial(advance, self, plan), values, gradients, states, dict(h)
-        )
+        values, states = advance(self, plan, values, gradients, states, h)
         for i, variable in variables.items():
             self.assign(variable, values[i])
             for name, slot in slots[i].items():
                 self.assign(slot, states[i][name])
 
-    def _slots_of(self, index: int) -> dict[str, Variable]:
-        found = {name: every[index] for name, every in self._slot_variables.items()}
-        return {name: slot for name, slot in found.items() if slot is not None}
-
     def _plan_for(self, indices: list[int]) -> list[Bundle]:
         """Weights without a gradient leave a gap, and all the others are updated one by one."""
         if self.execution != "per_tensor" and len(indices) == len(self._trainable_variables):
             return self._plan
-        return [one for bundle in self._plan for one in bundle.alone() if one.indices[0] in indices]
+        present = set(indices)
+        return [
+            one for bundle in self._plan for one in bundle.alone() if present & set(one.indices)
+        ]
 
     def _begin_step(self, gradients, variables, slots) -> tuple[Record, Record]:
         """What this step needs once for all weights."""
@@ -337,7 +349,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         dtype = arithmetic_dtype(keras.backend.result_type("float32", *dtypes))
         t = ops.cast(iterations, dtype) + 1.0
         values = {
-            name: None if value is None else self.numeric[name].in_rule(ops.cast(value, dtype), t)
+            name: None if value is None else self.numeric[name].in_rule(_cast(value, dtype), t)
             for name, value in held.items()
         }
         return Record({**values, "t": t})
@@ -512,6 +524,13 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             if name != "name" and (not field.kw_only or field.config(self) != field.default)
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _cast(value, dtype: str):
+    # Before every step of a small model on PyTorch, a cast that changes nothing is seen.
+    if isinstance(value, Variable) and value.dtype == dtype:
+        return value.value
+    return ops.cast(value, dtype)
 
 
 def _tensors(variables) -> dict[str, Any]:

@@ -14,10 +14,8 @@ from keras import ops
 if TYPE_CHECKING:
     from keras_optim_lab.optimizers.base import Optimizer
 
-# Numbers. Starting a kernel costs about as much as updating so many weights, and a vector of the
-# second size, with its gradient and slots, still fits into the cache.
-_SMALL = 2**16
-_JOINED = 2**17
+# Numbers. A joined vector of this size, with its gradient and slots, still fits into the cache.
+_JOINED = 2**18
 _STACKED = 2**22
 
 
@@ -88,17 +86,17 @@ class Bundle(NamedTuple):
         ]
 
 
-def bundles(weights: Sequence[Weight], *, elementwise: bool, small: int = _SMALL) -> list[Bundle]:
+def bundles(weights: Sequence[Weight], *, elementwise: bool, small: int = 0) -> list[Bundle]:
     """All weights in bundles: small ones joined, or those of one shape stacked.
 
     Args:
         weights: of the model, in order.
         elementwise: whether the rule treats every number alone.
-        small: weights of at most so many numbers are joined.
+        small: for elementwise rules, weights of at most so many numbers are joined.
     """
     groups: dict[Hashable, list[list[int]]] = {}
     for i, weight in enumerate(weights):
-        together = weight.size <= small if elementwise else weight.size > 0
+        together = 0 < weight.size <= (small if elementwise else _STACKED)
         shape = () if elementwise else weight.shape
         key = (weight.kind, weight.decays, shape) if together else i
         chunks = groups.setdefault(key, [[]])

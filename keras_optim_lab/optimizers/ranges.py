@@ -40,3 +40,6 @@ MUON_MOMENTUM = Range(2e-2, 0.2, _FANTASTIC)
 SOAP_RATE = Range(1e-3, 1.6e-2, _FANTASTIC)
 SOAP_BETA_1 = Range(5e-2, 0.2, _FANTASTIC)
 SOAP_BETA_2 = Range(1e-2, 0.1, _FANTASTIC)
+
+PRODIGY_RATE = Range(0.1, 10.0, "Mishchenko & Defazio, 2023, arXiv:2306.06101: around 1")
+SCHEDULE_FREE_BETA = Range(2e-2, 0.2, "Defazio et al., 2024, arXiv:2405.15682: 0.9, 0.95 or 0.98")

@@ -228,7 +228,7 @@ class Epoch:
             carry = step(orders.rest, carry)
         state, metrics = carry
         logs = self._logs(metrics, self._train_logs)
-        for name, value in self._validation(state, validation).items():
+        for name, value in self._validation(state, orders, validation).items():
             logs[f"val_{name}"] = value
         return state, logs
 
@@ -268,8 +268,9 @@ class Epoch:
         weights, optimizer = self._functional.advance(weights, gradients, optimizer, held)
         return self.model.constrained(weights), optimizer
 
-    def _validation(self, state: State, data: Any):
+    def _validation(self, state: State, orders: Orders, data: Any):
         rows = backend.rows()
+        weights = self._each(self._shown)(state["weights"], state["optimizer"], orders.held)
         size = self.model.task.batch_size
         samples = keras.tree.flatten(data)[0].shape[0]
         whole = samples // size
@@ -279,7 +280,7 @@ class Epoch:
                 lambda weights, others, metrics: self.model.validated(
                     weights, others, metrics, batch
                 )
-            )(state["weights"], state["others"], metrics)
+            )(weights, state["others"], metrics)
 
         def at(i):
             indices = i * size + ops.arange(size, dtype="int32")
@@ -290,6 +291,10 @@ class Epoch:
             rest = keras.tree.map_structure(lambda array: array[whole * size :], data)
             metrics = more(rest, metrics)
         return self._logs(metrics, self.model.log_names)
+
+    def _shown(self, weights, optimizer, held):
+        held = {**dict.fromkeys(self.optimizer.numeric), **held}
+        return self._functional.shown(weights, optimizer, held)
 
     def _logs(self, metrics, names: Sequence[str]) -> dict[str, Any]:
         return self._each(lambda metrics: self.model.logs(metrics, names))(metrics)

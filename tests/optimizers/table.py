@@ -17,7 +17,7 @@ class Reference:
 
     Args:
         package: where it is from: "keras", "torch", "optax", "optax.contrib" or
-            "pytorch_optimizer".
+            "pytorch_optimizer", or its authors' own.
         name: of the class or function there.
         settings: its arguments.
         ours: what to change in the case; nothing where the other defines the same.
@@ -58,6 +58,16 @@ class Case:
     @property
     def cls(self) -> type[optimizers.Optimizer]:
         return optimizers.entry(self.name).cls
+
+    @property
+    def surveys(self) -> bool:
+        """Whether a step depends on all weights together."""
+        return self.cls.survey is not optimizers.Optimizer.survey
+
+    @property
+    def decays_plainly(self) -> bool:
+        """Whether η λ w is subtracted beside a step that does not depend on w."""
+        return self.cls.elementwise and not self.cls.rule_decays and not self.surveys
 
     def make(self, **changes) -> optimizers.Optimizer:
         return optimizers.get(self.name, **{**self.hyperparameters, **changes})
@@ -764,5 +774,72 @@ CASES = [
         ),
         tolerance=1e-4,
         fast=0.3,
+    ),
+    Case(
+        "prodigy",
+        "prodigy",
+        oracles.Prodigy,
+        {"initial_distance": 0.1},
+        references=(
+            Reference("prodigyopt", "Prodigy", {"lr": 1.0}, {"initial_distance": 1e-6}),
+            Reference(
+                "prodigyopt",
+                "Prodigy",
+                {"lr": 0.5, "d0": 1e-2, "betas": (0.8, 0.99), "weight_decay": 0.5},
+                {
+                    "learning_rate": 0.5,
+                    "initial_distance": 1e-2,
+                    "beta_1": 0.8,
+                    "beta_2": 0.99,
+                    "weight_decay": 0.5,
+                },
+            ),
+        ),
+        keras_has_no="Prodigy",
+        fast=1.0,
+    ),
+    Case(
+        "schedule_free_sgd",
+        "schedule_free_sgd",
+        oracles.ScheduleFreeSGD,
+        {"learning_rate": 0.1},
+        references=(
+            Reference("schedulefree", "SGDScheduleFreeReference", {"lr": 0.1}),
+            Reference(
+                "schedulefree",
+                "SGDScheduleFree",
+                {"lr": 0.1, "momentum": 0.5, "warmup_steps": 5, "weight_decay": 0.5},
+                {"momentum": 0.5, "warmup": 5.0, "weight_decay": 0.5},
+            ),
+        ),
+        keras_has_no="ScheduleFreeSGD",
+        fast=1.0,
+    ),
+    Case(
+        "schedule_free_adamw",
+        "schedule_free_adamw",
+        oracles.ScheduleFreeAdamW,
+        references=(
+            Reference(
+                "schedulefree",
+                "AdamWScheduleFreeReference",
+                {"lr": 2.5e-3, "eps": _SEEN},
+                {"epsilon": _SEEN},
+            ),
+            Reference(
+                "schedulefree",
+                "AdamWScheduleFree",
+                {"lr": 0.01, "betas": (0.5, 0.9), "warmup_steps": 5, "weight_decay": 0.5},
+                {
+                    "learning_rate": 0.01,
+                    "beta_1": 0.5,
+                    "beta_2": 0.9,
+                    "warmup": 5.0,
+                    "weight_decay": 0.5,
+                },
+            ),
+        ),
+        fast=0.2,
+        keras_has_no="ScheduleFreeAdamW that averages",
     ),
 ]

@@ -29,20 +29,22 @@ def through_keras(case, gradients):
     The weights begin at zero and are moved by `apply`.
     """
     optimizer = case.make()
-    weights = [keras.Variable(np.zeros(shape, "float32")) for shape in SHAPES]
+    shapes = ((SIZE,),) if case.surveys else SHAPES
+    weights = [keras.Variable(np.zeros(shape, "float32")) for shape in shapes]
     apply = applied(optimizer, weights)
 
     def now():
-        slots = {name: arrays(variables) for name, variables in optimizer._slot_variables.items()}
+        shared = {name: optimizer._shared_variables[name] for name in case.oracle.shared}
         return [
-            (w, {name: slots[name][i] for name in slots}) for i, w in enumerate(arrays(weights))
+            (arrays(w), arrays({**optimizer._slots[i], **shared})) for i, w in enumerate(weights)
         ]
 
     moments = [now()]
     for g in gradients:
-        apply(tensors(cut(g)))
+        apply(tensors(cut(g, shapes)))
         moments.append(now())
-    return [*zip(zip(*map(cut, gradients), strict=True), zip(*moments, strict=True), strict=True)]
+    pieces = zip(*(cut(g, shapes) for g in gradients), strict=True)
+    return [*zip(pieces, zip(*moments, strict=True), strict=True)]
 
 
 def through_functions(case, gradients):
@@ -50,7 +52,7 @@ def through_functions(case, gradients):
 
     Numbers that are treated alone are one weight.
     """
-    shapes = ((SIZE,),) if type(case.make()).elementwise else SHAPES
+    shapes = ((SIZE,),) if case.cls.elementwise else SHAPES
     functional = Functional(case.make())
 
     def step(before, g):
@@ -67,9 +69,23 @@ def through_functions(case, gradients):
 
     def path(i):
         (w, state), (ws, states) = start, then
-        yield w[i], {name: each[i] for name, each in state.slots.items()}
+        names = [name for name, each in state.slots.items() if each[i].size]
+        shared = case.oracle.shared
+        yield (
+            w[i],
+            {
+                **{name: state.slots[name][i] for name in names},
+                **{name: state.shared[name] for name in shared},
+            },
+        )
         for t in range(STEPS):
-            yield ws[i][t], {name: each[i][t] for name, each in states.slots.items()}
+            yield (
+                ws[i][t],
+                {
+                    **{name: states.slots[name][i][t] for name in names},
+                    **{name: states.shared[name][t] for name in shared},
+                },
+            )
 
     return [(each, [*path(i)]) for i, each in enumerate(pieces)]
 
@@ -154,8 +170,8 @@ def check_run(case, optimizer, oracle, gradients, start):
     optimizer.build([weight])
 
     def now():
-        slots = {n: arrays(each.value) for n, (each,) in optimizer._slot_variables.items()}
-        return arrays(weight.value), slots
+        shared = {name: optimizer._shared_variables[name] for name in case.oracle.shared}
+        return arrays(weight.value), arrays({**optimizer._slots[0], **shared})
 
     before = now()
     for t, g in enumerate(gradients, start=int(arrays(optimizer.iterations.value)) + 1):

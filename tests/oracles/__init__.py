@@ -21,8 +21,10 @@ from tests.oracles.muon import Muon
 from tests.oracles.nadam import Nadam
 from tests.oracles.nadamw import AlgoPerfNAdamW, NAdamW
 from tests.oracles.oracle import Oracle
+from tests.oracles.prodigy import Prodigy
 from tests.oracles.radam import RAdam
 from tests.oracles.rmsprop import RMSprop
+from tests.oracles.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 
 __all__ = [
     "ADOPT",
@@ -45,6 +47,9 @@ __all__ = [
     "Nadam",
     "OptaxAMSGrad",
     "Oracle",
+    "Prodigy",
     "RAdam",
     "RMSprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
 ]

@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -9,6 +10,8 @@ class Oracle:
 
     Tensors of any shape are treated one by one.
     """
+
+    shared: ClassVar[tuple[str, ...]] = ()  # scalars of all weights that it counts as slots
 
     learning_rate: float
     weight_decay: float = field(default=0.0, kw_only=True)

@@ -1,0 +1,142 @@
+"""Optimizers that train at one point and are judged at another: the average of their weights.
+
+A model holds the point at which gradients are taken while it trains, and the average whenever it
+is looked at. Keras has no hook for that, so the optimizer follows the model that builds it.
+"""
+
+import sys
+import weakref
+from contextlib import contextmanager
+from functools import wraps
+from types import FrameType
+from typing import ClassVar
+
+import keras
+from keras import ops
+
+from keras_optim_lab.optimizers.base import Optimizer
+
+
+class AveragedOptimizer(Optimizer):
+    """Trains at y = (1 − β) z + β x, where z is the slot `fast`, and shows the average x.
+
+    Attributes:
+        average_field: the name of the field that is β.
+    """
+
+    average_field: ClassVar[str]
+
+    def beta_of(self, h):
+        return h[self.average_field]
+
+    def shown(self, w, slot, h):
+        """The average x, from y and its slots."""
+        complement = self.beta_of(h).complement
+        return w - complement / (1.0 - complement) * (slot.fast - w)
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self._shows_average = self.add_variable(
+            (), "zeros", "float32", aggregation="only_first_replica", name="shows_average"
+        )
+        model = _model_that_builds(self)
+        if model is not None:
+            _follow(model, self)
+
+    def apply(self, grads, trainable_variables=None):
+        super().apply(grads, trainable_variables)
+        self._shows_average.assign(0.0)
+
+    def to_gradient_point(self, var_list):
+        """Moves weights from the average to where gradients are taken; does nothing there."""
+        self._move(var_list, to_average=False)
+
+    def finalize_variable_values(self, var_list):
+        """Moves weights to their average; does nothing where they are there."""
+        self._move(var_list, to_average=True)
+        super().finalize_variable_values(var_list)
+
+    @property
+    def at_gradient_point(self) -> bool:
+        """Whether the weights are where gradients are taken, and not at the average."""
+        return self.built and not float(ops.convert_to_numpy(self._shows_average))
+
+    def _move(self, variables, *, to_average: bool):
+        if not self.built or self.at_gradient_point != to_average:
+            return
+        self._shows_average.assign(float(to_average))
+        if int(ops.convert_to_numpy(self._iterations)) == 0:
+            return  # all three points are one
+        beta = float(getattr(self, self.average_field))
+        share = 1.0 - 1.0 / beta if to_average else 1.0 - beta
+        for variable in variables:
+            fast = self._slot_variables["fast"][self._get_variable_index(variable)]
+            w = ops.cast(ops.convert_to_tensor(variable), fast.dtype)
+            variable.assign(ops.cast(w + share * (fast - w), variable.dtype))
+
+
+def _model_that_builds(optimizer) -> keras.Model | None:
+    """The model in one of whose methods the optimizer is built."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        model = frame.f_locals.get("self")
+        if isinstance(model, keras.Model) and _trains(optimizer, model):
+            return model
+        frame = frame.f_back
+    return None
+
+
+def _trains(optimizer, model) -> bool:
+    theirs = getattr(model, "optimizer", None)
+    return theirs is optimizer or getattr(theirs, "inner_optimizer", None) is optimizer
+
+
+# What looks at a model; each of them is to find the average.
+_LOOKS = (
+    *("evaluate", "predict", "test_on_batch", "predict_on_batch"),
+    *("save", "save_weights", "export", "get_weights"),
+)
+
+
+def _follow(model, optimizer) -> None:
+    """Has the model's weights moved by its own methods, since Keras has no hook for that."""
+    # Weakly: the model holds the optimizer and these functions, and none of them the model.
+    followed, follower = weakref.ref(model), weakref.ref(optimizer)
+
+    def wrap(name, around):
+        method = getattr(type(model), name)
+
+        @wraps(method)
+        def wrapped(*args, **kwargs):
+            model, optimizer = followed(), follower()
+            if optimizer is None or not _trains(optimizer, model):
+                return method(model, *args, **kwargs)
+            with around(model, optimizer):
+                return method(model, *args, **kwargs)
+
+        object.__setattr__(model, name, wrapped)
+
+    wrap("make_train_function", _training)
+    for name in _LOOKS:
+        wrap(name, _looking)
+
+
+@contextmanager
+def _training(model, optimizer):
+    optimizer.to_gradient_point(model.trainable_variables)
+    yield
+
+
+@contextmanager
+def _looking(model, optimizer):
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
+    trains = optimizer.at_gradient_point
+    optimizer._move(model.trainable_variables, to_average=True)
+    try:
+        yield
+    finally:
+        if trains:
+            optimizer.to_gradient_point(model.trainable_variables)
