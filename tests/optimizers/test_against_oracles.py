@@ -36,7 +36,7 @@ def through_keras(case, gradients):
     def now():
         shared = {name: optimizer._shared_variables[name] for name in case.oracle.shared}
         return [
-            (arrays(w), arrays({**optimizer._slots_of(i), **shared})) for i, w in enumerate(weights)
+            (arrays(w), arrays({**optimizer._slots[i], **shared})) for i, w in enumerate(weights)
         ]
 
     moments = [now()]
@@ -171,7 +171,7 @@ def check_run(case, optimizer, oracle, gradients, start):
 
     def now():
         shared = {name: optimizer._shared_variables[name] for name in case.oracle.shared}
-        return arrays(weight.value), arrays({**optimizer._slots_of(0), **shared})
+        return arrays(weight.value), arrays({**optimizer._slots[0], **shared})
 
     before = now()
     for t, g in enumerate(gradients, start=int(arrays(optimizer.iterations.value)) + 1):

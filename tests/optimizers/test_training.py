@@ -106,7 +106,7 @@ def test_a_weight_without_gradient_stays_as_it_is(case, walk, start, gradients):
     np.testing.assert_array_equal(path[0][0], start[0])
     alone = walk(case.make(weight_decay=0.1), start[1:], [gradients[0][1:]])
     np.testing.assert_allclose(path[0][1], alone[0][0], rtol=1e-6)
-    for slot in optimizer._slots_of(0).values():
+    for slot in optimizer._slots[0].values():
         first = ops.convert_to_numpy(slot)
         assert np.ptp(first) == 0, "its slots are as they were created"
 
