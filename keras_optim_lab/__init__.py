@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from keras_optim_lab.landscapes.surfaces import Surface
     from keras_optim_lab.landscapes.trace import Trace, trace
     from keras_optim_lab.optimizers import Optimizer
+    from keras_optim_lab.range_test import RangeTest, find_learning_rate
     from keras_optim_lab.results import TuningResult, tune
     from keras_optim_lab.tasks import Task
     from keras_optim_lab.tuning import PruningCallback, search_space, suggest
@@ -48,6 +49,7 @@ _HOMES = {
     "Optimizer": "optimizers",
     "PruningCallback": "tuning",
     "Race": "landscapes.race",
+    "RangeTest": "range_test",
     "Sequential": "curvature",
     "SophiaH": "curvature",
     "Surface": "landscapes.surfaces",
@@ -56,6 +58,7 @@ _HOMES = {
     "TuningResult": "results",
     "compare_backends": "comparison.comparison",
     "derivative": "curvature.derivative",
+    "find_learning_rate": "range_test",
     "functional": None,
     "keras_tuner": None,
     "minimize": "curvature.minimize",
@@ -84,6 +87,7 @@ __all__ = [
     "Optimizer",
     "PruningCallback",
     "Race",
+    "RangeTest",
     "Sequential",
     "SophiaH",
     "Surface",
@@ -92,6 +96,7 @@ __all__ = [
     "TuningResult",
     "compare_backends",
     "derivative",
+    "find_learning_rate",
     "functional",
     "keras_tuner",
     "minimize",

@@ -310,7 +310,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             variable.assign(shared[name])
 
     def _write(self, plan, variables, slots, gradients, h) -> None:
-        values = {i: ops.convert_to_tensor(variable) for i, variable in variables.items()}
+        values = _tensors(variables)
         states = {i: _tensors(own) for i, own in slots.items()}
         values, states = advance(self, plan, values, gradients, states, h)
         for i, variable in variables.items():
@@ -337,7 +337,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             Record(shared),
             Record(h),
             list(gradients.values()),
-            [ops.convert_to_tensor(variable) for variable in variables.values()],
+            [*_tensors(variables).values()],
             [Record(_tensors(own)) for own in slots.values()],
         )
         return dict(shared), dict(h)
@@ -545,8 +545,12 @@ def _cast(value, dtype: str):
     return ops.cast(value, dtype)
 
 
-def _tensors(variables) -> dict[str, Any]:
-    return {name: ops.convert_to_tensor(variable) for name, variable in variables.items()}
+def _tensors(variables) -> dict[Any, Any]:
+    # Of `value`: on TensorFlow a Keras variable passes for a tensor, but cannot be stacked.
+    return {
+        name: ops.convert_to_tensor(getattr(variable, "value", variable))
+        for name, variable in variables.items()
+    }
 
 
 def _place(variable) -> Place:

@@ -3,6 +3,7 @@ from keras import ops
 from keras_optim_lab.optimizers.base import Hyperparameter, Optimizer, Slot
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import Decay, constant, decay, nonnegative, rate
+from keras_optim_lab.optimizers.precision import arithmetic_dtype
 from keras_optim_lab.optimizers.ranges import ADAM_BETA_1, BETA_2, EPSILON, PRODIGY_RATE
 
 
@@ -38,7 +39,7 @@ class Prodigy(Optimizer):
     epsilon: Hyperparameter = nonnegative(default=1e-8, search=EPSILON, doc="ε ≥ 0.")
     initial_distance: float = constant(default=1e-6, doc="First value of d.")
 
-    slots = ("momentum", "velocity", "gradients", "start")
+    slots = ("momentum", "velocity", "gradients", Slot("start", low_precision=False))
     shared = (Slot("distance", initial="initial_distance"), "progress")
 
     def survey(self, shared, h, gradients, weights, slots):
@@ -53,10 +54,11 @@ class Prodigy(Optimizer):
         )
         progress, length = 0.0, 0.0
         for g, w, slot in zip(gradients, weights, slots, strict=True):
-            g, way = ops.cast(g, h.t.dtype), ops.cast(w, h.t.dtype)
-            way = ops.where(h.first, 0.0, slot.start - way)
-            progress = progress + h.share * ops.sum(g * way)
-            length = length + ops.sum(ops.abs(self._sum(g, slot, h)))
+            dtype = arithmetic_dtype(w.dtype)
+            g, slot, own = ops.cast(g, dtype), slot.cast(dtype), h.cast(dtype)
+            way = ops.where(h.first, 0.0, slot.start - ops.cast(w, dtype))
+            progress += ops.cast(own.share * ops.sum(g * way), h.t.dtype)
+            length += ops.cast(ops.sum(ops.abs(self._sum(g, slot, own))), h.t.dtype)
         progress = h.memory.average(shared.progress, progress)
         estimate = ops.where(length > 0.0, progress / ops.where(length > 0.0, length, 1.0), 0.0)
         return shared(distance=ops.maximum(d, estimate), progress=progress), h

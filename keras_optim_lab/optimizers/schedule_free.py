@@ -18,10 +18,14 @@ from keras_optim_lab.optimizers.ranges import (
 _DECAY = "Decay λ ≥ 0 of the point at which gradients are taken, part of the step."
 
 
+# A copy of the weights, which rounding at random would keep apart from them.
+FAST = Slot("fast", low_precision=False)
+
+
 class ScheduleFree(AveragedOptimizer):
     """What the two have in common: three points, of which gradients are taken at the middle one."""
 
-    slots: ClassVar[tuple[str | Slot, ...]] = ("fast",)
+    slots: ClassVar[tuple[str | Slot, ...]] = (FAST,)
     shared = ("weight_sum", "largest_rate")
     rule_decays = True
 
@@ -122,7 +126,7 @@ class ScheduleFreeAdamW(ScheduleFree):
         default=None, kw_only=True, search=WEIGHT_DECAY, doc=_DECAY
     )
 
-    slots = ("fast", "velocity")
+    slots = (FAST, "velocity")
     average_field = "beta_1"
 
     def direction(self, g, slot, h):

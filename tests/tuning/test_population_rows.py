@@ -95,7 +95,8 @@ def test_the_first_ten_steps_of_a_row_are_those_of_fit(plain, case, form):
     neighbour = Configuration(case.name, {**settings, "learning_rate": 3e-3})
     found, other = rows.train([(Configuration(case.name, settings), 7), (neighbour, 8)])
     expected = fitted(task, case.make(learning_rate=0.01), 7)
-    assert_close(found[0], expected[0])
+    if not hasattr(case.cls, "average_field"):  # whose model shows the average after `fit`
+        assert_close(found[0], expected[0])
     for name in ("loss", "val_loss"):
         assert found[1][name] == pytest.approx(expected[1][name], rel=1e-5)
         assert np.isfinite(found[1][name])
