@@ -31,13 +31,17 @@ def many():
     return draw(), [draw() for _ in range(3)]
 
 
+def _first_axis(optimizer, place):
+    return place.shape[:1] if len(place.shape) == 2 else None
+
+
 class Normalized(Optimizer):
     """Each matrix, vector or number takes a step of length η times its number of dimensions."""
 
     learning_rate: float = rate(default=0.1)
     beta: float = decay(default=0.5, doc="Of the average of each row.")
     elementwise = False
-    slots = ("momentum", Slot("rows", shape=lambda shape: shape[:1] if len(shape) == 2 else None))
+    slots = ("momentum", Slot("rows", shape=_first_axis))
 
     def rule(self, g, w, slot, h):
         m = h.beta.average(slot.momentum, g)

@@ -1,5 +1,7 @@
 """Slots in bfloat16, rounded at random, and weights whose rounding is compensated."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from keras_optim_lab import optimizers
 from keras_optim_lab.functional import Functional
 from keras_optim_lab.optimizers import Adam, GradientDescent, Momentum
 from keras_optim_lab.optimizers.precision import rounded_at_random
+from keras_optim_lab.optimizers.slots import Place
 from tests.optimizers.conftest import as_array
 
 
@@ -44,10 +47,12 @@ def test_slots_take_two_bytes_and_steps_stay_near(name, walk, start, gradients):
     full = optimizers.get(name)
     path, expected = (walk(optimizer, start, gradients[:3]) for optimizer in (low, full))
     for slot in low.active_slots:
-        held = low._slot_variables[slot.name][0].dtype
+        (held, *_) = (v.dtype for v in low._slot_variables[slot.name] if v is not None)
         assert held == ("bfloat16" if slot.low_precision else "float32")
     moved = np.abs(expected[-1][0] - start[0]).max()
-    np.testing.assert_allclose(path[-1][0], expected[-1][0], atol=0.02 * moved)
+    # Muon raises the small singular values of what it has rounded.
+    share = 0.05 if name == "muon" else 0.02
+    np.testing.assert_allclose(path[-1][0], expected[-1][0], atol=share * moved)
 
 
 def test_bytes_per_weight_are_those_of_the_variables(case):
@@ -56,8 +61,8 @@ def test_bytes_per_weight_are_those_of_the_variables(case):
         weight = keras.Variable(np.ones(10, "float32"))
         optimizer.build([weight])
         held = [v for v in optimizer.variables if v.ndim]
-        taken = sum(10 * (2 if v.dtype == "bfloat16" else 4) for v in held)
-        assert taken == 10 * optimizer.bytes_per_weight
+        taken = sum(math.prod(v.shape) * (2 if v.dtype == "bfloat16" else 4) for v in held)
+        assert taken == optimizer.state_bytes([Place(weight.path, (10,))])
     assert Adam().bytes_per_weight == 8
     assert Adam(state_dtype="bfloat16", compensated=True).bytes_per_weight == 6
 
