@@ -1,7 +1,6 @@
 """The one place that knows TensorFlow, JAX and PyTorch by name."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
@@ -58,16 +57,6 @@ def reuse_compiled_programs() -> None:
         active().reuse_compiled_programs()
 
 
-@contextmanager
-def double_precision() -> Iterator[None]:
+def double_precision() -> AbstractContextManager:
     """Within it, numbers of 64 bits stay so, on every backend."""
-    from keras.src.backend.common import dtypes
-
-    # Keras makes 32 bits of what half of its operations return, except on TensorFlow.
-    narrowed = dtypes.BIT64_TO_BIT32_DTYPE
-    with derivatives().precision("float64"):
-        former = narrowed.pop("float64")
-        try:
-            yield
-        finally:
-            narrowed["float64"] = former
+    return derivatives().precision("float64")
