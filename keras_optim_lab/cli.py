@@ -203,7 +203,7 @@ def optimizers(backend: Backend = None) -> None:
     from keras_optim_lab.optimizers import entries
 
     table = _table("name", "year", "idea", "slots", "bytes\nper weight")
-    for entry in entries():
+    for entry in [*entries(), *entries(needs_objective=True)]:
         optimizer = entry.cls()
         slots = len(optimizer.active_slots)
         table.add_row(

@@ -104,6 +104,9 @@ class Derivatives(Protocol):
     def hessian_products(self, function: Function, x: Any) -> Function:
         """`v -> H v` with the Hessian of a scalar function at x."""
 
+    def along(self, function: Function, x: Any, v: Any) -> Any:
+        """The directional derivative of a function of any tensor, to be differentiated further."""
+
     def for_each(self, function: Function, rows: Any) -> Any:
         """The function's results for each row of a matrix, stacked."""
 

@@ -12,6 +12,7 @@ from jax.extend import core
 
 import jax
 from jax import lax
+from keras_optim_lab.backend.float64 import kept_in_keras
 from keras_optim_lab.backend.host import cores
 
 
@@ -190,8 +191,13 @@ def compiled(function):
     return jax.jit(function)
 
 
+@contextlib.contextmanager
 def precision(dtype):
-    return jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext()
+    if dtype != "float64":
+        yield
+        return
+    with jax.enable_x64(True), kept_in_keras():
+        yield
 
 
 def value_and_gradient(function):
@@ -206,6 +212,10 @@ def linearized(function, x):
 
 def hessian_products(function, x):
     return jax.linearize(jax.grad(function), x)[1]
+
+
+def along(function, x, v):
+    return jax.jvp(function, (x,), (v,))[1]
 
 
 def for_each(function, rows):

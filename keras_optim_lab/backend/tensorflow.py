@@ -198,6 +198,19 @@ def hessian_products(function, x):
     return product
 
 
+def along(function, x, v):
+    # A tape loses what passes through nested forward accumulators; the derivative of a
+    # vector–Jacobian product, which is linear in u, by u is exact at any depth.
+    with tf.GradientTape(watch_accessed_variables=False) as outer:
+        with tf.GradientTape(watch_accessed_variables=False) as inner:
+            inner.watch(x)
+            y = function(x)
+        u = tf.zeros_like(y)
+        outer.watch(u)
+        product = inner.gradient(y, x, u, unconnected_gradients="zero")
+    return outer.gradient(product, u, v, unconnected_gradients="zero")
+
+
 def for_each(function, rows):
     try:
         return tf.vectorized_map(function, rows)

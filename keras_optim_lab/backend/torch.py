@@ -10,6 +10,7 @@ from keras.src.backend.torch.core import get_device
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import torch
+from keras_optim_lab.backend.float64 import kept_in_keras
 from keras_optim_lab.backend.torch_updates import (
     JOINED,
     InPlace,
@@ -215,7 +216,7 @@ def compiled(function):
 
 
 def precision(dtype):
-    return contextlib.nullcontext()
+    return kept_in_keras() if dtype == "float64" else contextlib.nullcontext()
 
 
 def _differentiable(function):
@@ -266,6 +267,10 @@ def _product(y, x, u, **options):
             y, x, u, allow_unused=True, materialize_grads=True, **options
         )
     return product
+
+
+def along(function, x, v):
+    return torch.func.jvp(function, (x,), (v,))[1]
 
 
 def for_each(function, rows):

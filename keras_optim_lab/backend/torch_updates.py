@@ -64,14 +64,19 @@ class InPlace:
     def possible(self) -> bool:
         return not (in_stateless_scope() or torch.compiler.is_compiling())
 
+    def scalars(self):
+        """Shared state and scalars of this step, once a program computes them; else None."""
+        if self._kernel is None or self._optimizer.surveys:
+            return None
+        return self._kernel.scalars(self._optimizer)
+
     def __call__(self, plan, variables, gradients, slots, h) -> None:
         kernel = self._kernel or self._choose(h)
         begun = time.perf_counter()
         for bundle in plan:
             place = self._place(bundle, variables, slots)
             w, g = place.weights, place.gather([gradients[i] for i in bundle.indices])
-            here = h if w.device == h["t"].device else _moved(h, w.device)
-            kernel(w, g, place.slots, here, bundle)
+            kernel(w, g, place.slots, _on(h, w.device), bundle)
         self._spent += time.perf_counter() - begun
 
     def _place(self, bundle, variables, slots):
@@ -101,7 +106,7 @@ class InPlace:
     def _compile(self, h):
         form = self._optimizer.form
         if form not in _compiled:
-            _compiled[form] = _Compiled(self._optimizer.detached().next_numbers, h)
+            _compiled[form] = _Compiled(self._optimizer, h)
         return _compiled[form]
 
 
@@ -111,6 +116,9 @@ class _Eager:
     def __init__(self, function, block):
         self._function = function
         self._block = block
+
+    def scalars(self, optimizer):
+        return None
 
     def __call__(self, w, g, slots, h, bundle):
         whole = self._block is None or w.device.type != "cpu"
@@ -127,62 +135,92 @@ class _Eager:
 
 
 class _Compiled:
-    """A rule as one kernel that reads and writes every number once, for vectors of any length."""
+    """A rule as one kernel that reads and writes every number once, for vectors of any length.
 
-    def __init__(self, function, h):
-        scalars = _Scalars(h)
-        names: list[str] = []
+    Another program computes the scalars of a step, as one vector.
+    """
 
-        def update(w, g, vector, start, slots, decays):
-            new_w, new_slots = function(
-                w, g, dict(zip(names, slots, strict=True)), scalars.apart(vector), start, decays
+    def __init__(self, optimizer, h):
+        form = optimizer.detached()
+        names = [slot.name for slot in form.active_slots]
+        held = [name for name, field in form.numeric.items() if field.given(form) is not None]
+        shared = [slot.name for slot in form.shared_slots]
+        kinds = _kinds(h)
+
+        def update(tensors, names, decays):
+            w, g, vector, start, *slots = tensors
+            new_w, new_slots = form.next_numbers(
+                w, g, dict(zip(names, slots, strict=True)), _apart(kinds, vector), start, decays
             )
             w.copy_(new_w)
             for name, slot in zip(names, slots, strict=True):
                 slot.copy_(new_slots[name])
 
-        self._program = _Program(update)
-        self._eager = _Eager(function, _BLOCK)
-        self._scalars = scalars
+        def begin(tensors):
+            iterations, *values = tensors
+            numbers = dict.fromkeys(form.numeric)
+            numbers.update(zip(held, values, strict=False))
+            state = dict(zip(shared, values[len(held) :], strict=True))
+            state, h = form.first_numbers(iterations, numbers, state)
+            return torch.cat([_together(h), *(state[name].float()[None] for name in shared)])
+
+        self._kinds = kinds
         self._names = names
+        self._held = held
+        self._update = _Program(update)
+        self._begin = _Program(begin)
+        self._eager = _Eager(form.next_numbers, _BLOCK)
 
     def __call__(self, w, g, slots, h, bundle):
-        if w.numel() < 2:  # for which PyTorch would compile another program
-            self._eager(w, g, slots, h, bundle)
+        vector = h if isinstance(h, torch.Tensor) else _together(h)
+        # PyTorch would compile another program for one number, and one that is good for no other
+        # length where two of its vectors happen to be as long.
+        if w.numel() in (0, 1, len(vector)):
+            self._eager(w, g, slots, _apart(self._kinds, vector), bundle)
             return
-        self._names[:] = slots
-        values = list(slots.values())
-        self._program(w, g, self._scalars.together(h), _scalar(bundle.start), values, bundle.decays)
+        tensors = [w, g, vector, _scalar(bundle.start), *slots.values()]
+        self._update(tensors, tuple(slots), bundle.decays)
+
+    def scalars(self, optimizer):
+        """The shared state and scalars of a step, the latter as a vector."""
+        variables = optimizer._shared_variables
+        tensors = [
+            optimizer.iterations,
+            *(optimizer.numeric[name].current(optimizer) for name in self._held),
+            *variables.values(),
+        ]
+        vector = self._begin([torch.as_tensor(_value(tensor)) for tensor in tensors])
+        count = len(vector) - len(variables)
+        return dict(zip(variables, vector[count:], strict=True)), vector[:count]
 
 
 class _Program:
-    """A compiled function of vectors, called without checking what its caller sees to.
+    """A compiled function of a list of tensors, called without checking what its caller sees to.
 
     For every call PyTorch asks whether the program still fits its arguments, which takes several
     times as long as updating a small model. Here only what may differ is asked: dtypes, devices
-    and whether weights decay; lengths are arguments of the program.
+    and choices; lengths are arguments of the program.
     """
 
     def __init__(self, function):
         # PyTorch remembers programs by code, and only some for each: ours are as many as rules.
         own = types.FunctionType(
-            function.__code__.replace(), globals(), "update", None, function.__closure__
+            function.__code__.replace(), globals(), function.__name__, None, function.__closure__
         )
         self._checked = torch.compile(own, dynamic=True, fullgraph=True, backend=self._remember)
         self._direct: dict[tuple, Callable] = {}
         self._found: Callable | None = None
 
-    def __call__(self, w, g, vector, start, slots, decays):
-        tensors = (w, g, vector, start, *slots)
-        key = (decays, w.device, *(tensor.dtype for tensor in tensors))
+    def __call__(self, tensors, *choices):
+        key = (choices, tensors[0].device, *[tensor.dtype for tensor in tensors])
         direct = self._direct.get(key)
         if direct is not None:
-            direct(tensors)
-            return
+            return direct(tensors)
         self._found = None
-        self._checked(w, g, vector, start, slots, decays)
+        result = self._checked(tensors, *choices)
         if self._found is not None:
             self._direct[key] = self._found
+        return result
 
     def _remember(self, graph, examples):
         """The compiler, which also keeps a way to call what it has compiled."""
@@ -190,12 +228,13 @@ class _Program:
 
         sources = _sources([node for node in graph.graph.nodes if node.op == "placeholder"])
         program: Any = compile_fx(graph, examples)
-        if sources is not None:
-            self._found = lambda tensors: program(*(source(tensors) for source in sources))
+
+        def direct(tensors):
+            results = program(*[source(tensors) for source in sources or ()])
+            return results[0] if results else None
+
+        self._found = direct if sources is not None else None
         return program
-
-
-_ARGUMENTS = ("l_w_", "l_g_", "l_vector_", "l_start_")
 
 
 def _sources(inputs) -> list[Callable[..., Any]] | None:
@@ -205,11 +244,12 @@ def _sources(inputs) -> list[Callable[..., Any]] | None:
     symbols = {node.name: node.meta.get("example_value") for node in inputs}
     for name, symbol in symbols.items():
         if isinstance(symbol, torch.Tensor):
-            slot = re.fullmatch(r"l_slots_(\d+)_", name)
-            if not slot and name not in _ARGUMENTS:
+            place = re.fullmatch(r"l_tensors_(\d+)_", name)
+            if not place:
                 return None
-            places[name] = int(slot[1]) + len(_ARGUMENTS) if slot else _ARGUMENTS.index(name)
-            lengths |= {str(length): places[name] for length in symbol.shape}
+            places[name] = int(place[1])
+            for length in symbol.shape:
+                lengths.setdefault(str(length), places[name])
     if any(name not in places and str(symbol) not in lengths for name, symbol in symbols.items()):
         return None
     return [
@@ -224,39 +264,35 @@ def _length(tensors, place):
     return len(tensors[place])
 
 
-class _Scalars:
-    """The scalars of a step as one vector: PyTorch checks every argument of a program anew."""
+# The scalars of a step as one vector, for programs that take every argument by itself.
 
-    def __init__(self, h):
-        self._types: dict[str, Any] = {
-            name: type(value) if isinstance(value, tuple) else value is not None and value.dtype
-            for name, value in h.items()
-        }
-        self._last: tuple = (None, None)
 
-    def together(self, h):
-        if self._last[0] is not h:
-            parts = (value if isinstance(value, tuple) else (value,) for value in h.values())
-            vector = torch.stack(
-                [part.float() for own in parts for part in own if part is not None]
-            )
-            self._last = (h, vector)
-        return self._last[1]
+def _kinds(h):
+    return {
+        name: type(value) if isinstance(value, tuple) else value is not None and value.dtype
+        for name, value in h.items()
+    }
 
-    def apart(self, vector):
-        h: dict[str, Any] = {}
-        k = 0
-        for name, kind in self._types.items():
-            if hasattr(kind, "_fields"):
-                count = len(kind._fields)
-                h[name] = kind(*(vector[k + i] for i in range(count)))
-                k += count
-            elif kind:
-                h[name] = vector[k].to(kind)
-                k += 1
-            else:
-                h[name] = None
-        return h
+
+def _together(h):
+    parts = (value if isinstance(value, tuple) else (value,) for value in h.values())
+    return torch.stack([part.float() for own in parts for part in own if part is not None])
+
+
+def _apart(kinds, vector):
+    h: dict[str, Any] = {}
+    k = 0
+    for name, kind in kinds.items():
+        if hasattr(kind, "_fields"):
+            count = len(kind._fields)
+            h[name] = kind(*(vector[k + i] for i in range(count)))
+            k += count
+        elif kind:
+            h[name] = vector[k].to(kind)
+            k += 1
+        else:
+            h[name] = None
+    return h
 
 
 class _Place:
@@ -338,13 +374,18 @@ def _scalar(number):
     return torch.tensor(number, dtype=torch.int32)
 
 
-def _moved(h, device):
+def _on(h, device):
+    """The scalars on the device of the weights, which may have moved since they were built."""
+    if isinstance(h, torch.Tensor):
+        return h.to(device)
+    if h["t"].device == device:
+        return h
     return {
         name: type(value)(*(part.to(device) for part in value))
         if isinstance(value, tuple)
-        else None
-        if value is None
         else value.to(device)
+        if value is not None
+        else None
         for name, value in h.items()
     }
 

@@ -11,9 +11,9 @@ from keras_optim_lab.curvature.spectrum import epsilon
 def conjugate_gradients(products: Callable[[Any], Any], gradient, most: int) -> tuple[Any, Any]:
     """Solves H p = −g roughly, by products with H alone.
 
-    The equation is solved the better the nearer the minimum is: to ½ or √‖g‖ of ‖g‖. Along a
-    direction of negative curvature a step is taken as if the curvature were positive, and the
-    iteration ends: it leads down, and away from the saddle.
+    The equation is solved the better the nearer the minimum is: to ½ or √‖g‖ of ‖g‖. It ends at
+    a direction of negative curvature, with what has been solved; if that is the gradient's own,
+    with a step along it as if the curvature were positive.
 
     Args:
         products: v ↦ H v.
@@ -39,7 +39,8 @@ def conjugate_gradients(products: Callable[[Any], Any], gradient, most: int) -> 
         ended = curvature <= 0
         flat = ops.abs(curvature) <= epsilon(p) * ops.sum(ops.square(direction))
         length = squared / ops.where(flat, ops.sum(ops.square(direction)), ops.abs(curvature))
-        p = p + length * direction
+        first = ops.equal(count, 0)
+        p = ops.where(ops.logical_and(ended, ops.logical_not(first)), p, p + length * direction)
         residual = residual + length * product
         remaining = ops.sum(ops.square(residual))
         direction = -residual + remaining / squared * direction

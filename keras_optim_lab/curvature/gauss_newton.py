@@ -6,7 +6,7 @@ from keras_optim_lab.curvature.spectrum import Spectrum, epsilon
 from keras_optim_lab.curvature.step_rules import NOT_FINITE, STEP_RULES, trust_region
 from keras_optim_lab.optimizers.base import Hyperparameter, Slot
 from keras_optim_lab.optimizers.catalogue import register
-from keras_optim_lab.optimizers.fields import choice, nonnegative, rate
+from keras_optim_lab.optimizers.fields import choice, nonnegative, rate, switch
 
 
 @register("gauss_newton", year=1809)
@@ -41,7 +41,7 @@ class GaussNewton(CurvatureOptimizer):
     )
 
     def advance(self, objective, point, state, h):
-        spectrum, products = _spectrum(objective, point.x, scaled=False)
+        spectrum, products = _spectrum(objective, point.x)
         direction = -spectrum.solve(point.gradient, h.damping)
         after, effort = STEP_RULES[self.step_rule](objective, point, direction, h.learning_rate)
         status = ops.where(spectrum.finite, effort.status, NOT_FINITE)
@@ -74,10 +74,14 @@ class LevenbergMarquardt(CurvatureOptimizer):
     learning_rate: Hyperparameter = rate(default=1.0, doc="Step length η ≥ 0.")
     damping: Hyperparameter = nonnegative(default=1e-2, doc="λ ≥ 0 of the first step.")
 
+    scaled: bool = switch(
+        default=True, doc="Damp each weight by its own curvature, else all by the mean: D = mean I."
+    )
+
     shared = (Slot("adapted_damping", initial="damping"), Slot("growth", initial=2.0))
 
     def advance(self, objective, point, state, h):
-        spectrum, products = _spectrum(objective, point.x, scaled=True)
+        spectrum, products = _spectrum(objective, point.x, _own if self.scaled else _mean)
         after, effort, damping, growth = trust_region(
             objective, point, spectrum, h.learning_rate, state.adapted_damping, state.growth
         )
@@ -85,22 +89,27 @@ class LevenbergMarquardt(CurvatureOptimizer):
         return after, state, effort._replace(products=products)
 
 
-def _spectrum(objective: Objective, x, *, scaled: bool) -> tuple[Spectrum, int]:
+def _spectrum(objective: Objective, x, damped=ops.ones_like) -> tuple[Spectrum, int]:
     """The Gauss–Newton matrix by its eigenvalues, and the number of products it took.
 
-    It is taken apart on its smaller side: the weights, or the outputs.
+    It is taken apart on its smaller side: the weights, or the outputs. `damped` makes of its
+    diagonal that of D.
     """
     weights, outputs = x.shape[0], objective.count_outputs(x)
     if outputs is not None and outputs < weights:
         factor = objective.gauss_newton_factor(x)
-        scale = _scale(ops.sum(ops.square(factor), axis=0)) if scaled else None
+        scale = ops.sqrt(damped(ops.sum(ops.square(factor), axis=0)))
         return Spectrum.of_factor(factor, scale), outputs
     matrix = objective.gauss_newton(x)
-    scale = _scale(ops.diagonal(matrix)) if scaled else None
-    return Spectrum.of(matrix, scale), weights
+    return Spectrum.of(matrix, ops.sqrt(damped(ops.diagonal(matrix)))), weights
 
 
-def _scale(diagonal):
-    """√diag, with a floor for weights that the outputs do not depend on."""
+def _own(diagonal):
+    """The diagonal, with a floor for weights that the outputs do not depend on."""
     floor = epsilon(diagonal) * ops.max(diagonal)
-    return ops.sqrt(ops.where(diagonal > floor, diagonal, ops.where(floor > 0, floor, 1.0)))
+    return ops.where(diagonal > floor, diagonal, ops.where(floor > 0, floor, 1.0))
+
+
+def _mean(diagonal):
+    mean = ops.mean(diagonal)
+    return ops.where(mean > 0, mean, 1.0) * ops.ones_like(diagonal)

@@ -58,7 +58,7 @@ class Layout:
         """The container of arrays from vectors stacked along a first axis, in their dtype."""
         pieces = zip([0, *self._ends[:-1]], self._ends, self._shapes, self._dtypes, strict=True)
         leaves = [
-            path[..., a:b].reshape(*path.shape[:-1], *shape).astype(_numpy_dtype(dtype))
+            path[..., a:b].reshape(path.shape[:-1] + shape).astype(_numpy_dtype(dtype))
             for a, b, shape, dtype in pieces
         ]
         return keras.tree.pack_sequence_as(self._structure, leaves)

@@ -4,7 +4,7 @@ from keras_optim_lab.curvature.directions import remember, two_loop
 from keras_optim_lab.curvature.objective import Point
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
 from keras_optim_lab.curvature.spectrum import epsilon
-from keras_optim_lab.curvature.step_rules import STEP_RULES
+from keras_optim_lab.curvature.step_rules import STEP_RULES, TAKEN
 from keras_optim_lab.optimizers.base import Hyperparameter, Slot
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import choice, count, rate, switch
@@ -76,9 +76,11 @@ class LBFGS(CurvatureOptimizer):
             effort = effort._replace(values=effort.values + 1, gradients=effort.gradients + 1)
         step, change = after.x - point.x, after.gradient - point.gradient
         curved = ops.sum(step * change) > epsilon(step) * ops.sum(ops.square(change))
+        # Pairs that led nowhere are forgotten: the next step is one of steepest descent.
+        useful = ops.cast(ops.equal(effort.status, TAKEN), step.dtype)
         state = state(
-            steps=remember(state.steps, step, curved),
-            changes=remember(state.changes, change, curved),
+            steps=useful * remember(state.steps, step, curved),
+            changes=useful * remember(state.changes, change, curved),
         )
         if self.full_batch:
             state = state(last_x=after.x, last_gradient=after.gradient, last_value=after.value)

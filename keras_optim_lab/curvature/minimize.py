@@ -328,7 +328,7 @@ def _checked_start(x0):
 
 def _checked_leaf(leaf):
     array = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
-    dtype = keras.backend.standardize_dtype(array.dtype) if array.dtype != object else "object"
+    dtype = str(array.dtype).rpartition(".")[2]
     if "float" not in dtype:
         raise TypeError(
             f"x0: must be of floating-point numbers, such as 1.0 instead of 1. Received: "

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         compute_metrics: Any
 
         def __getattr__(self, name: str) -> Any: ...
-        def compile(self, *args: Any, **kwargs: Any) -> None: ...
         def train_step(self, *args: Any) -> Any: ...
         def make_train_function(self, force: bool = False) -> None: ...
         def __call__(self, *args: Any) -> Any: ...
@@ -33,14 +32,11 @@ else:
 class CurvatureTrainer(KerasTrainer):
     """The training step of a model that any optimizer can train; stands before a Keras model."""
 
-    def compile(self, *args, **kwargs):
-        super().compile(*args, **kwargs)
+    def make_train_function(self, force=False):
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         if scaled and isinstance(self.optimizer.inner_optimizer, CurvatureOptimizer):
             # It scales gradients, of which a curvature method gets none from Keras.
             self.optimizer = self.optimizer.inner_optimizer
-
-    def make_train_function(self, force=False):
         # Keras leaves it to the first gradients on TensorFlow, in a trace that is then thrown away.
         if self.built and isinstance(self.optimizer, CurvatureOptimizer):
             self.optimizer.build(self.trainable_variables)
@@ -52,9 +48,14 @@ class CurvatureTrainer(KerasTrainer):
         return backend.derivatives().with_variables(self, self._curvature_step, *arguments)
 
     def _curvature_step(self, data) -> dict[str, Any]:
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         self._build_for(x)
         layout = Layout(self.trainable_variables)
+        with backend.derivatives().precision(layout.dtype):
+            return self._step_on(layout, data)
+
+    def _step_on(self, layout: Layout, data) -> dict[str, Any]:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         objective = ModelObjective(self, data, layout)
         predicted = None
         if self._looks_at_outputs():

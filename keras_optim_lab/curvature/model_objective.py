@@ -34,7 +34,8 @@ class ModelObjective(Objective):
         self._batch = keras.utils.unpack_x_y_sample_weight(data)
         self._weights = model.trainable_variables
         self._first = [ops.convert_to_tensor(weight) for weight in self._weights]
-        self._others = [(v, ops.convert_to_tensor(v)) for v in model.non_trainable_variables]
+        # Copies: on PyTorch `forward` would change them.
+        self._others = [(v, ops.copy(v)) for v in model.non_trainable_variables]
         self._noise = backend.derivatives().noise_key()
         self._outputs: Layout | None = None
 

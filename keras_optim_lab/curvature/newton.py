@@ -1,10 +1,11 @@
 from keras import ops
 
 from keras_optim_lab.curvature.directions import conjugate_gradients
+from keras_optim_lab.curvature.objective import check_size
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
 from keras_optim_lab.curvature.spectrum import Spectrum
 from keras_optim_lab.curvature.step_rules import NOT_FINITE, STEP_RULES
-from keras_optim_lab.optimizers.base import Hyperparameter
+from keras_optim_lab.optimizers.base import Hyperparameter, Slot
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import choice, count, nonnegative, rate, switch
 
@@ -38,6 +39,9 @@ class Newton(CurvatureOptimizer):
     saddle_free: bool = switch(default=False, doc="Take eigenvalues by their absolute value.")
     step_rule: str = choice(default="fixed", options=tuple(STEP_RULES), doc=_STEP_RULE)
 
+    def check_layout(self, layout):
+        check_size(layout.size)
+
     def advance(self, objective, point, state, h):
         spectrum = Spectrum.of(objective.hessian(point.x))
         if self.saddle_free:
@@ -56,14 +60,14 @@ class NewtonCG(CurvatureOptimizer):
 
     A product H v costs about as much as two gradients, and no matrix is ever built. The equation
     is solved only as well as pays: roughly far from the minimum, well near it. A direction of
-    negative curvature is followed downhill and ends the solve, so that saddles are left.
+    negative curvature ends the solve, so that every step leads down and no saddle attracts.
 
     Reference:
         Dembo & Steihaug, 1983, doi:10.1007/BF02592055; Nocedal & Wright, 2006, Algorithm 7.1.
 
     Relation to SciPy:
-        `scipy.optimize.minimize(method="Newton-CG")` stops at the first negative curvature and
-        keeps what was solved so far; here that direction is followed once.
+        `scipy.optimize.minimize(method="Newton-CG")` solves and searches in the same way, with
+        norms that are sums where these are roots of sums of squares.
     """
 
     learning_rate: Hyperparameter = rate(default=1.0, doc="First step length η to try.")
@@ -71,10 +75,18 @@ class NewtonCG(CurvatureOptimizer):
     step_rule: str = choice(default="strong_wolfe", options=tuple(STEP_RULES), doc=_STEP_RULE)
     most_products: int = count(default=200, doc="Products with the Hessian in one step, at most.")
 
+    shared = (Slot("last_value", initial=float("nan")),)
+
     def advance(self, objective, point, state, h):
         products = objective.hessian_products(point.x)
         direction, used = conjugate_gradients(
             lambda v: products(v) + h.damping * v, point.gradient, self.most_products
         )
-        after, effort = STEP_RULES[self.step_rule](objective, point, direction, h.learning_rate)
-        return after, state, effort._replace(products=used)
+        # As much decrease as in the last step, to first order: Nocedal & Wright, (3.60).
+        slope = ops.sum(point.gradient * direction)
+        likely = 2.02 * (point.value - state.last_value) / slope
+        length = h.learning_rate
+        if self.step_rule != "fixed":
+            length = length * ops.where(likely > 0, ops.minimum(likely, 1.0), 1.0)
+        after, effort = STEP_RULES[self.step_rule](objective, point, direction, length)
+        return after, state(last_value=point.value), effort._replace(products=used)

@@ -70,7 +70,11 @@ class CurvatureOptimizer(Optimizer, kw_only=True):
             }
         )
 
+    def check_layout(self, layout: Layout) -> None:
+        """Raises a ValueError for weights that the method cannot handle, before any step."""
+
     def _state_shapes(self, layout: Layout) -> list[tuple[Slot, tuple[int, ...]]]:
+        self.check_layout(layout)
         everything = Place("", (layout.size,))
         vectors = [
             (slot, shape)
@@ -119,13 +123,14 @@ class CurvatureOptimizer(Optimizer, kw_only=True):
         h = self.scalars(held, self.iterations).cast(layout.dtype)
         x = layout.join([ops.convert_to_tensor(weight) for weight in weights])
         point = self.start(objective, x, state)
+        loss = ops.copy(point.value)  # on PyTorch it may be a variable's own, assigned below
         after, state, _ = self.advance(objective, point, state, h)
         for weight, value in zip(weights, layout.split(after.x), strict=True):
             weight.assign(value if weight.constraint is None else weight.constraint(value))
         for name, variable in self._state_variables.items():
             variable.assign(state[name])
         self._iterations.assign_add(1)
-        return point.value
+        return loss
 
     # What Keras calls where there is no objective.
 
@@ -134,6 +139,11 @@ class CurvatureOptimizer(Optimizer, kw_only=True):
 
     def stateless_apply(self, optimizer_variables, grads, trainable_variables):
         self._refuse_gradients()
+
+    def check_model(self, model: keras.Model) -> None:
+        """Raises the TypeError of a first step for a model that hands out gradients only."""
+        if not hasattr(model, "_curvature_step"):
+            self._refuse_gradients()
 
     def _refuse_gradients(self) -> Any:
         raise TypeError(

@@ -15,7 +15,7 @@ from keras_optim_lab.landscapes import figures, surfaces
 from keras_optim_lab.landscapes.arrival import LEFT, NEAR
 from keras_optim_lab.landscapes.comparison import measure
 from keras_optim_lab.landscapes.race import Race, run
-from keras_optim_lab.landscapes.surfaces import Surface
+from keras_optim_lab.landscapes.rates import rate_range
 from keras_optim_lab.landscapes.view import View
 from keras_optim_lab.optimizers import Optimizer, entry
 from keras_optim_lab.optimizers import names as catalogue
@@ -32,6 +32,13 @@ def _every_optimizer() -> list[str]:
     """All that run on a surface, which gives one value and no residuals."""
     every = catalogue() + catalogue(needs_objective=True)
     return [name for name in every if not getattr(entry(name).cls, "least_squares", False)]
+
+
+def _optimizer(name: str, rate: float | None = None) -> Optimizer:
+    """With its defaults, but without weight decay, which would pull to minima at the origin."""
+    cls = entry(name).cls
+    settings = {} if cls.fields["weight_decay"].default is None else {"weight_decay": 0.0}
+    return cls(**settings, **({} if rate is None else {"learning_rate": rate}))
 
 
 class Races(Experiment):
@@ -84,7 +91,7 @@ class Races(Experiment):
             settings = self._settings(name)
             if self.records.find(settings) is None:
                 result = measure(
-                    entry(name).cls(),
+                    _optimizer(name),
                     [surfaces.get(each) for each in settings["surfaces"]],
                     **{key: settings[key] for key in ("steps", "starts", "rounds", "seed")},
                 )
@@ -110,15 +117,22 @@ class Races(Experiment):
         races = [self._race(name) for name in self.read["pictures"]]
         for race in races:
             page.heading(f"On {race.surface.name}")
-            page.figure(figures.contours(View(race)), 680, wide=True)
+            page.figure(figures.still(figures.contours(View(race))), 620, wide=True)
         if self.read["document"]:
             self._write_document((self.file.folder / self.read["document"]).resolve(), races)
 
     def facts(self) -> list[tuple[str, str]]:
         read = self.read
         tried = read["rounds"] * (read["starts"] + 1)
+        untuned = [
+            entry(name).cls.__name__
+            for name in read["optimizers"]
+            if rate_range(entry(name).cls) is None
+        ]
         return [
             ("learning rates", f"best of {tried} trials on each surface, from its usual start"),
+            ("learning rates left at their defaults", ", ".join(untuned) or "none"),
+            ("weight decay", "none: it would pull to the origin, where some minima are"),
             ("arrived", f"within {NEAR} of a minimum from that step to the last one"),
             ("random starts", f"{read['starts']}, uniform within the bounds, seed {read['seed']}"),
         ]
@@ -237,14 +251,15 @@ class Races(Experiment):
         where = surfaces.get(surface)
         chosen = self.read["pictured"] or self.read["optimizers"]
         runners = [
-            run(entry(name).cls.__name__, self._tuned(name, where), where, self._longest(surface))
+            run(
+                entry(name).cls.__name__,
+                _optimizer(name, self._on(name, surface).get("rate")),
+                where,
+                self._longest(surface),
+            )
             for name in chosen
         ]
         return Race(where, tuple(runners), tuned=True)
-
-    def _tuned(self, optimizer: str, surface: Surface) -> Optimizer:
-        rate = self._on(optimizer, surface.name).get("rate")
-        return entry(optimizer).cls(**({} if rate is None else {"learning_rate": rate}))
 
     def _longest(self, surface: str) -> int:
         """Steps that show how all that arrive do so."""

@@ -158,9 +158,17 @@ class _SideBySide:
     # The program: pure functions of tensors.
 
     def _steps(self, carry, held):
-        return ops.scan(
-            lambda carry, _: self._step(carry, held), carry, xs=None, length=self._at_once
-        )
+        points = ops.zeros((self._at_once, *carry[0].shape), carry[0].dtype)
+        values = ops.zeros((self._at_once, *self._shape), carry[0].dtype)
+
+        def body(i, loop):
+            carry, points, values = loop
+            carry, (x, heights) = self._step(carry, held)
+            points = ops.slice_update(points, (i, 0, 0), x[None])
+            return carry, points, ops.slice_update(values, (i, 0, 0), heights[None])
+
+        carry, *passed = backend.rows().repeat(self._at_once, body, (carry, points, values))
+        return carry, tuple(passed)
 
     def _step(self, carry, held):
         x, state = carry

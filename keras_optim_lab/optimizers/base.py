@@ -296,13 +296,15 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         variables = {i: self._trainable_variables[i] for i in indices}
         gradients = dict(zip(indices, gradients, strict=True))
         slots = {i: self._slots[i] for i in indices}
-        shared, h = self._begin_step(gradients, variables, slots)
+        in_place = self._in_place and self._in_place.possible() and self._in_place
+        begun = in_place and in_place.scalars()
+        shared, h = begun or self._begin_step(gradients, variables, slots)
         plan = self._plan_for(indices)
-        if self._in_place and self._in_place.possible():
-            self._in_place(plan, variables, gradients, slots, dict(h))
+        if in_place:
+            in_place(plan, variables, gradients, slots, h)
         else:
             write = partial(self._write, plan, variables, slots)
-            backend.updates().run(self.execution, write, gradients, dict(h))
+            backend.updates().run(self.execution, write, gradients, h)
         # Last: on PyTorch scalars in h may be the variables' own memory.
         for name, variable in self._shared_variables.items():
             variable.assign(shared[name])
@@ -325,20 +327,30 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             one for bundle in self._plan for one in bundle.alone() if present & set(one.indices)
         ]
 
-    def _begin_step(self, gradients, variables, slots) -> tuple[Record, Record]:
-        """What this step needs once for all weights."""
+    def _begin_step(self, gradients, variables, slots) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What this step needs once for all weights: new shared state, and scalars."""
         held = {name: field.current(self) for name, field in self.numeric.items()}
-        shared = Record(_tensors(self._shared_variables))
-        shared, h = self.prepare(shared, self.scalars(held, self.iterations))
-        if type(self).survey is Optimizer.survey:
+        shared, h = self.first_numbers(self.iterations, held, _tensors(self._shared_variables))
+        if not self.surveys:
             return shared, h
-        return self.survey(
-            shared,
-            h,
+        shared, h = self.survey(
+            Record(shared),
+            Record(h),
             list(gradients.values()),
             [*_tensors(variables).values()],
             [Record(_tensors(own)) for own in slots.values()],
         )
+        return dict(shared), dict(h)
+
+    @property
+    def surveys(self) -> bool:
+        """Whether a step depends on all weights together."""
+        return type(self).survey is not Optimizer.survey
+
+    def first_numbers(self, iterations, held: dict[str, Any], shared: dict[str, Any]):
+        """New shared state and the scalars of a step, from and to what compilers know."""
+        new_shared, h = self.prepare(Record(shared), self.scalars(held, iterations))
+        return dict(new_shared), dict(h)
 
     def scalars(self, held: dict[str, Any], iterations) -> Record:
         """What a rule reads: each numeric field's held value at this step, and `t`.

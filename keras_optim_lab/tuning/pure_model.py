@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_optim_lab import backend
+from keras_optim_lab.curvature.model import CurvatureTrainer
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.slots import Place
 from keras_optim_lab.tasks import Task
@@ -154,8 +155,12 @@ def _name_metric(task: Task, error: Exception) -> None:
 
 def _check_pure(model: keras.Model) -> None:
     """Raises ImpureModelError for what happens outside of a model's call, loss and metrics."""
+    if getattr(model.optimizer, "needs_objective", False):
+        raise ImpureModelError("its optimizer needs the loss itself")
     for step in ("train_step", "test_step"):
-        if getattr(type(model), step) is not getattr(keras.Model, step):
+        # With an optimizer that needs gradients only, a `kol.Model` trains as a Keras model.
+        known = (getattr(keras.Model, step), getattr(CurvatureTrainer, step, None))
+        if getattr(type(model), step) not in known:
             raise ImpureModelError(f"its model has a {step} of its own")
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
         raise ImpureModelError("its model computes in float16 and needs its loss scaled")

@@ -107,7 +107,7 @@ def test_joined_and_blocked_weights_take_the_steps_of_single_ones(
 
 
 @on_torch
-@pytest.mark.parametrize("name", ["radam", "nadam", "adabound"])  # compiling takes seconds
+@pytest.mark.parametrize("name", ["radam", "nadam"])  # compiling takes seconds
 def test_compiled_blocked_and_single_steps_agree(name, many, walk, assert_same_path):
     start, gradients = many
     paths = [
@@ -255,7 +255,9 @@ def test_a_rule_is_compiled_once_updates_have_taken_as_long(monkeypatch, walk, s
     assert not torch_updates._compiled
     monkeypatch.setattr(torch_updates, "_PATIENCE", 0.0)
     monkeypatch.setattr(
-        torch_updates, "_Compiled", lambda function, h: torch_updates._Eager(function, 1)
+        torch_updates,
+        "_Compiled",
+        lambda optimizer, h: torch_updates._Eager(optimizer.next_numbers, 1),
     )
     walk(optimizer, start, gradients[:1])
     assert list(torch_updates._compiled) == [optimizer.form]

@@ -1,0 +1,242 @@
+"""`kol.Model`: training with curvature methods inside `fit`, and what a plain model says."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_optim_lab as kol
+from tests.curvature.functions import rosenbrock
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(32, 3)).astype("float32")
+Y = np.sin(X.sum(axis=1, keepdims=True)).astype("float32")
+FULL = {"batch_size": len(X), "verbose": 0, "shuffle": False}
+
+
+def network(make=kol.Model, between=()):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((3,))
+    x = layers.Dense(4, activation="tanh")(inputs)
+    for layer in between:
+        x = layer(x)
+    return make(inputs, layers.Dense(1)(x))
+
+
+def fitted(model, optimizer, epochs=2, **arguments):
+    model.compile(optimizer=optimizer, loss="mse")
+    return model.fit(X, Y, epochs=epochs, **{**FULL, **arguments}).history["loss"]
+
+
+def count_traces(model):
+    step, calls = model.train_step, []
+
+    def counted(*arguments):
+        calls.append(1)
+        return step(*arguments)
+
+    model.train_step = counted
+    return calls
+
+
+def test_a_curvature_step_inside_fit_is_traced_once_and_the_loss_falls():
+    model = network()
+    model.compile(optimizer=kol.LBFGS(full_batch=True), loss="mse")
+    calls = count_traces(model)
+    seen = []
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs))
+    history = model.fit(X, Y, epochs=6, validation_data=(X, Y), callbacks=[callback], **FULL)
+    losses = history.history["loss"]
+    assert all(after < before for before, after in itertools.pairwise(losses))
+    assert len(calls) == (6 if keras.backend.backend() == "torch" else 1)
+    assert int(model.optimizer.iterations) == 6
+    assert [logs["val_loss"] for logs in seen] == history.history["val_loss"]
+    # The loss shown is that before the step: validation after a step sees the next one.
+    np.testing.assert_allclose(history.history["val_loss"][:-1], losses[1:], rtol=1e-4)
+
+
+def test_levenberg_marquardt_takes_the_damped_gauss_newton_step_of_the_formula():
+    keras.utils.set_random_seed(0)
+    model = kol.Sequential([keras.Input((3,)), layers.Dense(1)])
+    kernel, bias = (np.array(ops.convert_to_numpy(v)) for v in model.trainable_variables)
+    weights = np.linspace(0.5, 1.5, len(X)).astype("float32")
+    optimizer = kol.LevenbergMarquardt(damping=0.1)
+    fitted(model, optimizer, epochs=1, sample_weight=weights)
+    jacobian = np.concatenate([X, np.ones((len(X), 1))], axis=1)
+    residuals = (X @ kernel + bias - Y)[:, 0]
+    hessian = jacobian.T @ (2 * weights[:, None] / len(X) * jacobian)
+    gradient = jacobian.T @ (2 * weights / len(X) * residuals)
+    step = np.linalg.solve(hessian + 0.1 * np.diag(np.diag(hessian)), gradient)
+    found = np.concatenate([ops.convert_to_numpy(v).ravel() for v in model.trainable_variables])
+    np.testing.assert_allclose(found, np.append(kernel[:, 0], bias) - step, rtol=1e-3, atol=1e-4)
+
+
+def test_batch_statistics_and_dropout_are_the_same_in_all_evaluations_of_a_step():
+    normalization = layers.BatchNormalization(momentum=0.9)
+    model = network(between=(normalization, layers.Dropout(0.5)))
+    hidden = keras.Model(model.inputs, model.layers[1].output)
+    inside = ops.convert_to_numpy(hidden(X))
+    losses = fitted(model, kol.LBFGS(), epochs=1)
+    assert np.isfinite(losses).all()
+    # Moved once by one step, however often the line search has evaluated the loss.
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(normalization.moving_mean), 0.1 * inside.mean(axis=0), atol=1e-5
+    )
+
+
+def test_a_first_order_method_trains_as_on_a_keras_model():
+    for make in (network(), kol.Sequential(network().layers), network(Subclass)):
+        ours = fitted(make, kol.optimizers.Adam(0.01))
+        assert ours == pytest.approx(fitted(network(keras.Model), kol.optimizers.Adam(0.01)))
+
+
+class Subclass(kol.Model):
+    """Made from inputs and outputs by a constructor of its own."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__(inputs, outputs)
+
+
+class Called(kol.Model):
+    """A model with a call of its own, whose loss is an equation: uˈˈ = −u."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.head = layers.Dense(4, activation="tanh"), layers.Dense(1)
+
+    def call(self, x):
+        return self.head(self.hidden(x))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return ops.mean((kol.derivative(self, x, order=2) + y_pred) ** 2) + ops.mean(
+            (self(ops.ones_like(x)) - 1.0) ** 2
+        )
+
+
+def test_a_model_with_a_call_and_a_loss_of_its_own_is_trained():
+    keras.utils.set_random_seed(1)
+    model = Called()
+    model.compile(optimizer=kol.LBFGS(full_batch=True))
+    losses = model.fit(X[:, :1], epochs=25, **FULL).history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_training_goes_on_where_a_saved_model_stopped(tmp_path):
+    through, saved = network(), network()
+    expected = fitted(through, kol.LBFGS(history=3, full_batch=True), epochs=5)
+    fitted(saved, kol.LBFGS(history=3, full_batch=True), epochs=3)
+    saved.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded, kol.Model)
+    assert loaded.optimizer.get_config() == saved.optimizer.get_config()
+    again = loaded.fit(X, Y, epochs=2, **FULL).history["loss"]
+    np.testing.assert_allclose(again, expected[3:], rtol=1e-4)
+
+
+def test_half_precision_weights_are_moved_by_arithmetic_in_float32():
+    keras.utils.set_random_seed(0)
+    model = kol.Sequential([keras.Input((3,)), layers.Dense(1, dtype="bfloat16")])
+    losses = fitted(model, kol.GaussNewton(), epochs=2)
+    assert losses[1] < losses[0]
+    assert model.trainable_variables[0].dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("make", [keras.Model, lambda i, o: keras.Sequential([i, layers.Dense(1)])])
+def test_a_plain_keras_model_says_which_line_to_change(make):
+    inputs = keras.Input((3,))
+    model = make(inputs, layers.Dense(1)(inputs))
+    with pytest.raises(TypeError, match=r"keras.Model\(inputs, outputs\) to kol.Model"):
+        fitted(model, kol.Newton())
+
+
+def test_a_network_that_is_too_large_for_a_full_hessian_is_refused_before_training():
+    model = kol.Sequential([keras.Input((100,)), layers.Dense(60)])
+    model.compile(optimizer=kol.Newton(), loss="mse")
+    before = ops.convert_to_numpy(model.trainable_variables[0])
+    with pytest.raises(ValueError, match="NewtonCG or LBFGS"):
+        model.fit(np.ones((4, 100)), np.ones((4, 60)), verbose=0)
+    np.testing.assert_array_equal(ops.convert_to_numpy(model.trainable_variables[0]), before)
+
+
+CURVATURE = kol.optimizers.entries(needs_objective=True)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("entry", CURVATURE, ids=lambda entry: entry.name)
+def test_a_configuration_makes_the_same_optimizer_again(entry):
+    optimizer = entry.cls(learning_rate=0.25)
+    again = entry.cls.from_config(optimizer.get_config())
+    assert again.get_config() == optimizer.get_config()
+    assert repr(again) == repr(optimizer)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("entry", CURVATURE, ids=lambda entry: entry.name)
+def test_what_keras_applies_to_gradients_is_refused(entry):
+    with pytest.raises(ValueError, match="`clipnorm` changes gradients"):
+        entry.cls(clipnorm=1.0)
+    with pytest.raises(ValueError, match=r"kol\.minimize\(fun, x0, optimizer\)"):
+        kol.functional.Functional(entry.cls())
+
+
+@pytest.mark.once
+def test_choices_and_counts_are_checked():
+    with pytest.raises(ValueError, match="one of 'fixed', 'armijo', 'strong_wolfe'"):
+        kol.LBFGS(step_rule="wolfe")
+    with pytest.raises(ValueError, match="an integer ≥ 1"):
+        kol.LBFGS(history=0)
+
+
+class Given:
+    """Gives probes instead of drawing them."""
+
+    def probe(self, x, t):
+        return ops.take(
+            ops.convert_to_tensor(self.given, dtype=x.dtype), ops.cast(t, "int32") - 1, axis=0
+        )
+
+
+class GivenAdaHessian(Given, kol.AdaHessian):
+    pass
+
+
+class GivenSophiaH(Given, kol.SophiaH):
+    pass
+
+
+@pytest.mark.parametrize("name", ["AdaHessian", "SophiaH"])
+def test_diagonal_methods_match_pytorch_optimizer_when_given_the_same_probes(name):
+    import pytorch_optimizer
+    import torch
+
+    steps = 6
+    start = np.array([-1.2, 1.0, 0.5], "float64")
+    probes = np.random.default_rng(0).choice([-1.0, 1.0], size=(steps, 3))
+    if name == "AdaHessian":
+        ours = GivenAdaHessian(learning_rate=0.1, epsilon=1e-2, weight_decay=0.1)
+        theirs = {"lr": 0.1, "eps": 1e-2, "weight_decay": 0.1, "weight_decouple": True}
+    else:
+        probes = np.random.default_rng(0).normal(size=(steps, 3))
+        ours = GivenSophiaH(learning_rate=0.1, gamma=1.0, clip=0.05, every=2, weight_decay=0.1)
+        theirs = {"lr": 0.1, "p": 0.05, "update_period": 2, "weight_decay": 0.1}
+        theirs |= {"betas": (0.96, 0.99), "eps": 1e-12, "weight_decouple": True}
+    ours.__dict__["given"] = probes
+    result = kol.minimize(rosenbrock, start, ours, steps=steps, tol=None)
+
+    x = torch.tensor(start, requires_grad=True, device="cpu")
+    other = getattr(pytorch_optimizer, name)([x], **theirs)
+    for i in range(steps):
+        with torch.device("cpu"):
+            loss = torch.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+            (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
+            z = torch.tensor(probes[i])
+            (product,) = torch.autograd.grad(gradient, x, z)
+            x.grad = gradient.detach()
+            due = name == "AdaHessian" or i % 2 == 0
+            if due:
+                other.step(hessian=[z * product])
+            else:
+                other.step()
+        np.testing.assert_allclose(result.path.x[i + 1], x.detach().numpy(), rtol=1e-9)
