@@ -206,6 +206,19 @@ def test_the_nadam_of_keras_parts_from_that_of_the_paper():
     assert disagreement(ours, from_keras("Nadam", settings)(gradients)) > 0.1
 
 
+@pytest.mark.once
+def test_the_nadamw_of_algoperf_takes_longer_steps_at_first():
+    ones = np.ones((60, 1))
+    ours, theirs = (
+        np.diff([np.zeros(1), *oracle(weight_decay=0.0).descend(np.zeros(1), ones)], axis=0)
+        for oracle in (oracles.NAdamW, oracles.AlgoPerfNAdamW)
+    )
+    longer = (theirs / ours - 1).ravel()
+    assert longer[0] == pytest.approx(0.81 / 2.8)
+    assert np.all(np.diff(longer) < 0)
+    assert longer[49] < 1e-3
+
+
 def test_the_adagrad_of_keras_starts_its_sum_at_a_tenth():
     assert keras.optimizers.Adagrad().initial_accumulator_value == 0.1
     assert optimizers.Adagrad().initial_accumulator_value == 0.0

@@ -78,6 +78,23 @@ def test_every_array_of_a_container_gets_the_numbers_that_it_would_get_alone():
         np.testing.assert_allclose(arrays(array), arrays(alone), rtol=1e-6)
 
 
+def test_the_distance_of_prodigy_is_that_of_all_weights_however_they_are_cut():
+    rng = np.random.default_rng(5)
+    start, *gradients = rng.normal(size=(5, 9)).astype("float32")
+    optimizer = functional.prodigy(initial_distance=0.01)
+
+    def cut(vector):
+        return tensors([vector[:6].reshape(2, 3), vector[6:]])
+
+    parts, state = descend(optimizer, cut(start), [cut(g) for g in gradients])
+    whole, other = descend(optimizer, tensors(start), [tensors(g) for g in gradients])
+    joined = np.concatenate([part.ravel() for part in arrays(parts)])
+    np.testing.assert_allclose(joined, arrays(whole), rtol=1e-5)
+    distance = float(arrays(state.shared["distance"]))
+    assert distance == pytest.approx(float(arrays(other.shared["distance"])), rel=1e-5)
+    assert distance > 0.01
+
+
 def test_a_single_array_is_a_container_too():
     theta = tensors(1.0)
     theta, state = descend(functional.momentum(0.1), theta, [tensors(2.0)])
