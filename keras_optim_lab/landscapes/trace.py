@@ -249,7 +249,7 @@ def _held(optimizer: Optimizer, step) -> dict[str, Any]:
     for name, field in optimizer.numeric.items():
         source = field.given(optimizer)
         if isinstance(source, Variable):
-            held[name] = np.float64(field.to_held(field.number(optimizer)))
+            held[name] = np.asarray(field.to_held(field.number(optimizer)), "float64")
         else:
             held[name] = None if source is None else field.evaluate(source, step)
     return held
