@@ -38,6 +38,10 @@ def dense(gradient):
     return gradient
 
 
+def value(variable):
+    return getattr(variable, "value", variable)
+
+
 def beside(optimizer, variable):
     return contextlib.nullcontext()
 

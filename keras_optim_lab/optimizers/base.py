@@ -288,7 +288,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         backend.updates().run(self.execution, write, gradients, h)
 
     def _write(self, plan, variables, slots, gradients, h) -> None:
-        values = {i: ops.convert_to_tensor(variable) for i, variable in variables.items()}
+        values = _tensors(variables)
         states = {i: _tensors(own) for i, own in slots.items()}
         values, states = advance(self, plan, values, gradients, states, h)
         for i, variable in variables.items():
@@ -315,7 +315,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             Record(shared),
             Record(h),
             list(gradients.values()),
-            [ops.convert_to_tensor(variable) for variable in variables.values()],
+            list(_tensors(variables).values()),
             [Record(_tensors(own)) for own in slots.values()],
         )
         return dict(shared), dict(h)
@@ -517,8 +517,9 @@ def _cast(value, dtype: str):
     return ops.cast(value, dtype)
 
 
-def _tensors(variables) -> dict[str, Any]:
-    return {name: ops.convert_to_tensor(variable) for name, variable in variables.items()}
+def _tensors(variables: dict[Any, Any]) -> dict[Any, Any]:
+    value = backend.updates().value
+    return {key: value(variable) for key, variable in variables.items()}
 
 
 def _path(variable) -> str:
