@@ -141,6 +141,9 @@ class Updates(Protocol):
     def dense(self, gradient: Any) -> Any:
         """A dense gradient in at least float32; rows that occur twice are summed."""
 
+    def value(self, variable: Any) -> Any:
+        """A variable's value, a tensor."""
+
     def beside(self, optimizer: Any, variable: Any) -> AbstractContextManager:
         """Within it, variables are created on the devices of this one."""
 

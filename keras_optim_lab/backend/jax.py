@@ -273,6 +273,10 @@ def dense(gradient):
     return gradient.astype("float32") if wide else gradient
 
 
+def value(variable):
+    return variable.value
+
+
 def beside(optimizer, variable):
     return contextlib.nullcontext()
 

@@ -266,6 +266,11 @@ def beside(optimizer, variable):
     return optimizer._distribution_strategy.extended.colocate_vars_with(_native(variable))
 
 
+def value(variable):
+    # Keras hands on its variables as tensors, which not every operation takes for one.
+    return tf.convert_to_tensor(_native(variable))
+
+
 def _native(variable):
     return variable.value if isinstance(variable, keras.Variable) else variable
 

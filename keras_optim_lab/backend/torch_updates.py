@@ -22,7 +22,7 @@ from keras.src.backend.common.stateless_scope import in_stateless_scope
 import torch
 
 JOINED = 2**16  # numbers: a call of a program takes as long as updating about so many
-_BLOCK = 2**17  # numbers
+_BLOCK = 2**16  # numbers
 # Seconds of updates after which a rule is compiled: about what compiling takes, so that in no
 # training waiting for the compiler outweighs what the updates would have taken without it.
 _PATIENCE = 6.0
@@ -36,6 +36,10 @@ def dense(gradient):
     if gradient.dtype in (torch.float16, torch.bfloat16):
         return gradient.float()
     return gradient
+
+
+def value(variable):
+    return getattr(variable, "value", variable)
 
 
 def beside(optimizer, variable):

@@ -337,7 +337,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             Record(shared),
             Record(h),
             list(gradients.values()),
-            [*_tensors(variables).values()],
+            list(_tensors(variables).values()),
             [Record(_tensors(own)) for own in slots.values()],
         )
         return dict(shared), dict(h)
@@ -545,12 +545,9 @@ def _cast(value, dtype: str):
     return ops.cast(value, dtype)
 
 
-def _tensors(variables) -> dict[Any, Any]:
-    # Of `value`: on TensorFlow a Keras variable passes for a tensor, but cannot be stacked.
-    return {
-        name: ops.convert_to_tensor(getattr(variable, "value", variable))
-        for name, variable in variables.items()
-    }
+def _tensors(variables: dict[Any, Any]) -> dict[Any, Any]:
+    value = backend.updates().value
+    return {key: value(variable) for key, variable in variables.items()}
 
 
 def _place(variable) -> Place:
