@@ -37,7 +37,7 @@ def test_optimizers_bring_neither_optuna_nor_plotly_nor_the_commands_packages_al
     assert "keras_tuner" not in imported
     own = {name for name in imported if name.startswith("keras_optim_lab.")}
     layers = {name.split(".")[1] for name in own}
-    assert layers <= {"optimizers", "schedules", "backend"}
+    assert layers <= {"optimizers", "curvature", "functional", "schedules", "backend"}
 
 
 def test_schedules_can_be_imported_before_the_optimizers():
