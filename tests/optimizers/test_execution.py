@@ -100,6 +100,7 @@ def test_weights_of_one_shape_are_stacked_for_rules_on_whole_weights():
 EXECUTIONS = ["auto", "blocked", "compiled", "per_tensor"]
 
 
+@pytest.mark.shell
 @pytest.mark.parametrize("execution", ["auto", "blocked"])
 def test_joined_and_blocked_weights_take_the_steps_of_single_ones(
     case, execution, walk, start, gradients, assert_same_path

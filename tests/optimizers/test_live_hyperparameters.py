@@ -9,6 +9,8 @@ from keras_optim_lab import optimizers
 from keras_optim_lab.optimizers import Adam, GradientDescent
 from keras_optim_lab.optimizers.fields import DecayRate
 
+pytestmark = pytest.mark.shell
+
 CLASSES = {entry.name: entry.cls for entry in optimizers.entries()}
 
 SMALLEST = 1e-30

@@ -14,6 +14,8 @@ from keras.src import testing
 from keras_optim_lab import optimizers
 from keras_optim_lab.optimizers import Adam, GradientDescent, Nadam, RAdam
 
+pytestmark = pytest.mark.shell
+
 
 @keras.saving.register_keras_serializable(package="tests")
 def quarter():

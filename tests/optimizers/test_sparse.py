@@ -12,6 +12,8 @@ from keras.src.optimizers import optimizer_sparse_test, optimizer_test
 from keras_optim_lab import optimizers
 from keras_optim_lab.optimizers import Adam, Nadam
 
+pytestmark = pytest.mark.shell
+
 with_sparse_tensors = pytest.mark.skipif(
     keras.backend.backend() == "torch", reason="Keras has no sparse tensors on PyTorch"
 )
