@@ -8,6 +8,7 @@ from keras import ops
 from keras_optim_lab import optimizers
 from keras_optim_lab.optimizers import Adam, GradientDescent
 from keras_optim_lab.optimizers.fields import DecayRate
+from tests.optimizers.table import each_kind
 
 CLASSES = {entry.name: entry.cls for entry in optimizers.entries()}
 
@@ -60,6 +61,7 @@ def state_of(optimizer):
 # Changes between steps.
 
 
+@each_kind
 def test_changed_numbers_act_from_the_next_step_on(case, walk, start, gradients, assert_same_path):
     changed = case.make(**numbers(case, given))
     between = walk(changed, start, gradients[:3])[-1]
@@ -123,6 +125,7 @@ def test_changing_numbers_between_fits_traces_nothing_again(
 # Schedules and callables.
 
 
+@each_kind
 def test_constant_schedules_and_callables_equal_constants(
     case, walk, start, gradients, assert_same_path
 ):
@@ -136,6 +139,7 @@ def test_constant_schedules_and_callables_equal_constants(
     assert_same_path(path, expected, rtol=1e-4, atol=1e-5)
 
 
+@each_kind
 def test_schedules_equal_setting_the_numbers_before_each_step(
     case, walk, start, gradients, assert_same_path
 ):

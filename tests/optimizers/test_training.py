@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_optim_lab import optimizers
 from keras_optim_lab.optimizers import Adam, AdamW, GradientDescent, Momentum, RAdam
+from tests.optimizers.table import each_kind
 
 HALF = ["bfloat16", "float16"]
 
@@ -99,6 +100,7 @@ def test_a_model_of_a_half_precision_policy_trains(policy, make_model, data, dty
 # Gradients that are missing, infinite or scaled.
 
 
+@each_kind
 def test_a_weight_without_gradient_stays_as_it_is(case, walk, start, gradients):
     optimizer = case.make(weight_decay=0.1)
     with pytest.warns(UserWarning, match="Gradients do not exist"):
@@ -116,6 +118,7 @@ def test_no_gradient_at_all_is_an_error(walk, start):
         walk(Adam(), start, [[None, None]])
 
 
+@each_kind
 def test_a_step_with_an_infinite_gradient_is_skipped(case, walk, start, gradients):
     optimizer = keras.optimizers.LossScaleOptimizer(case.make(), initial_scale=8.0)
     infinite = [np.full_like(g, np.inf) for g in gradients[0]]
@@ -128,6 +131,7 @@ def test_a_step_with_an_infinite_gradient_is_skipped(case, walk, start, gradient
     assert float(optimizer.dynamic_scale) == 4.0
 
 
+@each_kind
 def test_a_scaled_loss_gives_the_same_steps(case, walk, start, gradients, assert_same_path):
     optimizer = case.make(loss_scale_factor=1024.0)
     assert float(optimizer.scale_loss(2.0)) == 2048.0
@@ -153,6 +157,7 @@ def clip(step, *, clipnorm=None, clipvalue=None, global_clipnorm=None):
 
 
 @pytest.mark.parametrize("kind", ["clipnorm", "clipvalue", "global_clipnorm"])
+@each_kind
 def test_clipping_equals_clipping_by_hand(case, kind, walk, start, gradients, assert_same_path):
     largest = {kind: 0.5}
     path = walk(case.make(**largest), start, gradients[:2])
@@ -176,6 +181,7 @@ def test_float16_gradients_whose_norm_float16_cannot_hold_are_clipped_right(kind
 # Accumulation.
 
 
+@each_kind
 def test_three_accumulated_gradients_equal_their_mean(
     case, walk, start, gradients, assert_same_path
 ):
@@ -229,6 +235,7 @@ def test_schedules_count_micro_steps_while_debiasing_counts_updates(walk, start,
 
 
 @pytest.mark.parametrize("dtype", ["float32", *HALF])
+@each_kind
 def test_the_average_of_the_weights_equals_its_formula(case, dtype, walk, start, gradients):
     optimizer = case.make(use_ema=True, ema_momentum=0.75)
     path = walk(optimizer, start, gradients[:3], dtype=dtype)
@@ -353,6 +360,7 @@ def test_leaving_weights_out_of_decay_after_build_is_an_error(walk, start):
 # Constraints.
 
 
+@each_kind
 def test_constraints_hold_after_every_step(case, walk, start, gradients):
     path = walk(
         case.make(learning_rate=0.5), start, gradients[:2], constraint=keras.constraints.NonNeg()
