@@ -26,9 +26,10 @@ def cut(vector, shapes=SHAPES):
 def through_keras(case, gradients):
     """For every weight its gradients, and it and its slots before the first and after every step.
 
-    The weights begin at zero and are moved by `apply`.
+    The weights begin at zero and are moved by `apply`, for fewer steps: each is a call of its own.
     """
     optimizer = case.make()
+    gradients = gradients[: STEPS // 4]
     shapes = ((SIZE,),) if case.surveys else SHAPES
     weights = [keras.Variable(np.zeros(shape, "float32")) for shape in shapes]
     apply = applied(optimizer, weights)
@@ -155,7 +156,7 @@ def test_every_step_is_that_of_the_paper(paths, case):
             assert_step(case, oracle, t, g, before, after)
 
 
-def test_two_hundred_steps_do_not_drift(paths, case):
+def test_many_steps_do_not_drift(paths, case):
     for gradients, ((start, _), *steps) in paths:
         weights = np.stack([w for w, _ in steps])
         expected = np.stack([*case.expected().descend(start, gradients)])

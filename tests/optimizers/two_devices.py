@@ -44,6 +44,7 @@ def mirrored_walk(strategy):
     return mirrored_walk
 
 
+@pytest.mark.shell
 def test_a_loop_on_two_devices_equals_one_device(
     case, mirrored_walk, walk, start, gradients, assert_same_path
 ):
