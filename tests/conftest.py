@@ -28,8 +28,10 @@ def pytest_collection_modifyitems(items):
     """The suite runs once for every backend; what none of them has a part in is tried on one."""
     backend = keras.backend.backend()
     for item in items:
-        if item.get_closest_marker("once") and backend != ONCE:
-            item.add_marker(pytest.mark.skip(reason=f"the same on every backend: run on {ONCE}"))
+        once = item.get_closest_marker("once")
+        (there,) = once.args or (ONCE,) if once else (backend,)
+        if backend != there:
+            item.add_marker(pytest.mark.skip(reason=f"the same on every backend: run on {there}"))
         if item.get_closest_marker("shell") and backend != EVERY_FORM and not _is_a_kind(item):
             reason = f"the same for every optimizer: all of them on {EVERY_FORM}, here one a kind"
             item.add_marker(pytest.mark.skip(reason=reason))

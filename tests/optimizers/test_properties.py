@@ -9,6 +9,9 @@ from keras_optim_lab.functional import Functional
 from tests.frameworks import arrays, tensors
 from tests.optimizers.table import CASES
 
+# Of rules, whose numbers are the same on every backend; where an eager step costs least.
+pytestmark = pytest.mark.once("torch")
+
 # Few and always the same examples, each of many numbers: an eager step takes milliseconds.
 some = settings(max_examples=10, deadline=None, derandomize=True)
 few = settings(some, max_examples=3)
