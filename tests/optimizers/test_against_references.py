@@ -11,7 +11,7 @@ from tests.frameworks import arrays, tensors
 from tests.optimizers.table import CASES, Corrected
 
 STEPS = 12
-# A built-in of Keras's is another one on each backend. The others are the same everywhere, and so is
+# A built-in of Keras is another one on each backend. The others are the same everywhere, as is
 # the oracle, which every backend is compared with.
 PAIRS = [
     pytest.param(
