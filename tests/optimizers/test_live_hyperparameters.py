@@ -102,7 +102,7 @@ def test_changing_numbers_between_fits_traces_nothing_again(
     calls, cls = [], case.cls
     rule = cls.rule
     monkeypatch.setattr(cls, "rule", lambda *args: calls.append(1) or rule(*args))
-    model = make_model(case.make(weight_decay=0.0))
+    model = make_model(cls(weight_decay=0.0))
     model.fit(*data, batch_size=4, epochs=1, verbose=0)
     before = len(calls)
     weights = model.get_weights()
