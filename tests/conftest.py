@@ -1,6 +1,7 @@
 """What holds for the whole suite."""
 
 import os
+from functools import cache
 
 # XLA compiles most programs of the tests for a few steps: optimizing them takes four times as long
 # as all the rest. XLA_FLAGS="" tries them as a user's are compiled.
@@ -15,11 +16,42 @@ import pytest
 
 ONCE = "jax"
 
+# What is tried with every form of every optimizer where a step costs least, and elsewhere with one
+# form of each kind: elementwise without, with and with shared state, per tensor, of matrices, with
+# slots of other shapes, across all weights, averaged.
+EVERY_FORM = "torch"
+KINDS = {
+    *("gradient_descent", "adam", "nadam", "lamb", "muon", "adafactor"),
+    *("prodigy", "schedule_free_adamw"),
+}
+
 
 def pytest_collection_modifyitems(items):
     """The suite runs once for every backend; what none of them has a part in is tried on one."""
-    if keras.backend.backend() == ONCE:
-        return
+    backend = keras.backend.backend()
     for item in items:
-        if item.get_closest_marker("once"):
+        if item.get_closest_marker("once") and backend != ONCE:
             item.add_marker(pytest.mark.skip(reason=f"the same on every backend: run on {ONCE}"))
+        if item.get_closest_marker("shell") and backend != EVERY_FORM and not _is_a_kind(item):
+            reason = f"the same for every optimizer: all of them on {EVERY_FORM}, here one a kind"
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _is_a_kind(item) -> bool:
+    """Whether a test has no optimizer among its parameters, or one that stands for its kind."""
+    params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    names = [getattr(value, "id", None) or getattr(value, "__name__", value) for value in params]
+    known = {_plain(name) for name in _forms()}
+    forms = {_plain(name) for name in names if isinstance(name, str)} & known
+    return not forms or bool(forms & {_plain(kind) for kind in KINDS})
+
+
+@cache
+def _forms() -> frozenset[str]:
+    from tests.optimizers.table import CASES
+
+    return frozenset({case.id for case in CASES} | {case.name for case in CASES})
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "")

@@ -48,6 +48,7 @@ def test_two_given_gradients_give_the_moments_worked_by_hand():
     assert table["momentum_corrected"] / table["momentum"] == pytest.approx([10, 1 / 0.19])
 
 
+@pytest.mark.shell
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_every_optimizer_is_traced_to_the_points_of_its_oracle(case):
     table = trace(case.make(), "(x - 1)**4 + (y + 2)**4", [0.5, 0.25], steps=4)

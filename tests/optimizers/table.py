@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-import pytest
 from keras import ops
 
 from keras_optim_lab import optimizers
@@ -844,14 +843,3 @@ CASES = [
         keras_has_no="ScheduleFreeAdamW that averages",
     ),
 ]
-
-# What Keras and the shell do around a rule depends on how they run it, not on what it computes.
-# PyTorch, which compiles nothing here, tries that with every case; elsewhere one of each kind does:
-# joined, with state shared by all weights; with slots of other shapes; with decay within the rule;
-# by matrix; across all weights; showing an average.
-_KINDS = {"nadam", "adafactor", "lamb", "muon", "prodigy", "schedule_free_adamw"}
-each_kind = pytest.mark.parametrize(
-    "case",
-    [case for case in CASES if case.id in _KINDS or keras.backend.backend() == "torch"],
-    ids=lambda case: case.id,
-)

@@ -27,6 +27,8 @@ from keras_optim_lab.optimizers.fields import (
     rate,
 )
 
+pytestmark = pytest.mark.shell
+
 CLASSES = {entry.name: entry.cls for entry in optimizers.entries()}
 KERAS_ARGUMENTS = [
     "clipnorm",

@@ -14,7 +14,6 @@ from keras_optim_lab.optimizers.fields import decay, rate
 from tests.frameworks import arrays as numpy_arrays
 from tests.frameworks import tensors
 from tests.optimizers.conftest import as_array
-from tests.optimizers.table import each_kind
 
 on_torch = pytest.mark.skipif(
     keras.backend.backend() != "torch", reason="only PyTorch updates in place"
@@ -101,8 +100,8 @@ def test_weights_of_one_shape_are_stacked_for_rules_on_whole_weights():
 EXECUTIONS = ["auto", "blocked", "compiled", "per_tensor"]
 
 
+@pytest.mark.shell
 @pytest.mark.parametrize("execution", ["auto", "blocked"])
-@each_kind
 def test_joined_and_blocked_weights_take_the_steps_of_single_ones(
     case, execution, walk, start, gradients, assert_same_path
 ):

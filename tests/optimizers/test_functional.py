@@ -52,6 +52,7 @@ def shapes(tree):
     return [tuple(leaf.shape) for leaf in keras.tree.flatten(tree)]
 
 
+@pytest.mark.shell
 @each_case
 def test_parameters_and_slots_keep_their_containers_and_shapes(case):
     params = tensors(network(0))
@@ -136,6 +137,7 @@ def test_functions_take_a_schedule_for_any_hyperparameter_as_the_class_does(fiel
     assert np.all(arrays(constant["w"]) != arrays(params["w"]))
 
 
+@pytest.mark.shell
 @each_case
 def test_a_compiled_update_gives_the_same_numbers(case):
     optimizer = Functional(case.make(weight_decay=0.1))
@@ -214,6 +216,7 @@ def test_an_override_counts_for_one_step_as_if_the_optimizer_had_it(name):
     np.testing.assert_array_equal(arrays(after["w"]), arrays(again["w"]))
 
 
+@pytest.mark.shell
 @each_case
 def test_neither_inputs_nor_the_optimizer_change(case):
     inner = case.make()

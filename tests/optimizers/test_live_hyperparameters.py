@@ -8,7 +8,8 @@ from keras import ops
 from keras_optim_lab import optimizers
 from keras_optim_lab.optimizers import Adam, GradientDescent
 from keras_optim_lab.optimizers.fields import DecayRate
-from tests.optimizers.table import each_kind
+
+pytestmark = pytest.mark.shell
 
 CLASSES = {entry.name: entry.cls for entry in optimizers.entries()}
 
@@ -61,7 +62,6 @@ def state_of(optimizer):
 # Changes between steps.
 
 
-@each_kind
 def test_changed_numbers_act_from_the_next_step_on(case, walk, start, gradients, assert_same_path):
     changed = case.make(**numbers(case, given))
     between = walk(changed, start, gradients[:3])[-1]
@@ -95,11 +95,11 @@ def test_changing_a_number_of_adam_changes_the_numbers(name, number, walk, start
     assert np.min(np.abs(moves[0] - moves[1])) > 1e-3
 
 
-@each_kind
+@pytest.mark.parametrize("cls", CLASSES.values(), ids=CLASSES)
 def test_changing_numbers_between_fits_traces_nothing_again(
-    case, make_model, data, backend, monkeypatch
+    cls, make_model, data, backend, monkeypatch
 ):
-    calls, cls = [], case.cls
+    calls = []
     rule = cls.rule
     monkeypatch.setattr(cls, "rule", lambda *args: calls.append(1) or rule(*args))
     model = make_model(cls(weight_decay=0.0))
@@ -125,7 +125,6 @@ def test_changing_numbers_between_fits_traces_nothing_again(
 # Schedules and callables.
 
 
-@each_kind
 def test_constant_schedules_and_callables_equal_constants(
     case, walk, start, gradients, assert_same_path
 ):
@@ -139,7 +138,6 @@ def test_constant_schedules_and_callables_equal_constants(
     assert_same_path(path, expected, rtol=1e-4, atol=1e-5)
 
 
-@each_kind
 def test_schedules_equal_setting_the_numbers_before_each_step(
     case, walk, start, gradients, assert_same_path
 ):

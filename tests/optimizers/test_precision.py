@@ -41,6 +41,7 @@ def test_what_bfloat16_holds_is_left_as_it_is():
     assert np.isnan(rounded([np.nan]))[0]
 
 
+@pytest.mark.shell
 @pytest.mark.parametrize("name", optimizers.names())
 def test_slots_take_two_bytes_and_steps_stay_near(name, walk, start, gradients):
     low = optimizers.get(name, state_dtype="bfloat16")
@@ -55,6 +56,7 @@ def test_slots_take_two_bytes_and_steps_stay_near(name, walk, start, gradients):
     np.testing.assert_allclose(path[-1][0], expected[-1][0], atol=share * moved)
 
 
+@pytest.mark.shell
 def test_bytes_per_weight_are_those_of_the_variables(case):
     for settings in [{}, {"state_dtype": "bfloat16"}]:
         optimizer = case.make(**settings)

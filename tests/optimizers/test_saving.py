@@ -13,7 +13,8 @@ from keras.src import testing
 
 from keras_optim_lab import optimizers
 from keras_optim_lab.optimizers import Adam, GradientDescent, Nadam, RAdam
-from tests.optimizers.table import each_kind
+
+pytestmark = pytest.mark.shell
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -45,7 +46,6 @@ def train(model, data, steps=3):
 # Models.
 
 
-@each_kind
 def test_a_saved_model_goes_on_as_if_it_had_never_stopped(case, make_model, data, tmp_path, state):
     optimizer = case.make(weight_decay=0.01)
     model = make_model(optimizer, run_eagerly=True)
@@ -189,7 +189,6 @@ def test_a_copy_has_the_same_configuration_and_lives_alone(case, duplicate):
     assert optimizer.get_config()["learning_rate"] == 0.3
 
 
-@each_kind
 def test_weights_of_an_optimizer_can_be_given_to_another(
     case, walk, start, gradients, assert_same_path
 ):
@@ -221,7 +220,6 @@ def test_variables_are_named_after_the_optimizer_and_what_they_hold(make_model):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow alone")
-@each_kind
 def test_a_tensorflow_checkpoint_restores_weights_slots_and_numbers(
     case, make_model, data, tmp_path, state
 ):

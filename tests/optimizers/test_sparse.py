@@ -11,7 +11,8 @@ from keras.src.optimizers import optimizer_sparse_test, optimizer_test
 
 from keras_optim_lab import optimizers
 from keras_optim_lab.optimizers import Adam, Nadam
-from tests.optimizers.table import each_kind
+
+pytestmark = pytest.mark.shell
 
 with_sparse_tensors = pytest.mark.skipif(
     keras.backend.backend() == "torch", reason="Keras has no sparse tensors on PyTorch"
@@ -62,7 +63,6 @@ def sparse(backend):
 
 
 @with_sparse_tensors
-@each_kind
 def test_sparse_gradients_give_the_numbers_of_dense_ones(
     case, walk, table, rows, sparse, assert_same_path
 ):
@@ -128,7 +128,6 @@ def test_a_compiled_embedding_trains_as_a_matrix_product_with_the_same_table(nam
 
 
 @with_sparse_tensors
-@each_kind
 def test_the_sparse_test_of_keras_passes(case):
     """Its logic, called with our optimizers; a loss scale around one of them included."""
     tests = optimizer_sparse_test.OptimizerSparseTest

@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 from keras_optim_lab.optimizers import Adam, GradientDescent, Nadam
-from tests.optimizers.table import each_kind
 
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -45,7 +44,7 @@ def mirrored_walk(strategy):
     return mirrored_walk
 
 
-@each_kind
+@pytest.mark.shell
 def test_a_loop_on_two_devices_equals_one_device(
     case, mirrored_walk, walk, start, gradients, assert_same_path
 ):
