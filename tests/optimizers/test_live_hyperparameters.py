@@ -95,13 +95,14 @@ def test_changing_a_number_of_adam_changes_the_numbers(name, number, walk, start
     assert np.min(np.abs(moves[0] - moves[1])) > 1e-3
 
 
+@pytest.mark.parametrize("cls", CLASSES.values(), ids=CLASSES)
 def test_changing_numbers_between_fits_traces_nothing_again(
-    case, make_model, data, backend, monkeypatch
+    cls, make_model, data, backend, monkeypatch
 ):
-    calls, cls = [], case.cls
+    calls = []
     rule = cls.rule
     monkeypatch.setattr(cls, "rule", lambda *args: calls.append(1) or rule(*args))
-    model = make_model(case.make(weight_decay=0.0))
+    model = make_model(cls(weight_decay=0.0))
     model.fit(*data, batch_size=4, epochs=1, verbose=0)
     before = len(calls)
     weights = model.get_weights()
