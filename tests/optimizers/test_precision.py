@@ -41,7 +41,6 @@ def test_what_bfloat16_holds_is_left_as_it_is():
     assert np.isnan(rounded([np.nan]))[0]
 
 
-@pytest.mark.shell
 @pytest.mark.parametrize("name", optimizers.names())
 def test_slots_take_two_bytes_and_steps_stay_near(name, walk, start, gradients):
     low = optimizers.get(name, state_dtype="bfloat16")

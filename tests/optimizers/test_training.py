@@ -60,7 +60,6 @@ def double_precision(backend):
     return lambda: jax.enable_x64(True)
 
 
-@pytest.mark.shell
 def test_float64_weights_are_trained_in_float64(
     case, walk, start, gradients, double_precision, assert_same_path
 ):
@@ -83,7 +82,6 @@ def dtype_policy():
     keras.config.set_dtype_policy(before)
 
 
-@pytest.mark.shell
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", *HALF])
 def test_a_model_of_a_half_precision_policy_trains(policy, make_model, data, dtype_policy):
     dtype_policy(policy)
@@ -115,7 +113,6 @@ def test_a_weight_without_gradient_stays_as_it_is(case, walk, start, gradients):
         assert np.ptp(first) == 0, "its slots are as they were created"
 
 
-@pytest.mark.shell
 def test_no_gradient_at_all_is_an_error(walk, start):
     with pytest.raises(ValueError, match="No gradients provided"):
         walk(Adam(), start, [[None, None]])
@@ -168,7 +165,6 @@ def test_clipping_equals_clipping_by_hand(case, kind, walk, start, gradients, as
     assert_same_path(path, walk(case.make(), start, by_hand))
 
 
-@pytest.mark.shell
 @pytest.mark.parametrize("kind", ["clipnorm", "global_clipnorm"])
 def test_float16_gradients_whose_norm_float16_cannot_hold_are_clipped_right(kind, walk, start):
     step = [np.full_like(w, 2.0**12) for w in start]
@@ -207,7 +203,6 @@ def test_three_accumulated_gradients_equal_their_mean(
         )
 
 
-@pytest.mark.shell
 @pytest.mark.parametrize("kind", ["clipnorm", "clipvalue", "global_clipnorm"])
 def test_the_mean_of_accumulated_gradients_is_clipped(kind, walk, start, gradients):
     largest = {kind: 0.5}
@@ -218,7 +213,6 @@ def test_the_mean_of_accumulated_gradients_is_clipped(kind, walk, start, gradien
     np.testing.assert_allclose(path[1][0], expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.shell
 @pytest.mark.parametrize("dtype", HALF)
 def test_gradients_of_half_precision_weights_are_accumulated_in_float32(dtype, walk):
     parts = [1.0, 2**-12, -1.0]  # in half precision, 1 + 2⁻¹² − 1 = 0
@@ -228,7 +222,6 @@ def test_gradients_of_half_precision_weights_are_accumulated_in_float32(dtype, w
     np.testing.assert_allclose(path[-1][0], [1.0], rtol=1e-6)
 
 
-@pytest.mark.shell
 def test_schedules_count_micro_steps_while_debiasing_counts_updates(walk, start, gradients):
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([2, 3], [1.0, 0.25, 0.5])
     optimizer = GradientDescent(schedule, gradient_accumulation_steps=2)
@@ -254,7 +247,6 @@ def test_the_average_of_the_weights_equals_its_formula(case, dtype, walk, start,
         np.testing.assert_allclose(average, expected, rtol=1e-6)
 
 
-@pytest.mark.shell
 @pytest.mark.parametrize("dtype", ["float32", *HALF])
 def test_weights_are_overwritten_by_their_average_every_so_many_steps(dtype, walk, start):
     optimizer = GradientDescent(0.5, use_ema=True, ema_momentum=0.75, ema_overwrite_frequency=3)
@@ -266,7 +258,6 @@ def test_weights_are_overwritten_by_their_average_every_so_many_steps(dtype, wal
         np.testing.assert_array_equal(after[0], rounded([np.float32(expected)], dtype)[0])
 
 
-@pytest.mark.shell
 def test_accumulated_steps_count_once_in_the_average(walk, start, gradients):
     optimizer = Adam(0.1, use_ema=True, ema_momentum=0.75, gradient_accumulation_steps=3)
     path = walk(optimizer, start, gradients * 2)
@@ -277,7 +268,6 @@ def test_accumulated_steps_count_once_in_the_average(walk, start, gradients):
     np.testing.assert_allclose(average, expected, rtol=1e-6)
 
 
-@pytest.mark.shell
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_fit_ends_on_the_average(dtype, make_model, data, arrays):
     optimizer = GradientDescent(0.1, use_ema=True, ema_momentum=0.5)
@@ -312,7 +302,6 @@ def test_weight_decay_is_subtracted_beside_the_step(case, walk, start, gradients
             np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.shell
 @pytest.mark.parametrize(
     ("exclusion", "left_out"),
     [
@@ -362,7 +351,6 @@ def test_weights_are_left_out_of_decay_by_variable_name_or_layer_path(
         assert kept(keras.saving.load_model(tmp_path / f"{name}.keras")) == left_out
 
 
-@pytest.mark.shell
 def test_leaving_weights_out_of_decay_after_build_is_an_error(walk, start):
     optimizer = AdamW()
     walk(optimizer, start, [])
@@ -402,14 +390,12 @@ def unfrozen(make_model, data):
     return model
 
 
-@pytest.mark.shell
 def test_unfreezing_a_layer_asks_for_a_new_optimizer(unfrozen, data):
     unfrozen.compile(unfrozen.optimizer, "mse")
     with pytest.raises(ValueError, match=f"(?s)Adam {OTHER_WEIGHTS}"):
         unfrozen.fit(*data, verbose=0)
 
 
-@pytest.mark.shell
 def test_the_new_optimizer_that_is_asked_for_trains_the_unfrozen_layer(unfrozen, data):
     optimizer, before = unfrozen.optimizer, unfrozen.get_weights()
     unfrozen.compile(type(optimizer).from_config(optimizer.get_config()), "mse")
@@ -417,7 +403,6 @@ def test_the_new_optimizer_that_is_asked_for_trains_the_unfrozen_layer(unfrozen,
     assert np.all(unfrozen.get_weights()[0] != before[0])
 
 
-@pytest.mark.shell
 def test_freezing_a_layer_works_or_asks_for_a_new_optimizer(make_model, data, backend, arrays):
     model = make_model(Adam(0.1))
     model.fit(*data, verbose=0)
@@ -433,7 +418,6 @@ def test_freezing_a_layer_works_or_asks_for_a_new_optimizer(make_model, data, ba
     assert np.all(ops.convert_to_numpy(model.layers[1].kernel) != head[0])
 
 
-@pytest.mark.shell
 def test_freezing_one_layer_for_another_asks_for_a_new_optimizer(make_model, data):
     model = make_model()
     model.layers[0].trainable = False
@@ -448,7 +432,6 @@ def test_freezing_one_layer_for_another_asks_for_a_new_optimizer(make_model, dat
 # Every kind of loop.
 
 
-@pytest.mark.shell
 def test_train_on_batch_and_a_loop_of_ones_own_equal_fit(make_model, data, backend):
     x, y = data
     fitted = make_model(RAdam(0.1, weight_decay=0.01))
@@ -488,7 +471,6 @@ def gradients_of(model, x, y, backend):
     return [v.value.grad for v in variables]
 
 
-@pytest.mark.shell
 def test_two_optimizers_share_a_model(make_model, data):
     groups = keras.optimizers.OptimizerMap(Adam(0.1))
     groups["network/head/.*"] = Momentum(0.0)
@@ -503,7 +485,6 @@ def test_two_optimizers_share_a_model(make_model, data):
     assert len(adam._trainable_variables) == 2
 
 
-@pytest.mark.shell
 def test_two_optimizers_that_share_a_model_equal_one(make_model, data):
     groups = keras.optimizers.OptimizerMap(Adam(0.1))
     groups["network/head/.*"] = Adam(0.1)
@@ -514,7 +495,6 @@ def test_two_optimizers_that_share_a_model_equal_one(make_model, data):
         np.testing.assert_allclose(weight, other, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.shell
 def test_keras_finds_our_optimizers_by_configuration():
     found = keras.optimizers.deserialize(keras.optimizers.serialize(optimizers.get("radam")))
     assert type(found) is RAdam
