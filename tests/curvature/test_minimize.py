@@ -151,6 +151,7 @@ def test_every_evaluation_within_a_line_search_is_counted(step_rule):
     assert result.nfev == calls
 
 
+@pytest.mark.once
 def test_a_search_that_fails_keeps_the_best_point_and_says_so():
     def misleading(x):
         # Its gradient has the wrong sign, as that of a function with a mistake in it.
@@ -160,6 +161,16 @@ def test_a_search_that_fails_keeps_the_best_point_and_says_so():
     assert not result.success
     assert "No decrease was found along the direction of step 1" in result.message
     np.testing.assert_array_equal(result.x, [1.0, 2.0])
+
+
+@pytest.mark.once
+def test_lbfgs_goes_on_by_slopes_where_rounding_hides_the_decrease():
+    def offset(x):
+        return 1000.0 + ops.sum(ops.cast([1.0, 4.0, 9.0], x.dtype) * (x - 1.0) ** 2)
+
+    # In float32, numbers at 1000 are 6e-5 apart: the value is silent from a distance of 3e-3 on.
+    result = kol.minimize(offset, np.float32([1.1, 0.95, 1.02]), "lbfgs", steps=20, tol=1e-6)
+    np.testing.assert_allclose(result.x, 1.0, atol=1e-6)
 
 
 def test_a_hessian_that_is_not_finite_ends_the_minimization_at_the_point_before():
