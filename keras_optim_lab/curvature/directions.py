@@ -81,7 +81,7 @@ def two_loop(gradient, steps, changes):
     known = products > 0
     # A pair that is not there yet has a row of its own in the system, and the solution 0.
     system = ops.triu(ops.matmul(steps, ops.transpose(changes)))
-    system = system + ops.diag(ops.where(known, 0.0, 1.0))
+    system = system + ops.diag(ops.cast(ops.logical_not(known), steps.dtype))
     weights = ops.solve_triangular(system, ops.matmul(steps, gradient))
     q = gradient - ops.matmul(weights, changes)
     # Before there is a pair, a first step of length 1, or of the gradient's where that is less.
