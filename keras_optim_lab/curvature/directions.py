@@ -64,6 +64,9 @@ def conjugate_gradients(products: Callable[[Any], Any], gradient, most: int) -> 
 def two_loop(gradient, steps, changes):
     """−H g with the inverse Hessian H that L-BFGS makes of its last pairs.
 
+    Each of the two loops over the pairs solves a triangular system of their products; written as
+    that, it takes few operations instead of some for every pair.
+
     Args:
         gradient: g.
         steps, changes: the last steps s and changes y of the gradient, a row for each, the newest
@@ -71,31 +74,23 @@ def two_loop(gradient, steps, changes):
 
     Reference:
         Nocedal, 1980, doi:10.1090/S0025-5718-1980-0572855-7; Nocedal & Wright, 2006,
-        Algorithm 7.4.
+        Algorithm 7.4. As triangular systems: Byrd, Nocedal & Schnabel, 1994,
+        doi:10.1007/BF01582063.
     """
     products = ops.sum(steps * changes, axis=1)
     known = products > 0
-    inverse = ops.where(known, 1.0 / ops.where(known, products, 1.0), 0.0)
-
-    count = steps.shape[0]
-    places = ops.arange(count)
-
-    def newest_first(turn, carry):
-        q, weights = carry
-        i = count - 1 - turn
-        weight = inverse[i] * ops.sum(steps[i] * q)
-        return q - weight * changes[i], ops.where(places == i, weight, weights)
-
-    def oldest_first(i, q):
-        return q + (weights[i] - inverse[i] * ops.sum(changes[i] * q)) * steps[i]
-
-    q, weights = ops.fori_loop(0, count, newest_first, (gradient, ops.zeros_like(inverse)))
+    # A pair that is not there yet has a row of its own in the system, and the solution 0.
+    system = ops.triu(ops.matmul(steps, ops.transpose(changes)))
+    system = system + ops.diag(ops.cast(ops.logical_not(known), steps.dtype))
+    weights = ops.solve_triangular(system, ops.matmul(steps, gradient))
+    q = gradient - ops.matmul(weights, changes)
     # Before there is a pair, a first step of length 1, or of the gradient's where that is less.
     first = 1.0 / ops.maximum(ops.norm(gradient), 1.0)
     newest = ops.sum(ops.square(changes[-1]))
     q = q * ops.where(known[-1], products[-1] / ops.where(known[-1], newest, 1.0), first)
-    q = ops.fori_loop(0, count, oldest_first, q)
-    return -q
+    back = products * weights - ops.matmul(changes, q)
+    back = ops.solve_triangular(ops.transpose(system), back, lower=True)
+    return -q - ops.matmul(back, steps)
 
 
 def remember(rows, row, kept):

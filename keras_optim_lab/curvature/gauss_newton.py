@@ -2,7 +2,7 @@ from keras import ops
 
 from keras_optim_lab.curvature.objective import Objective
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
-from keras_optim_lab.curvature.spectrum import Spectrum, epsilon
+from keras_optim_lab.curvature.spectrum import Spectrum
 from keras_optim_lab.curvature.step_rules import NOT_FINITE, STEP_RULES, trust_region
 from keras_optim_lab.optimizers.base import Hyperparameter, Slot
 from keras_optim_lab.optimizers.catalogue import register
@@ -52,11 +52,12 @@ class GaussNewton(CurvatureOptimizer):
 class LevenbergMarquardt(CurvatureOptimizer):
     """Gauss–Newton steps as long as they keep their promise, shorter and steeper ones otherwise.
 
-        w ← w − η (JᵀLJ + λ D)⁻¹ g,    D = diag(JᵀLJ)
+        w ← w − η (JᵀLJ + λ D)⁻¹ g,    D = diag(JᵀLJ), at least 1 % of its largest
 
     λ adapts: where the loss falls as much as the model says, λ goes down by up to 3, towards
     Gauss–Newton; where it does not, the step is not taken, and λ goes up, faster each time, until
-    the loss falls. D makes the method blind to the units of the weights.
+    the loss falls. D makes the method blind to the units of the weights, up to a factor of 100 in
+    curvature; without that bound, weights that hardly matter take all the length of a step.
 
     Either the weights or the outputs of a batch may be up to 5,000: the smaller matrix is built.
 
@@ -105,9 +106,9 @@ def _spectrum(objective: Objective, x, damped=ops.ones_like) -> tuple[Spectrum, 
 
 
 def _own(diagonal):
-    """The diagonal, with a floor for weights that the outputs do not depend on."""
-    floor = epsilon(diagonal) * ops.max(diagonal)
-    return ops.where(diagonal > floor, diagonal, ops.where(floor > 0, floor, 1.0))
+    """The diagonal, with a floor for weights that the outputs hardly depend on."""
+    floor = 0.01 * ops.max(diagonal)
+    return ops.where(floor > 0, ops.maximum(diagonal, floor), 1.0)
 
 
 def _mean(diagonal):

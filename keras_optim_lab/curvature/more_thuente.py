@@ -42,7 +42,7 @@ class Search(NamedTuple):
     start: Bound
     sufficient: Any
     curvature: Any
-    slack: Any
+    hidden: Any
     best: Bound
     other: Bound
     trial: Any
@@ -62,8 +62,7 @@ class Search(NamedTuple):
             start=start,
             sufficient=zero + sufficient,
             curvature=zero + curvature,
-            # A decrease that rounding hides is none to wait for.
-            slack=rounding * ops.abs(value),
+            hidden=ops.sqrt(zero + rounding) * ops.abs(value),
             best=start,
             other=start,
             trial=length,
@@ -76,9 +75,22 @@ class Search(NamedTuple):
             finished=ops.logical_not(slope < 0),
         )
 
+    def resolved(self, value, slope):
+        """The value at the trial, by the slopes at both ends where rounding hides the change.
+
+        A loss made of small differences of large numbers, such as that of an equation, has lost
+        the digits of its value long before those of its slope.
+
+        Reference:
+            Hager & Zhang, 2005, doi:10.1137/030601880: the approximate Wolfe conditions.
+        """
+        change = value - self.start.value
+        by_slopes = self.trial * (self.start.slope + slope) / 2
+        return self.start.value + ops.where(ops.abs(change) <= self.hidden, by_slopes, change)
+
     def accepts(self, value, slope):
         """Whether the trial fulfils the strong Wolfe conditions."""
-        enough = value <= self.line(self.trial) + self.slack
+        enough = value <= self.line(self.trial)
         return ops.logical_and(enough, ops.abs(slope) <= -self.curvature * self.start.slope)
 
     def line(self, length):
@@ -97,7 +109,9 @@ class Search(NamedTuple):
         chosen = keras.tree.map_structure(
             lambda found, other: ops.where(finite, found, other), search, beyond
         )
-        return chosen._replace(finished=ops.logical_or(chosen.finished, accepted))
+        return chosen._replace(
+            hidden=4.0 * self.hidden, finished=ops.logical_or(chosen.finished, accepted)
+        )
 
     def _after(self, trial: Bound) -> "Search":
         line = self.line(trial.length)

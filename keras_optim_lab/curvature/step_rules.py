@@ -89,6 +89,7 @@ def strong_wolfe(
         length: Any
         value: Any
         gradient: Any
+        resolved: Any
 
     def again(search, best, found, trials):
         return ops.logical_not(ops.logical_or(search.finished, trials >= _TRIALS))
@@ -97,14 +98,16 @@ def strong_wolfe(
         x = point.x + search.trial * direction
         value, gradient = objective.value_and_gradient(x)
         trial_slope = ops.sum(gradient * direction)
-        accepted = search.accepts(value, trial_slope)
-        better = ops.logical_or(accepted, value < best.value)
+        resolved = search.resolved(value, trial_slope)
+        accepted = search.accepts(resolved, trial_slope)
+        better = ops.logical_or(accepted, resolved < best.resolved)
         best = Best(
             ops.where(better, search.trial, best.length),
             ops.where(better, value, best.value),
             ops.where(better, gradient, best.gradient),
+            ops.where(better, resolved, best.resolved),
         )
-        search = search.narrowed(value, trial_slope, accepted)
+        search = search.narrowed(resolved, trial_slope, accepted)
         return search, best, ops.logical_or(found, accepted), trials + 1
 
     zero = ops.zeros_like(slope)
@@ -114,7 +117,7 @@ def strong_wolfe(
     _, best, found, trials = ops.while_loop(
         again,
         evaluate,
-        (search, Best(zero, point.value, point.gradient), _no(slope), _none()),
+        (search, Best(zero, point.value, point.gradient, point.value), _no(slope), _none()),
     )
     status = _status(found, slope, point)
     return (

@@ -99,6 +99,7 @@ class TuningStudy:
                 f"Received: task={task!r}"
             )
         _check_steps_are_known(task, searched)
+        _check_model_hands_out_its_loss(task, searched)
         wanted = Objective.of(objective, task)
         chosen_sampler = choices.sampler(sampler, seed)
         chosen_pruner = choices.pruner(pruner, task.epochs)
@@ -443,6 +444,12 @@ def _check_steps_are_known(task: Task, space: SearchSpace) -> None:
             f"task {task.name!r} does not tell how many steps an epoch has. Give it data of known "
             "length, or leave the schedule out."
         )
+
+
+def _check_model_hands_out_its_loss(task: Task, space: SearchSpace) -> None:
+    curved = [entry(name) for name in space.optimizers if entry(name).needs_objective]
+    if curved and not task.depends_on_trial:
+        curved[0].cls().check_model(task.build_model(0))
 
 
 def check_seed(seed: Any) -> int:

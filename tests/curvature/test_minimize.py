@@ -151,6 +151,7 @@ def test_every_evaluation_within_a_line_search_is_counted(step_rule):
     assert result.nfev == calls
 
 
+@pytest.mark.once
 def test_a_search_that_fails_keeps_the_best_point_and_says_so():
     def misleading(x):
         # Its gradient has the wrong sign, as that of a function with a mistake in it.
@@ -160,6 +161,18 @@ def test_a_search_that_fails_keeps_the_best_point_and_says_so():
     assert not result.success
     assert "No decrease was found along the direction of step 1" in result.message
     np.testing.assert_array_equal(result.x, [1.0, 2.0])
+
+
+@pytest.mark.once
+def test_lbfgs_goes_on_by_slopes_where_rounding_hides_the_decrease():
+    def noisy(x):
+        exact = ops.sum(ops.cast([1.0, 30.0, 900.0], x.dtype) * ((x - 1.0) ** 2 + (x - 1.0) ** 4))
+        return 1.0 + exact + ops.stop_gradient(1e-9 * ops.sum(ops.sin(1e9 * x)))
+
+    result = kol.minimize(noisy, [1.3, 0.6, 1.4], "lbfgs", steps=60, tol=1e-9)
+    assert result.success
+    # By values alone it would end where they change by 1e-9, some 1e-6 from the minimum.
+    np.testing.assert_allclose(result.path.x[-1], 1.0, atol=1e-9)
 
 
 def test_a_hessian_that_is_not_finite_ends_the_minimization_at_the_point_before():

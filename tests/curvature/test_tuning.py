@@ -28,6 +28,7 @@ def test_trials_of_a_curvature_method_are_trained_one_after_the_other(tmp_path):
 
 
 @pytest.mark.once
-def test_a_plain_keras_model_is_refused_before_any_trial(tmp_path):
+def test_a_plain_keras_model_is_refused_before_a_study_is_made(tmp_path):
     with pytest.raises(TypeError, match=r"keras.Model\(inputs, outputs\) to kol.Model"):
         search("adahessian", tmp_path)
+    assert not list(tmp_path.iterdir())
