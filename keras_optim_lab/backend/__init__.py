@@ -1,5 +1,6 @@
 """The one place that knows TensorFlow, JAX and PyTorch by name."""
 
+import functools
 from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
@@ -26,7 +27,12 @@ def active() -> Any:
     """The module of the backend that Keras runs on."""
     import keras
 
-    return import_module(f"{__name__}.{keras.backend.backend()}")
+    return _module(keras.backend.backend())
+
+
+@functools.cache  # it is asked for several times a step
+def _module(name: str) -> Any:
+    return import_module(f"{__name__}.{name}")
 
 
 def rows() -> "Rows":

@@ -13,13 +13,15 @@ import re
 import shutil
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras.src.backend.common.stateless_scope import in_stateless_scope
+from torch.utils import _pytree as tree
 
 import torch
+from keras_optim_lab.backend.torch_records import Recording
 
 JOINED = 2**16  # numbers: a call of a program takes as long as updating about so many
 _BLOCK = 2**16  # numbers
@@ -28,6 +30,7 @@ _BLOCK = 2**16  # numbers
 _PATIENCE = 6.0
 
 _log = logging.getLogger("keras_optim_lab")
+_recordings: dict = {}  # likewise
 _compiled: dict = {}  # by what the code depends on: a second optimizer need not wait again
 
 
@@ -62,25 +65,42 @@ class InPlace:
         self._optimizer = optimizer
         self._places: dict = {}
         self._scratch = _Scratch()
-        self._kernel = None
+        self._beginning = _Beginning(optimizer)
+        self._kernel: Any = None
         self._spent = 0.0
 
     def possible(self) -> bool:
         return not (in_stateless_scope() or torch.compiler.is_compiling())
 
     def scalars(self):
-        """Shared state and scalars of this step, once a program computes them; else None."""
-        if self._kernel is None or self._optimizer.surveys:
+        """Shared state and scalars of this step, where a program computes them; else None."""
+        if self._optimizer.surveys or self._optimizer.execution == "per_tensor":
             return None
-        return self._kernel.scalars(self._optimizer)
+        if hasattr(self._kernel, "scalars"):
+            return self._kernel.scalars(self._optimizer)
+        return self._beginning()
+
+    def count(self) -> None:
+        """One more step has been taken."""
+        _value(self._optimizer._iterations).data.add_(1)
 
     def __call__(self, plan, variables, gradients, slots, h) -> None:
+        if isinstance(h, dict):
+            h = _Scalars(*_flat(h))
         kernel = self._kernel or self._choose(h)
         begun = time.perf_counter()
         for bundle in plan:
             place = self._place(bundle, variables, slots)
-            w, g = place.weights, place.gather([gradients[i] for i in bundle.indices])
-            kernel(w, g, place.slots, _on(h, w.device), bundle)
+            g = place.gather([gradients[i] for i in bundle.indices])
+            try:
+                kernel(place, g, h, bundle)
+            except torch._dynamo.exc.TorchDynamoException as error:
+                if self._optimizer.execution != "auto" or isinstance(h, torch.Tensor):
+                    raise
+                # Nothing has been written yet: a compiler fails before the first number.
+                _log.info("the rule is not compiled (%s)", str(error).partition("\n")[0])
+                kernel = self._kernel = _Recorded(self._optimizer, _BLOCK)
+                kernel(place, g, h, bundle)
         self._spent += time.perf_counter() - begun
 
     def _place(self, bundle, variables, slots):
@@ -94,14 +114,17 @@ class InPlace:
     def _choose(self, h):
         """The kernel for this step; it is remembered once it will not change any more."""
         execution = self._optimizer.execution
-        if not self._optimizer.elementwise or execution == "per_tensor":
-            self._kernel = _Eager(self._optimizer.next_numbers, block=None)
+        blocked = _Recorded(self._optimizer, _BLOCK)
+        if execution == "per_tensor":
+            self._kernel = _Recorded(self._optimizer, block=None, records=False)
+        elif not self._optimizer.elementwise:
+            self._kernel = _Recorded(self._optimizer, block=None)
         elif execution == "blocked" or (execution == "auto" and not _compiler()):
-            self._kernel = _Eager(self._optimizer.next_numbers, block=_BLOCK)
+            self._kernel = blocked
         elif execution == "compiled" or self._optimizer.form in _compiled or self._pays():
             self._kernel = self._compile(h)
         else:
-            return _Eager(self._optimizer.next_numbers, block=_BLOCK)
+            return blocked
         return self._kernel
 
     def _pays(self) -> bool:
@@ -110,32 +133,149 @@ class InPlace:
     def _compile(self, h):
         form = self._optimizer.form
         if form not in _compiled:
-            _compiled[form] = _Compiled(self._optimizer, h)
+            _compiled[form] = _Compiled(self._optimizer, h.named())
         return _compiled[form]
 
 
-class _Eager:
-    """A rule run as it is, over blocks of so many numbers or over all at once."""
+class _Scalars(NamedTuple):
+    """The scalars of a step as tensors, and how they are named and put together."""
 
-    def __init__(self, function, block):
-        self._function = function
+    tensors: Sequence[Any]
+    layout: "_Layout"
+
+    def named(self) -> dict[str, Any]:
+        return self.layout(self.tensors)
+
+    def on(self, device) -> "_Scalars":
+        """On the device of the weights, which may have moved since they were built."""
+        if self.tensors[0].device == device:
+            return self
+        return self._replace(tensors=[tensor.to(device) for tensor in self.tensors])
+
+
+class _Layout(NamedTuple):
+    leaves: list[Any]  # None for every tensor
+    places: list[int]  # of tensors
+    spec: Any
+
+    def __call__(self, tensors):
+        leaves = list(self.leaves)
+        for place, tensor in zip(self.places, tensors, strict=True):
+            leaves[place] = tensor
+        return tree.tree_unflatten(leaves, self.spec)
+
+
+def _flat(h) -> tuple[list[Any], _Layout]:
+    leaves, spec = tree.tree_flatten(h)
+    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
+    tensors = [leaves[i] for i in places]
+    return tensors, _Layout(
+        [None if i in places else x for i, x in enumerate(leaves)], places, spec
+    )
+
+
+def _recorded(key, function, *examples):
+    """A recording of the function, which all optimizers of its form share, or itself."""
+    try:
+        found = _recordings.get(key)
+        if found is None:
+            found = _recordings[key] = Recording(function, *examples)
+        return found
+    except Exception as error:  # there is no end of what a rule may do that cannot be recorded
+        _log.info("a rule is not recorded (%s)", str(error).partition("\n")[0])
+        return function
+
+
+class _Beginning:
+    """Computes the shared state and scalars of a step."""
+
+    def __init__(self, optimizer):
+        self._optimizer = optimizer
+        self._held = [
+            name for name, field in optimizer.numeric.items() if field.given(optimizer) is not None
+        ]
+        self._programs: dict = {}
+
+    def __call__(self):
+        optimizer = self._optimizer
+        shared = optimizer._shared_variables
+        held = (optimizer.numeric[name].current(optimizer) for name in self._held)
+        values = map(_value, (optimizer.iterations, *held, *shared.values()))
+        tensors = [x if isinstance(x, torch.Tensor) else torch.as_tensor(x) for x in values]
+        key = (tensors[0].device, *[tensor.dtype for tensor in tensors])
+        if key not in self._programs:
+            self._programs[key] = self._record(tensors)
+        program, layout = self._programs[key]
+        results = program(*tensors)
+        count = len(shared)
+        return dict(zip(shared, results, strict=False)), _Scalars(results[count:], layout)
+
+    def _record(self, tensors):
+        optimizer, held, shared = self._optimizer, self._held, [*self._optimizer._shared_variables]
+
+        def named(iterations, *values):
+            numbers = {**dict.fromkeys(optimizer.numeric), **dict(zip(held, values, strict=False))}
+            state = dict(zip(shared, values[len(held) :], strict=True))
+            return optimizer.first_numbers(iterations, numbers, state)
+
+        def begin(*tensors):
+            state, h = named(*tensors)
+            return [*(state[name] for name in shared), *_flat(h)[0]]
+
+        _, layout = _flat(named(*tensors)[1])
+        dtypes = [tensor.dtype for tensor in tensors]
+        key = ("scalars", optimizer.form, tensors[0].device, *held, *dtypes)
+        return _recorded(key, begin, *tensors), layout
+
+
+class _Recorded:
+    """A rule as PyTorch's own operations, over blocks of so many numbers or over all at once."""
+
+    def __init__(self, optimizer, block, *, records=True):
+        self._optimizer = optimizer
         self._block = block
+        self._records = records
 
-    def scalars(self, optimizer):
-        return None
-
-    def __call__(self, w, g, slots, h, bundle):
+    def __call__(self, place, g, h, bundle):
+        w, slots = place.weights, place.slots.values()
+        numbers = h.on(w.device).tensors
         whole = self._block is None or w.device.type != "cpu"
-        size = len(w) if whole else self._block
+        size = len(w) if whole else min(self._block, len(w))
         for first in range(0, len(w), size or 1):
-            part = slice(first, first + size)
-            state = {name: slot[part] for name, slot in slots.items()}
-            new_w, new_state = self._function(
-                w[part], g[part], state, h, bundle.start + first, bundle.decays
-            )
-            w[part].copy_(new_w)
-            for name, slot in state.items():
-                slot.copy_(new_state[name])
+            tensors = [w, g, *slots]
+            if size < len(w):
+                tensors = [tensor[first : first + size] for tensor in tensors]
+            arguments = (_scalar(bundle.start + first), *tensors, *numbers)
+            key = (len(tensors[0]), g.dtype)
+            if key not in place.programs:
+                place.programs[key] = self._program(place, arguments, h.layout, bundle)
+            place.programs[key](*arguments)
+
+    def _program(self, place, arguments, layout, bundle):
+        optimizer, names, decays = self._optimizer, list(place.slots), bundle.decays
+
+        def update(start, w, g, *rest):
+            slots = dict(zip(names, rest, strict=False))
+            h = layout(rest[len(names) :])
+            new_w, new_slots = optimizer.next_numbers(w, g, slots, h, start, decays)
+            w.copy_(new_w)
+            for name, slot in slots.items():
+                slot.copy_(new_slots[name])
+            return ()
+
+        if not self._records:
+            return update
+        w = arguments[1]
+        dtypes = [tensor.dtype for tensor in arguments]
+        general = ("rule", optimizer.form, decays, *names, w.device, *dtypes)
+        found = _recordings.get(general)
+        if found is not None and w.ndim == 1:
+            return found
+        shapes = [tuple(tensor.shape) for tensor in arguments]
+        found = _recorded((*general, *shapes), update, *arguments)
+        if w.ndim == 1 and getattr(found, "any_length", False):
+            _recordings[general] = found
+        return found
 
 
 class _Compiled:
@@ -173,14 +313,15 @@ class _Compiled:
         self._held = held
         self._update = _Program(update)
         self._begin = _Program(begin)
-        self._eager = _Eager(form.next_numbers, _BLOCK)
+        self._eager = _Recorded(form, _BLOCK)
 
-    def __call__(self, w, g, slots, h, bundle):
-        vector = h if isinstance(h, torch.Tensor) else _together(h)
+    def __call__(self, place, g, h, bundle):
+        w, slots = place.weights, place.slots
+        vector = (h if isinstance(h, torch.Tensor) else _together(h.named())).to(w.device)
         # PyTorch would compile another program for one number, and one that is good for no other
         # length where two of its vectors happen to be as long.
         if w.numel() in (0, 1, len(vector)):
-            self._eager(w, g, slots, _apart(self._kinds, vector), bundle)
+            self._eager(place, g, _Scalars(*_flat(_apart(self._kinds, vector))), bundle)
             return
         tensors = [w, g, vector, _scalar(bundle.start), *slots.values()]
         self._update(tensors, tuple(slots), bundle.decays)
@@ -211,7 +352,10 @@ class _Program:
         own = types.FunctionType(
             function.__code__.replace(), globals(), function.__name__, None, function.__closure__
         )
-        self._checked = torch.compile(own, dynamic=True, fullgraph=True, backend=self._remember)
+        # Not part of PyTorch's public interface; without it every call is checked.
+        self._compile = _inductor()
+        backend = self._remember if self._compile else "inductor"
+        self._checked = torch.compile(own, dynamic=True, fullgraph=True, backend=backend)
         self._direct: dict[tuple, Callable] = {}
         self._found: Callable | None = None
 
@@ -228,10 +372,8 @@ class _Program:
 
     def _remember(self, graph, examples):
         """The compiler, which also keeps a way to call what it has compiled."""
-        from torch._inductor.compile_fx import compile_fx
-
         sources = _sources([node for node in graph.graph.nodes if node.op == "placeholder"])
-        program: Any = compile_fx(graph, examples)
+        program: Any = self._compile(graph, examples)
 
         def direct(tensors):
             results = program(*[source(tensors) for source in sources or ()])
@@ -239,6 +381,14 @@ class _Program:
 
         self._found = direct if sources is not None else None
         return program
+
+
+def _inductor():
+    try:
+        from torch._inductor.compile_fx import compile_fx
+    except ImportError:
+        return None
+    return compile_fx
 
 
 def _sources(inputs) -> list[Callable[..., Any]] | None:
@@ -303,12 +453,14 @@ class _Place:
     """Where the numbers of a bundle are.
 
     Attributes:
+        programs: by length and the gradient's dtype, what updates the numbers.
         weights: all weights of the bundle in one tensor.
         slots: each slot of all of them, in one tensor.
     """
 
     def __init__(self, bundle, variables, slots, scratch):
         device = _value(variables[0]).device
+        self.programs: dict = {}
         self.weights = _side_by_side(variables, device, bundle.stacked)
         self.slots = {
             name: _side_by_side([state[name] for state in slots], device, bundle.stacked)
@@ -376,22 +528,6 @@ def _value(variable):
 @functools.cache
 def _scalar(number):
     return torch.tensor(number, dtype=torch.int32)
-
-
-def _on(h, device):
-    """The scalars on the device of the weights, which may have moved since they were built."""
-    if isinstance(h, torch.Tensor):
-        return h.to(device)
-    if h["t"].device == device:
-        return h
-    return {
-        name: type(value)(*(part.to(device) for part in value))
-        if isinstance(value, tuple)
-        else value.to(device)
-        if value is not None
-        else None
-        for name, value in h.items()
-    }
 
 
 def _compiler() -> bool:

@@ -38,6 +38,16 @@ from keras_optim_lab.optimizers.slots import Compensation, Place, Record, Slot
 
 _COMPENSATION = Compensation("compensation")
 
+# Arguments for which Keras does more in a step than to update every weight.
+_AROUND_THE_UPDATE = (
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "use_ema",
+    "loss_scale_factor",
+    "gradient_accumulation_steps",
+)
+
 
 def _not_yet_set():
     raise RuntimeError("The learning rate is read before the optimizer has been constructed.")
@@ -285,7 +295,31 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     def apply(self, grads, trainable_variables=None):
         dense = backend.updates().dense
         grads = [None if g is None else dense(g) for g in grads]
-        super().apply(grads, trainable_variables)
+        variables = (
+            self._trainable_variables if trainable_variables is None else trainable_variables
+        )
+        if self._is_update_only(grads, variables):
+            self._backend_update_step(grads, variables, None)
+            self._in_place.count()
+        else:
+            super().apply(grads, trainable_variables)
+
+    def _is_update_only(self, gradients, variables) -> bool:
+        """Whether Keras would only look for what else to do; that takes as long as the update."""
+        in_place = self.built and self._in_place
+        return bool(
+            in_place
+            and in_place.possible()
+            and not any(getattr(self, option) for option in _AROUND_THE_UPDATE)
+            and 0 < len(gradients) == len(variables)
+            and all(gradient is not None for gradient in gradients)
+            and all(
+                id(v) in self._trainable_variables_indices
+                and v.constraint is None
+                and not v.overwrite_with_gradient
+                for v in variables
+            )
+        )
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         indices = [self._get_variable_index(variable) for variable in trainable_variables]
@@ -319,13 +353,15 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
                 self.assign(slot, states[i][name])
 
     def _plan_for(self, indices: list[int]) -> list[Bundle]:
-        """Weights without a gradient leave a gap, and all the others are updated one by one."""
-        if self.execution != "per_tensor" and len(indices) == len(self._trainable_variables):
-            return self._plan
+        """Bundles of these weights. Those that once had no gradient stay apart from then on."""
         present = set(indices)
-        return [
-            one for bundle in self._plan for one in bundle.alone() if present & set(one.indices)
-        ]
+        if self.execution == "per_tensor":
+            ones = (one for bundle in self._plan for one in bundle.alone())
+            return [one for one in ones if one.indices[0] in present]
+        if len(present) == len(self._trainable_variables):
+            return self._plan
+        self._plan = [part for bundle in self._plan for part in bundle.parts(present)]
+        return [bundle for bundle in self._plan if bundle.indices[0] in present]
 
     def _begin_step(self, gradients, variables, slots) -> tuple[dict[str, Any], dict[str, Any]]:
         """What this step needs once for all weights: new shared state, and scalars."""

@@ -5,7 +5,7 @@ PyTorch keeps the slots of a bundle in one piece of memory and updates them in p
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -75,6 +75,26 @@ class Bundle(NamedTuple):
         return [
             ops.reshape(piece, weight.shape)
             for piece, weight in zip(pieces, self.weights, strict=True)
+        ]
+
+    def parts(self, present: Collection[int]) -> list["Bundle"]:
+        """Those of its weights that are present and those that are not, as bundles."""
+        here = [index in present for index in self.indices]
+        if all(here) or not any(here):
+            return [self]
+        ones = self.alone()
+        halves = [
+            [one for one, is_here in zip(ones, here, strict=True) if is_here is h]
+            for h in (True, False)
+        ]
+        return [
+            Bundle(
+                tuple(one.indices[0] for one in half),
+                tuple(one.weights[0] for one in half),
+                half[0].start,
+                self.stacked,
+            )
+            for half in halves
         ]
 
     def alone(self) -> list["Bundle"]:

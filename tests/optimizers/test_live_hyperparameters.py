@@ -102,6 +102,10 @@ def test_changing_numbers_between_fits_traces_nothing_again(
     calls = []
     rule = cls.rule
     monkeypatch.setattr(cls, "rule", lambda *args: calls.append(1) or rule(*args))
+    if backend == "torch":
+        from keras_optim_lab.backend import torch_updates
+
+        monkeypatch.setattr(torch_updates, "_recordings", {})
     model = make_model(cls(weight_decay=0.0))
     model.fit(*data, batch_size=4, epochs=1, verbose=0)
     before = len(calls)
@@ -110,16 +114,12 @@ def test_changing_numbers_between_fits_traces_nothing_again(
     for name, field in cls.numeric.items():
         setattr(model.optimizer, name, 0.5 if isinstance(field, DecayRate) else SMALLEST)
     model.fit(*data, batch_size=4, epochs=1, verbose=0)
-    if backend == "torch":  # the rule is run as it is for so few steps: 2 in a fit
-        bundles = 1 if cls.elementwise else 4
-        assert (before, len(calls)) == (2 * bundles, 4 * bundles)
-    else:
-        assert 0 < before == len(calls)
+    assert 0 < before == len(calls)
     if hasattr(cls, "average_field"):
         return  # the average goes on moving to where the fast weights are
     # With a learning rate of nearly zero the compiled step moves nothing: the change has arrived.
     for weight, old in zip(model.get_weights(), weights, strict=True):
-        np.testing.assert_array_equal(weight, old)
+        np.testing.assert_allclose(weight, old, rtol=0, atol=1e-20)
 
 
 # Schedules and callables.

@@ -7,6 +7,7 @@ import logging
 
 import keras
 import numpy as np
+import optuna
 import pytest
 from keras import ops
 from optuna.trial import TrialState
@@ -325,10 +326,10 @@ def half_precision():
     keras.config.set_dtype_policy(policy)
 
 
-def assert_left_to(name, task, reason, caplog):
+def assert_left_to(name, task, reason, caplog, **changes):
     engine = PopulationEngine(2)
     with caplog.at_level(logging.INFO, "keras_optim_lab"):
-        result = search(engine, task, trials=2)
+        result = search(engine, task, trials=2, **changes)
     assert {trial.user_attrs["engine"] for trial in result.study.trials} == {name}
     assert {trial.state for trial in result.study.trials} == {TrialState.COMPLETE}
     assert result.study.user_attrs["engine"]["engine"] == name
@@ -349,6 +350,18 @@ def test_a_data_pipeline_is_read_one_trial_at_a_time(caplog):
 
 def test_a_model_in_float16_is_trained_one_by_one(half_precision, caplog):
     assert_left_to("sequential", small_task(), "float16", caplog)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"state_dtype": optuna.distributions.CategoricalDistribution(["bfloat16"])},
+        {"compensated": True},
+    ],
+    ids=["state_dtype", "compensated"],
+)
+def test_state_in_16_bits_is_trained_one_by_one(setting, caplog):
+    assert_left_to("sequential", small_task(), "state in 16 bits", caplog, space=setting)
 
 
 def test_a_model_that_is_built_from_the_trial_is_left_to_fit(caplog):

@@ -1,0 +1,116 @@
+"""Functions recorded as PyTorch's own operations, and run again without what led to them.
+
+`keras.ops` asks much of every argument before an operation takes place, which takes longer than
+updating a small model. A recording also writes results where they are to stay, or over numbers
+that are not read any more.
+"""
+
+import functools
+from typing import Any
+
+from torch.fx import Graph, Node
+from torch.fx.experimental.proxy_tensor import make_fx
+
+import torch
+
+_COPY = torch.ops.aten.copy_.default
+
+
+class Recording:
+    """A function of tensors, which may write into them, for tensors of these shapes and dtypes.
+
+    Attributes:
+        any_length: whether it is as good for vectors of any other length.
+
+    Raises:
+        Exception: of many kinds, where the function asks for the values of its arguments.
+    """
+
+    def __init__(self, function, *examples):
+        module = make_fx(function, tracing_mode="fake")(*examples)
+        self.any_length = all(map(_suits_any_length, module.graph.nodes))
+        _write_where_results_stay(module.graph)
+        _write_over_what_is_read(module.graph)
+        module.recompile()
+        self._run = module.forward
+
+    def __call__(self, *tensors) -> Any:
+        return self._run(*tensors)
+
+
+def _suits_any_length(node: Node) -> bool:
+    free = (_COPY, torch.ops.aten.lift_fresh_copy.default, torch.ops.aten._to_copy.default)
+    return node.op != "call_function" or node.target in free or _is_pointwise(node)
+
+
+def _is_pointwise(node: Node) -> bool:
+    operation = node.target
+    return "out" in node.kwargs or (
+        isinstance(operation, torch._ops.OpOverload)
+        and torch.Tag.pointwise in operation.tags
+        and not operation._schema.is_mutable
+    )
+
+
+def _write_where_results_stay(graph: Graph) -> None:
+    """An operation whose result is copied into an argument writes it there itself."""
+    order = {node: k for k, node in enumerate(graph.nodes)}
+    for copy in graph.find_nodes(op="call_function", target=_COPY):
+        place, result = copy.args[:2]
+        readers = [node for node in place.users if node is not copy]
+        if (
+            place.op == "placeholder"
+            and _can_write(result)
+            and _layout(place) == _layout(result)
+            and all(_is_pointwise(node) and order[node] <= order[result] for node in readers)
+        ):
+            _write(result, place)
+            copy.replace_all_uses_with(place)
+            graph.erase_node(copy)
+
+
+def _write_over_what_is_read(graph: Graph) -> None:
+    """An operation writes over an earlier result of its layout that is not read after it."""
+    nodes = list(graph.nodes)
+    last = {read: node for node in nodes for read in node.all_input_nodes}
+    # What others than these read may be seen through a view, or be handed out.
+    own = {n for n in nodes if _can_write(n) and all(map(_only_reads, n.users))}
+    unused: dict[Any, list[Node]] = {}
+    for node in filter(_is_pointwise, nodes):
+        for read in node.all_input_nodes:
+            if read in own and last[read] is node:
+                unused.setdefault(_layout(read), []).append(read)
+        if node in own and unused.get(_layout(node)):
+            _write(node, unused[_layout(node)].pop())
+
+
+def _only_reads(node: Node) -> bool:
+    return _is_pointwise(node) or node.target is _COPY
+
+
+def _can_write(node: Node) -> bool:
+    """Whether the operation can be told where to write, and has not been yet."""
+    free = _is_pointwise(node) and "out" not in node.kwargs
+    return free and _writing(node.target) is not None
+
+
+def _write(node: Node, place: Node) -> None:
+    node.target = _writing(node.target)
+    node.kwargs = {**node.kwargs, "out": place}
+
+
+@functools.cache
+def _writing(operation):
+    """The form of an operation that writes its result into `out`, or None."""
+    wanted = [(a.name, str(a.type)) for a in operation._schema.arguments]
+    packet = operation.overloadpacket
+    for form in (getattr(packet, name) for name in packet.overloads()):
+        *arguments, out = form._schema.arguments or [None]
+        if [(a.name, str(a.type)) for a in arguments] == wanted and out.is_out:
+            return form
+    return None
+
+
+def _layout(node: Node):
+    value = node.meta["val"]
+    return value.shape, value.dtype, value.device
