@@ -30,8 +30,9 @@ _BLOCK = 2**16  # numbers
 _PATIENCE = 6.0
 
 _log = logging.getLogger("keras_optim_lab")
-_recordings: dict = {}  # likewise
-_compiled: dict = {}  # by what the code depends on: a second optimizer need not wait again
+# By what the code depends on: a second optimizer need not wait again.
+_compiled: dict = {}
+_recordings: dict = {}
 
 
 def dense(gradient):
