@@ -14,6 +14,10 @@ os.environ.setdefault(
 import keras
 import pytest
 
+from tests.browsers import browser
+
+__all__ = ["browser"]  # once for all folders: a process can run one browser
+
 ONCE = "jax"
 
 # What Keras and the shell do around a rule depends on how they run it, not on what it computes.

@@ -1,9 +1,5 @@
 import pytest
 
-from tests.browsers import browser
-
-__all__ = ["browser"]
-
 
 @pytest.fixture(autouse=True)
 def in_empty_folder(tmp_path, monkeypatch):

@@ -1,3 +1,0 @@
-from tests.browsers import browser
-
-__all__ = ["browser"]
