@@ -143,6 +143,8 @@ def put_row(state, row, values):
 @tf.function(autograph=False, reduce_retracing=True)
 def _put_row(state, row, values):
     def put(rows, value):
+        if 0 in rows.shape:  # a slot that a weight lacks, into which nothing can be scattered
+            return rows
         return tf.tensor_scatter_nd_update(rows, [[row]], [value])
 
     return tf.nest.map_structure(put, state, values)
