@@ -147,7 +147,7 @@ def put_row(state, row, values):
         tf.constant(row),
         [tf.convert_to_tensor(new[index]) for index in filled],
     )
-    for index, leaf in zip(filled, put):
+    for index, leaf in zip(filled, put, strict=True):
         rows[index] = leaf
     return tf.nest.pack_sequence_as(state, rows)
 
@@ -155,7 +155,8 @@ def put_row(state, row, values):
 @tf.function(autograph=False, reduce_retracing=True)
 def _put_row(rows, row, values):
     return [
-        tf.tensor_scatter_nd_update(leaf, [[row]], [value]) for leaf, value in zip(rows, values)
+        tf.tensor_scatter_nd_update(leaf, [[row]], [value])
+        for leaf, value in zip(rows, values, strict=True)
     ]
 
 

@@ -24,7 +24,7 @@ import torch
 from keras_optim_lab.backend.torch_records import Recording
 
 JOINED = 2**16  # numbers: a call of a program takes as long as updating about so many
-_BLOCK = 2**16  # numbers
+_BLOCK = 2**17  # numbers for every core, which its cache holds a few times
 # Seconds of updates after which a rule is compiled: about what compiling takes, so that in no
 # training waiting for the compiler outweighs what the updates would have taken without it.
 _PATIENCE = 6.0
@@ -100,7 +100,7 @@ class InPlace:
                     raise
                 # Nothing has been written yet: a compiler fails before the first number.
                 _log.info("the rule is not compiled (%s)", str(error).partition("\n")[0])
-                kernel = self._kernel = _Recorded(self._optimizer, _BLOCK)
+                kernel = self._kernel = _Recorded(self._optimizer, _block())
                 kernel(place, g, h, bundle)
         self._spent += time.perf_counter() - begun
 
@@ -115,7 +115,7 @@ class InPlace:
     def _choose(self, h):
         """The kernel for this step; it is remembered once it will not change any more."""
         execution = self._optimizer.execution
-        blocked = _Recorded(self._optimizer, _BLOCK)
+        blocked = _Recorded(self._optimizer, _block())
         if execution == "per_tensor":
             self._kernel = _Recorded(self._optimizer, block=None, records=False)
         elif not self._optimizer.elementwise:
@@ -314,7 +314,7 @@ class _Compiled:
         self._held = held
         self._update = _Program(update)
         self._begin = _Program(begin)
-        self._eager = _Recorded(form, _BLOCK)
+        self._eager = _Recorded(form, _block())
 
     def __call__(self, place, g, h, bundle):
         w, slots = place.weights, place.slots
@@ -529,6 +529,10 @@ def _value(variable):
 @functools.cache
 def _scalar(number):
     return torch.tensor(number, dtype=torch.int32)
+
+
+def _block() -> int:
+    return _BLOCK * torch.get_num_threads()
 
 
 def _compiler() -> bool:

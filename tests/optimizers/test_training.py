@@ -244,7 +244,7 @@ def test_the_average_of_the_weights_equals_its_formula(case, dtype, walk, start,
         for after in path[1:]:
             expected = 0.75 * expected + 0.25 * after[i]
         assert average.dtype == "float32"
-        np.testing.assert_allclose(average, expected, rtol=1e-6)
+        np.testing.assert_allclose(average, expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("dtype", ["float32", *HALF])
