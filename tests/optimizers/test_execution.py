@@ -263,10 +263,10 @@ def test_a_rule_is_compiled_once_updates_have_taken_as_long(monkeypatch, walk, s
     monkeypatch.setattr(
         torch_updates,
         "_Compiled",
-        lambda optimizer, h: torch_updates._Recorded(optimizer, 1),
+        lambda optimizer, h, cores: torch_updates._Recorded(optimizer, 1),
     )
     walk(optimizer, start, gradients[:1])
-    assert list(torch_updates._compiled) == [optimizer.form]
+    assert list(torch_updates._compiled) == [(optimizer.form, 1)]
 
 
 @on_torch
