@@ -8,7 +8,16 @@ from keras_optim_lab.curvature.step_rules import Effort
 from keras_optim_lab.optimizers.base import Hyperparameter
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import choice, count, decay, nonnegative, rate
-from keras_optim_lab.optimizers.ranges import EPSILON
+from keras_optim_lab.optimizers.ranges import (
+    ADAHESSIAN_RATE,
+    ADAM_BETA_1,
+    BETA_2,
+    EPSILON,
+    SOPHIA_BETA_1,
+    SOPHIA_BETA_2,
+    SOPHIA_GAMMA,
+    SOPHIA_RATE,
+)
 
 _PROBES = ("signs", "normal")
 _PROBES_DOC = 'Distribution of z: "signs" (−1 or 1) or "normal".'
@@ -56,9 +65,9 @@ class AdaHessian(_Diagonal):
 
     decays_weights = True
 
-    learning_rate: Hyperparameter = rate(default=0.1)
-    beta_1: Hyperparameter = decay(default=0.9, doc="Decay rate of m.")
-    beta_2: Hyperparameter = decay(default=0.999, doc="Decay rate of v.")
+    learning_rate: Hyperparameter = rate(default=0.1, search=ADAHESSIAN_RATE)
+    beta_1: Hyperparameter = decay(default=0.9, search=ADAM_BETA_1, doc="Decay rate of m.")
+    beta_2: Hyperparameter = decay(default=0.999, search=BETA_2, doc="Decay rate of v.")
     epsilon: Hyperparameter = nonnegative(
         default=1e-4, search=EPSILON, doc="ε ≥ 0, added to the root."
     )
@@ -104,10 +113,12 @@ class SophiaH(_Diagonal):
 
     decays_weights = True
 
-    learning_rate: Hyperparameter = rate(default=6e-4)
-    beta_1: Hyperparameter = decay(default=0.96, doc="Decay rate of m.")
-    beta_2: Hyperparameter = decay(default=0.99, doc="Decay rate of c.")
-    gamma: Hyperparameter = nonnegative(default=0.01, doc="γ ≥ 0, factor on the curvature.")
+    learning_rate: Hyperparameter = rate(default=6e-4, search=SOPHIA_RATE)
+    beta_1: Hyperparameter = decay(default=0.96, search=SOPHIA_BETA_1, doc="Decay rate of m.")
+    beta_2: Hyperparameter = decay(default=0.99, search=SOPHIA_BETA_2, doc="Decay rate of c.")
+    gamma: Hyperparameter = nonnegative(
+        default=0.01, search=SOPHIA_GAMMA, doc="γ ≥ 0, factor on the curvature."
+    )
     epsilon: Hyperparameter = nonnegative(default=1e-12, doc="ε ≥ 0, least divisor.")
     clip: Hyperparameter = nonnegative(default=1.0, doc="ρ ≥ 0, largest quotient.")
     every: int = count(default=10, doc="k: a new estimate in every so many steps.")
