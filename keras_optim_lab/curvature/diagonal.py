@@ -4,7 +4,7 @@ from keras import ops
 from keras_optim_lab import backend
 from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
-from keras_optim_lab.curvature.step_rules import Effort
+from keras_optim_lab.curvature.step_rules import NOT_FINITE, TAKEN, Effort
 from keras_optim_lab.optimizers.base import Hyperparameter
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import choice, count, decay, nonnegative, rate
@@ -18,6 +18,7 @@ from keras_optim_lab.optimizers.ranges import (
     SOPHIA_GAMMA,
     SOPHIA_RATE,
 )
+from keras_optim_lab.optimizers.slots import Record
 
 _PROBES = ("signs", "normal")
 _PROBES_DOC = 'Distribution of z: "signs" (−1 or 1) or "normal".'
@@ -40,6 +41,14 @@ class _Diagonal(CurvatureOptimizer):
         """z ⊙ H z, whose mean over all z is the diagonal of H."""
         z = self.probe(x, t)
         return z * objective.hessian_vector_product(x, z)
+
+    def moved(self, point: Point, step, before: Record, after: Record, products):
+        """The point after a step, unless the curvature is not finite: it would stay so for good."""
+        finite = ops.all(ops.isfinite(after.curvature))
+        status = ops.where(finite, TAKEN, NOT_FINITE)
+        state = {name: ops.where(finite, slot, before[name]) for name, slot in after.items()}
+        x = ops.where(finite, point.x - step, point.x)
+        return Point(x), Record(state), Effort(products=products, status=status)
 
 
 @register("adahessian", year=2020)
@@ -85,8 +94,8 @@ class AdaHessian(_Diagonal):
         v = h.beta_2.average(state.curvature, ops.square(curvature))
         scale = ops.power(h.beta_2.debias(v), h.hessian_power / 2) + h.epsilon
         step = h.learning_rate * h.beta_1.debias(m) / scale
-        x = point.x - step - self.decay(point, h, objective.layout)
-        return Point(x), state(momentum=m, curvature=v), Effort(products=1)
+        step = step + self.decay(point, h, objective.layout)
+        return self.moved(point, step, state, state(momentum=m, curvature=v), products=1)
 
 
 @register("sophia_h", year=2023)
@@ -137,12 +146,9 @@ class SophiaH(_Diagonal):
         )
         quotient = m / ops.maximum(h.gamma * curvature, h.epsilon)
         step = h.learning_rate * ops.clip(quotient, -h.clip, h.clip)
-        x = point.x - step - self.decay(point, h, objective.layout)
-        return (
-            Point(x),
-            state(momentum=m, curvature=curvature),
-            Effort(products=ops.where(due, 1, 0)),
-        )
+        step = step + self.decay(point, h, objective.layout)
+        after = state(momentum=m, curvature=curvature)
+        return self.moved(point, step, state, after, products=ops.where(due, 1, 0))
 
 
 def _over_places(weight):
