@@ -7,6 +7,7 @@ from keras_optim_lab.curvature.step_rules import NOT_FINITE, STEP_RULES, trust_r
 from keras_optim_lab.optimizers.base import Hyperparameter, Slot
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import choice, nonnegative, rate, switch
+from keras_optim_lab.optimizers.ranges import MARQUARDT_DAMPING
 
 
 @register("gauss_newton", year=1809)
@@ -73,7 +74,9 @@ class LevenbergMarquardt(CurvatureOptimizer):
     least_squares = True
 
     learning_rate: Hyperparameter = rate(default=1.0, doc="Step length η ≥ 0.")
-    damping: Hyperparameter = nonnegative(default=1e-2, doc="λ ≥ 0 of the first step.")
+    damping: Hyperparameter = nonnegative(
+        default=1e-2, search=MARQUARDT_DAMPING, doc="λ ≥ 0 of the first step."
+    )
 
     scaled: bool = switch(
         default=True, doc="Damp each weight by its own curvature, else all by the mean: D = mean I."

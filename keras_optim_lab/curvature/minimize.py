@@ -20,11 +20,13 @@ from keras_optim_lab.optimizers.slots import Record
 
 @dataclass(frozen=True)
 class Path:
-    """Where a minimization went, from the start to its end.
+    """Where a minimization went: the start, then the end of every step, in their order.
 
     Attributes:
-        x: positions, as the start but with a first axis of nit + 1.
-        fun: the function's values there, of shape (nit + 1,).
+        x: positions, nested as the start, each array with a first axis of nit + 1; for a start that
+            is one array, `path.x[-1]` is where the last step has led.
+        fun: the function's values there, of shape (nit + 1,), as they were seen: those of a noisy
+            function with its noise.
     """
 
     x: Any
@@ -39,8 +41,9 @@ class MinimizeResult:
     """What `minimize` found, in SciPy's names.
 
     Attributes:
-        x: the lowest point that was reached at the end of a step; NumPy arrays, nested as the
-            start.
+        x: the point with the lowest value among the start and the ends of all steps, not the last
+            one; NumPy arrays, nested as the start. Where `fun` is noisy its value is a lucky draw:
+            take the end, or an average of the last positions, from `path`.
         fun: the function there; for residuals r, ½ Σ r².
         jac: its gradient there, nested as `x`.
         nit: steps taken.

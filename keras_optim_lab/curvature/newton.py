@@ -94,7 +94,7 @@ class NewtonCG(CurvatureOptimizer):
 
     def advance(self, objective, point, state, h):
         products = objective.hessian_products(point.x)
-        direction, used = conjugate_gradients(
+        direction, used, finite = conjugate_gradients(
             lambda v: products(v) + h.damping * v, point.gradient, self.most_products
         )
         # As much decrease as in the last step, to first order: Nocedal & Wright, (3.60).
@@ -104,4 +104,5 @@ class NewtonCG(CurvatureOptimizer):
         if self.step_rule != "fixed":
             length = length * ops.where(likely > 0, ops.minimum(likely, 1.0), 1.0)
         after, effort = STEP_RULES[self.step_rule](objective, point, direction, length)
-        return after, state(last_value=point.value), effort._replace(products=used)
+        status = ops.where(finite, effort.status, NOT_FINITE)
+        return after, state(last_value=point.value), effort._replace(products=used, status=status)

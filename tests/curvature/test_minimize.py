@@ -8,6 +8,8 @@ from scipy import optimize
 
 import keras_optim_lab as kol
 from keras_optim_lab.curvature.minimize import Minimizer
+from keras_optim_lab.curvature.objective import Objective
+from keras_optim_lab.curvature.step_rules import STEP_RULES, TAKEN
 from tests.curvature.functions import BANANA, CURVES, monkey_saddle, rosenbrock, saddle
 
 HUNDRED = np.tile(BANANA, 50)
@@ -151,19 +153,32 @@ def test_every_evaluation_within_a_line_search_is_counted(step_rule):
     assert result.nfev == calls
 
 
-@pytest.mark.once
-def test_a_search_that_fails_keeps_the_best_point_and_says_so():
-    def misleading(x):
-        # Its gradient has the wrong sign, as that of a function with a mistake in it.
-        return ops.sum(ops.stop_gradient(2.0 * x**2) - x**2)
+def misleading(x):
+    # Its gradient has the wrong sign, as that of a function with a mistake in it.
+    return ops.sum(ops.stop_gradient(2.0 * x**2) - x**2)
 
-    result = kol.minimize(misleading, [1.0, 2.0], "lbfgs", steps=5)
+
+def misleading_residuals(x):
+    return ops.stop_gradient(2.0 * x) - x
+
+
+@pytest.mark.once("torch")
+@pytest.mark.parametrize(
+    ("fun", "optimizer"),
+    [
+        (misleading, "lbfgs"),
+        (misleading, "newton"),
+        (misleading_residuals, "levenberg_marquardt"),
+    ],
+)
+def test_a_search_that_fails_keeps_the_best_point_and_says_so(fun, optimizer):
+    result = kol.minimize(fun, [1.0, 2.0], optimizer, steps=5)
     assert not result.success
     assert "No decrease was found along the direction of step 1" in result.message
     np.testing.assert_array_equal(result.x, [1.0, 2.0])
 
 
-@pytest.mark.once
+@pytest.mark.once("torch")
 def test_lbfgs_goes_on_by_slopes_where_rounding_hides_the_decrease():
     def noisy(x):
         exact = ops.sum(ops.cast([1.0, 30.0, 900.0], x.dtype) * ((x - 1.0) ** 2 + (x - 1.0) ** 4))
@@ -183,6 +198,27 @@ def test_a_hessian_that_is_not_finite_ends_the_minimization_at_the_point_before(
     assert not result.success
     assert "curvature is not finite in step 1" in result.message
     np.testing.assert_array_equal(result.x, [0.0, 0.0])
+
+
+@pytest.mark.once("torch")
+@pytest.mark.parametrize("optimizer", ["newton_cg", "adahessian", "sophia_h"])
+def test_products_that_are_not_finite_end_the_minimization_too(optimizer):
+    def kink(x):
+        return ops.sum(x + ops.abs(x) ** 1.5)  # gradient 1 and curvature ∞ at 0
+
+    result = kol.minimize(kink, [0.0, 0.0], optimizer, tol=None, steps=3)
+    assert "curvature is not finite in step 1" in result.message
+    np.testing.assert_array_equal(result.path.x[-1], [0.0, 0.0])
+
+
+@pytest.mark.once("torch")
+@pytest.mark.parametrize("rule", STEP_RULES.values(), ids=STEP_RULES)
+def test_a_direction_that_is_not_finite_leads_nowhere(rule):
+    objective = Objective(lambda x: ops.sum(x**2))
+    point = objective.point(ops.convert_to_tensor([1.0, 2.0]))
+    after, effort = rule(objective, point, ops.convert_to_tensor([np.nan, 1.0]), 1.0)
+    np.testing.assert_array_equal(ops.convert_to_numpy(after.x), [1.0, 2.0])
+    assert int(effort.status) != TAKEN
 
 
 def test_a_function_that_overflows_ends_at_the_last_finite_point():
