@@ -120,8 +120,9 @@ class Program:
 
 
 # On a CPU XLA falls back to plain loops for these inside a loop: five times as slow as
-# TensorFlow's own, and ten times as long to compile.
+# TensorFlow's own, eigenvectors forty times, and ten times as long to compile.
 _SLOW_IN_XLA_LOOPS = {
+    "SelfAdjointEigV2",
     "Conv2DBackpropFilter",
     "Conv2DBackpropFilterV2",
     "Conv3DBackpropFilterV2",

@@ -120,7 +120,9 @@ class InPlace:
         if execution == "per_tensor":
             self._kernel = _Recorded(self._optimizer, block=None, records=False)
         elif not self._optimizer.elementwise:
-            self._kernel = _Recorded(self._optimizer, block=None)
+            # A recording knows one way only.
+            records = not self._optimizer.branches
+            self._kernel = _Recorded(self._optimizer, block=None, records=records)
         elif execution == "blocked" or (execution == "auto" and not _compiler()):
             self._kernel = blocked
         elif execution == "compiled" or self._code in _compiled or self._pays():

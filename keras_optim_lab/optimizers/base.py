@@ -338,7 +338,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             in_place(plan, variables, gradients, slots, h)
         else:
             write = partial(self._write, plan, variables, slots)
-            backend.updates().run(self.execution, write, gradients, h)
+            # XLA has decompositions of matrices only as loops: slower than any step saves.
+            own = self.branches and self.execution == "auto"
+            backend.updates().run("blocked" if own else self.execution, write, gradients, h)
         # Last: on PyTorch scalars in h may be the variables' own memory.
         for name, variable in self._shared_variables.items():
             variable.assign(shared[name])

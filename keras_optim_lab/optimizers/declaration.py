@@ -67,6 +67,8 @@ class Declared:
             weights joined to one vector. If not, it is run on all weights of one shape, stacked.
         needs_objective: whether the method asks for more than a gradient, which only `kol.Model`
             and `kol.minimize` can give.
+        branches: whether the rule does some of its work in some steps only, so that it depends on
+            numbers what is to be computed.
         rule_decays: whether the rule itself takes care of `h.weight_decay`; else η λ w is
             subtracted beside its step.
         fields: every field by name, in the order of the signature.
@@ -76,6 +78,7 @@ class Declared:
     shared: ClassVar[tuple[str | Slot, ...]] = ()
     elementwise: ClassVar[bool] = True
     needs_objective: ClassVar[bool] = False
+    branches: ClassVar[bool] = False
     rule_decays: ClassVar[bool] = False
 
     fields: ClassVar[dict[str, Field]] = {}

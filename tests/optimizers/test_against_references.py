@@ -127,7 +127,9 @@ def disagreement(ours, theirs):
 def test_the_class_equals_the_reference(case, reference):
     gradients = gradients_of_many_sizes()
     ours = trajectory(case.make(**reference.ours), gradients)
-    assert disagreement(ours, other(reference, gradients)) < 1e-5
+    # Decompositions of matrices lose digits in float32, which the oracle does not.
+    allowed = case.tolerance if case.cls.branches else 1e-5
+    assert disagreement(ours, other(reference, gradients)) < allowed
 
 
 @pytest.mark.parametrize(
