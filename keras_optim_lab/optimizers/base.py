@@ -212,6 +212,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         if self.built:
             return
         super().build(variables)
+        exclusions = self.__dict__.get("_exclusions", {})
+        if "loaded" in exclusions:
+            exclusions["loaded"] = _as_named_here(exclusions["loaded"], map(_path, variables))
         self._build_state(variables)
 
     def _build_state(self, variables):
@@ -512,7 +515,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         if self._var_key(variable) in self._exclude_from_weight_decay:
             return False
         path = _path(variable)
-        return not any(_same_place(path, loaded) for loaded in exclusions.get("loaded", ())) and (
+        return path not in exclusions.get("loaded", ()) and (
             not any(re.search(pattern, path) for pattern in exclusions["names"])
         )
 
@@ -597,7 +600,15 @@ def _path(variable) -> str:
     return getattr(variable, "path", None) or str(variable.name)
 
 
-def _same_place(path: str, other: str) -> bool:
-    """Whether two paths name the same weight: a model that is loaded may lose its own name."""
-    short, long = sorted((path.split("/"), other.split("/")), key=len)
-    return len(long) - len(short) <= 1 and long[-len(short) :] == short
+def _as_named_here(loaded: list[str], weights: Iterable[str]) -> list[str]:
+    """The paths that weights had in a saved model, as they are in the model that was loaded.
+
+    The first part of every path, the model's own name, may be lost on the way, or new. Which of it
+    happened is the same for all weights, and what finds most of them: one by one, `dense/kernel`
+    might as well be `encoder/dense/kernel`.
+    """
+    known = set(weights)
+    roots = {path.partition("/")[0] for path in known}
+    lost = [path.partition("/")[2] for path in loaded]
+    new = [f"{root}/{path}" for root in roots if len(roots) == 1 for path in loaded]
+    return max((loaded, lost, new), key=lambda paths: len(known.intersection(paths)))
