@@ -15,6 +15,7 @@ from keras_optim_lab.optimizers.adopt import ADOPT
 from keras_optim_lab.optimizers.base import Hyperparameter, Optimizer
 from keras_optim_lab.optimizers.catalogue import Entry, entries, entry, get, names, register
 from keras_optim_lab.optimizers.gradient_descent import GradientDescent
+from keras_optim_lab.optimizers.grouping import Groups, groups
 from keras_optim_lab.optimizers.lamb import LAMB
 from keras_optim_lab.optimizers.lars import LARS
 from keras_optim_lab.optimizers.lion import Lion
@@ -27,6 +28,15 @@ from keras_optim_lab.optimizers.radam import RAdam
 from keras_optim_lab.optimizers.rmsprop import RMSprop
 from keras_optim_lab.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from keras_optim_lab.optimizers.slots import Record, Slot
+from keras_optim_lab.optimizers.wrappers import (
+    AdaptiveClipping,
+    Cautious,
+    CentralizedGradients,
+    LayerwiseDecay,
+    Lookahead,
+    SkipNonFinite,
+    layerwise,
+)
 
 __all__ = [
     "ADOPT",
@@ -40,10 +50,16 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adan",
+    "AdaptiveClipping",
+    "Cautious",
+    "CentralizedGradients",
     "Entry",
     "GradientDescent",
+    "Groups",
     "Hyperparameter",
+    "LayerwiseDecay",
     "Lion",
+    "Lookahead",
     "Momentum",
     "Muon",
     "NAdamW",
@@ -55,10 +71,13 @@ __all__ = [
     "Record",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "SkipNonFinite",
     "Slot",
     "entries",
     "entry",
     "get",
+    "groups",
+    "layerwise",
     "names",
     "register",
 ]
