@@ -201,6 +201,7 @@ def optimizers(backend: Backend = None) -> None:
     """List the optimizers."""
     backends.select(backend)
     from keras_optim_lab.optimizers import entries
+    from keras_optim_lab.optimizers.catalogue import compositions
 
     table = _table("name", "year", "idea", "slots", "bytes\nper weight")
     for entry in [*entries(), *entries(needs_objective=True)]:
@@ -209,6 +210,10 @@ def optimizers(backend: Backend = None) -> None:
         table.add_row(
             entry.name, str(entry.year), entry.idea, str(slots), f"{optimizer.bytes_per_weight:.2g}"
         )
+    console.print(table)
+    table = _table("around others", "year", "idea")
+    for entry in compositions():
+        table.add_row(f"kol.{entry.cls.__name__}", str(entry.year), entry.idea)
     console.print(table)
 
 

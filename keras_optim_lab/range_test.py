@@ -116,7 +116,7 @@ def _checked(model: keras.Model, low: float, high: float, steps: int, smoothing:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         raise ValueError("find_learning_rate: compile the model first, with an optimizer.")
-    rate = type(optimizer).__dict__.get("learning_rate")
+    rate = getattr(optimizer, "numeric", {}).get("learning_rate")
     source = rate.given(optimizer) if isinstance(rate, Rate) else optimizer._learning_rate
     if not isinstance(source, keras.Variable):
         raise ValueError(

@@ -262,12 +262,12 @@ class _Recorded:
             place.programs[key](*arguments)
 
     def _program(self, place, arguments, layout, bundle):
-        optimizer, names, decays = self._optimizer, list(place.slots), bundle.decays
+        optimizer, names, treatment = self._optimizer, list(place.slots), bundle.treatment
 
         def update(start, w, g, *rest):
             slots = dict(zip(names, rest, strict=False))
             h = layout(rest[len(names) :])
-            new_w, new_slots = optimizer.next_numbers(w, g, slots, h, start, decays)
+            new_w, new_slots = optimizer.next_numbers(w, g, slots, h, start, treatment)
             w.copy_(new_w)
             for name, slot in slots.items():
                 slot.copy_(new_slots[name])
@@ -277,7 +277,7 @@ class _Recorded:
             return update
         w = arguments[1]
         dtypes = [tensor.dtype for tensor in arguments]
-        general = ("rule", optimizer.form, decays, *names, w.device, *dtypes)
+        general = ("rule", optimizer.form, treatment, *names, w.device, *dtypes)
         found = _recordings.get(general)
         if found is not None and w.ndim == 1:
             return found
@@ -301,10 +301,10 @@ class _Compiled:
         shared = [slot.name for slot in form.shared_slots]
         kinds = _kinds(h)
 
-        def update(tensors, names, decays):
+        def update(tensors, names, treatment):
             w, g, vector, start, *slots = tensors
             new_w, new_slots = form.next_numbers(
-                w, g, dict(zip(names, slots, strict=True)), _apart(kinds, vector), start, decays
+                w, g, dict(zip(names, slots, strict=True)), _apart(kinds, vector), start, treatment
             )
             w.copy_(new_w)
             for name, slot in zip(names, slots, strict=True):
@@ -334,7 +334,7 @@ class _Compiled:
             self._eager(place, g, _Scalars(*_flat(_apart(self._kinds, vector))), bundle)
             return
         tensors = [w, g, vector, _scalar(bundle.start), *slots.values()]
-        self._update(tensors, tuple(slots), bundle.decays)
+        self._update(tensors, tuple(slots), bundle.treatment)
 
     def scalars(self, optimizer):
         """The shared state and scalars of a step, the latter as a vector."""

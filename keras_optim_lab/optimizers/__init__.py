@@ -15,6 +15,7 @@ from keras_optim_lab.optimizers.adopt import ADOPT
 from keras_optim_lab.optimizers.base import Hyperparameter, Optimizer
 from keras_optim_lab.optimizers.catalogue import Entry, entries, entry, get, names, register
 from keras_optim_lab.optimizers.gradient_descent import GradientDescent
+from keras_optim_lab.optimizers.grouping import Groups, groups
 from keras_optim_lab.optimizers.lamb import LAMB
 from keras_optim_lab.optimizers.lars import LARS
 from keras_optim_lab.optimizers.lion import Lion
@@ -29,6 +30,15 @@ from keras_optim_lab.optimizers.schedule_free import ScheduleFreeAdamW, Schedule
 from keras_optim_lab.optimizers.shampoo import Shampoo
 from keras_optim_lab.optimizers.slots import Record, Slot
 from keras_optim_lab.optimizers.soap import SOAP
+from keras_optim_lab.optimizers.wrappers import (
+    AdaptiveClipping,
+    Cautious,
+    CentralizedGradients,
+    LayerwiseDecay,
+    Lookahead,
+    SkipNonFinite,
+    layerwise,
+)
 
 __all__ = [
     "ADOPT",
@@ -43,10 +53,16 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adan",
+    "AdaptiveClipping",
+    "Cautious",
+    "CentralizedGradients",
     "Entry",
     "GradientDescent",
+    "Groups",
     "Hyperparameter",
+    "LayerwiseDecay",
     "Lion",
+    "Lookahead",
     "Momentum",
     "Muon",
     "NAdamW",
@@ -59,10 +75,13 @@ __all__ = [
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
     "Shampoo",
+    "SkipNonFinite",
     "Slot",
     "entries",
     "entry",
     "get",
+    "groups",
+    "layerwise",
     "names",
     "register",
 ]

@@ -8,6 +8,7 @@ Numeric fields are *live*: each is a scalar variable of the optimizer, so that a
 changes the next step of a compiled program without a new trace.
 """
 
+import copy
 import difflib
 import math
 import re
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from keras import Variable, ops
 from keras.optimizers.schedules import LearningRateSchedule
-from keras.saving import serialize_keras_object
+from keras.saving import deserialize_keras_object, serialize_keras_object
 
 # A schedule is a callable of the step, any other callable takes nothing. Keras's own class is not
 # named here: it has no types, and a union with it would let type checkers accept anything.
@@ -98,6 +99,14 @@ class Field:
     def config(self, optimizer):
         """The value that `get_config` stores."""
         return getattr(optimizer, self.name)
+
+    def from_config(self, value, custom_objects=None):
+        """The value that `config` gave, after a trip through a file."""
+        return value
+
+    def shown(self, optimizer) -> str:
+        """The value as Python writes it."""
+        return repr(self.config(optimizer))
 
 
 class Static(Field):
@@ -207,8 +216,13 @@ class KerasArgument(Field):
 
 
 class Numeric(Field):
-    """A live number: held in a scalar variable, or given by a schedule or a callable."""
+    """A live number: held in a scalar variable, or given by a schedule or a callable.
 
+    Attributes:
+        path: from a composed optimizer to its member that has the field; see `Composed`.
+    """
+
+    path: tuple[str, ...] = ()
     accepts = "a finite number ≥ 0, a LearningRateSchedule or a callable"
 
     def __init__(self, default, *, doc: str, search: Range | None = None, kw_only: bool = False):
@@ -256,9 +270,25 @@ class Numeric(Field):
     def __set__(self, optimizer, value):
         optimizer._set_hyperparameter(self, value)
 
+    def of_member(self, key: str) -> "Numeric":
+        """The field as an optimizer has it whose member `key` has it."""
+        field = copy.copy(self)
+        field.path = (key, *self.path)
+        return field
+
+    def holder(self, optimizer):
+        """The optimizer that has the field: this one, or a member of it."""
+        for key in self.path:
+            optimizer = optimizer.members[key]
+        return optimizer
+
     def given(self, optimizer):
         """The variable, schedule or callable behind the field, or None."""
-        return getattr(optimizer, self._attribute, None)
+        return getattr(self.holder(optimizer), self._attribute, None)
+
+    def give(self, optimizer, value) -> None:
+        """Sets the field of the optimizer that has it."""
+        setattr(self.holder(optimizer), self.name, value)
 
     def current(self, optimizer):
         """What is held at the optimizer's present step, as a variable or tensor, or None."""
@@ -279,7 +309,7 @@ class Numeric(Field):
         if held is None:
             return None
         value = float(ops.convert_to_numpy(held))
-        remembered = optimizer._numbers.get(self.name)
+        remembered = self.holder(optimizer)._numbers.get(self.name)
         if remembered is not None and _rounded(self.to_held(remembered), held.dtype) == value:
             return remembered
         return self.to_number(value)
@@ -289,6 +319,15 @@ class Numeric(Field):
         if source is None or isinstance(source, Variable):
             return self.number(optimizer)
         return serialize_keras_object(source)
+
+    def from_config(self, value, custom_objects=None):
+        if isinstance(value, dict):
+            return deserialize_keras_object(value, custom_objects=custom_objects)
+        return value
+
+    def shown(self, optimizer):
+        source = self.given(optimizer)
+        return super().shown(optimizer) if isinstance(source, Variable) else repr(source)
 
 
 class Rate(Numeric):
