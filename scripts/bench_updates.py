@@ -414,7 +414,7 @@ def main() -> None:
     for shape in options.shapes:
         for name in options.optimizers:
             rows += measure(name, shape, options.executions, options.rounds)
-            print(*rows[-1:], file=sys.stderr)
+            print(*(row for row in rows if row["optimizer"] == name), sep="\n", file=sys.stderr)
             gc.collect()
     for model in options.fit:
         for name in options.fit_optimizers:

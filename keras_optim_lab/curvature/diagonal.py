@@ -64,6 +64,10 @@ class AdaHessian(_Diagonal):
     gradients. k < 1 trusts the curvature less. Weights with four or more axes count as kernels of
     convolutions, whose first axes are places.
 
+    When to use it:
+        Where a step may take twice as long as Adam's and η is hard to find: curvature scales it.
+        Noisy on small batches.
+
     Reference:
         Yao et al., 2020, arXiv:2006.00719, Algorithm 1.
 
@@ -109,6 +113,10 @@ class SophiaH(_Diagonal):
     Where the curvature is small, negative or unknown the step is that of the sign of m, of length
     η ρ; where it is large, steps are shorter. An estimate costs about two gradients, and with
     k = 10 a fifth more than none.
+
+    When to use it:
+        For language models of moderate size, with η and γ tuned. It diverges more easily than
+        AdamW, and its lead has not held at fixed budgets.
 
     Reference:
         Liu et al., 2023, arXiv:2305.14342, Algorithm 3 with Hutchinson's estimator (Algorithm 1)

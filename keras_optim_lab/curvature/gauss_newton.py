@@ -23,6 +23,10 @@ class GaussNewton(CurvatureOptimizer):
 
     Either the weights or the outputs of a batch may be up to 5,000: the smaller matrix is built.
 
+    When to use it:
+        For least squares whose residuals end small, from a good start. Otherwise take
+        `LevenbergMarquardt`.
+
     Reference:
         Nocedal & Wright, 2006, "Numerical Optimization", §10.3; for any convex loss: Schraudolph,
         2002, doi:10.1162/08997660260028683.
@@ -61,6 +65,10 @@ class LevenbergMarquardt(CurvatureOptimizer):
     curvature; without that bound, weights that hardly matter take all the length of a step.
 
     Either the weights or the outputs of a batch may be up to 5,000: the smaller matrix is built.
+
+    When to use it:
+        For curve fitting and small regression networks on all samples: the first choice there, and
+        usually the last.
 
     Reference:
         Levenberg, 1944, doi:10.1090/qam/10666; Marquardt, 1963, doi:10.1137/0111030; the rule for

@@ -29,6 +29,10 @@ class LBFGS(CurvatureOptimizer):
     at the price of one more gradient a step. With `full_batch` the gradient at the end of a step is
     the next one's, as in the classical method.
 
+    When to use it:
+        For smooth problems on all samples, physics-informed networks among them, often after some
+        Adam. Mini-batches mislead it.
+
     Reference:
         Nocedal, 1980, doi:10.1090/S0025-5718-1980-0572855-7; Liu & Nocedal, 1989,
         doi:10.1007/BF01589116. Online: Schraudolph, Yu & Günter, 2007, AISTATS; in the terms of

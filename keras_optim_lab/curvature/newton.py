@@ -32,6 +32,10 @@ class Newton(CurvatureOptimizer):
 
     H is built whole: for up to 5,000 weights. `NewtonCG` never builds it.
 
+    When to use it:
+        For smooth functions and networks of a few thousand weights, trained on all samples at once
+        to many digits. Not for mini-batches.
+
     Reference:
         Nocedal & Wright, 2006, "Numerical Optimization", §2.2 and §3.3. Saddle-free: Dauphin et
         al., 2014, arXiv:1406.2572, with the whole Hessian in place of a Krylov subspace.
@@ -76,6 +80,10 @@ class NewtonCG(CurvatureOptimizer):
     A product H v costs about as much as two gradients, and no matrix is ever built. The equation
     is solved only as well as pays: roughly far from the minimum, well near it. A direction of
     negative curvature ends the solve, so that every step leads down and no saddle attracts.
+
+    When to use it:
+        For the same problems as `Newton` with too many weights for a Hessian: full batches, many
+        digits.
 
     Reference:
         Dembo & Steihaug, 1983, doi:10.1007/BF02592055; Nocedal & Wright, 2006, Algorithm 7.1.

@@ -35,6 +35,10 @@ class Shampoo(Optimizer):
     vectors, and elsewhere until the first roots are there. With `grafting="none"` and `sums`, L
     and R are sums, to which ε itself is added: the method of 2018.
 
+    When to use it:
+        For large networks and long training, where the fewest steps count: it won AlgoPerf with
+        tuning. It takes more memory than Adam, and small or short trainings see little of it.
+
     Reference:
         Gupta, Koren & Singer, 2018, arXiv:1802.09568, Algorithms 1 and 2; blocks, grafting and
         roots every k steps: Anil et al., 2020, arXiv:2002.09018, whose code has the relative ε;

@@ -39,6 +39,10 @@ class SOAP(Optimizer):
     vectors, which are left to Adam. An embedding of as many symbols costs the most: give a lower
     `max_dimension`.
 
+    When to use it:
+        Where steps are dear and memory is not: it takes fewer of them than Adam, most so with large
+        batches. Layers of thousands of units make its bases slow.
+
     Reference:
         Vyas et al., 2024, arXiv:2409.11321, Algorithm 3; defaults and first step as in the
         authors' code.

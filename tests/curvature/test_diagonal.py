@@ -29,9 +29,9 @@ class GivenSophiaH(Given, kol.SophiaH):
     pass
 
 
-@pytest.mark.once
+@pytest.mark.once("torch")
 @pytest.mark.parametrize("name", ["AdaHessian", "SophiaH"])
-def test_diagonal_methods_match_pytorch_optimizer_when_given_the_same_probes(name):
+def test_diagonal_methods_match_pytorch_optimizer_when_given_the_same_probes(name, agreement):
     import pytorch_optimizer
     import torch
 
@@ -64,6 +64,10 @@ def test_diagonal_methods_match_pytorch_optimizer_when_given_the_same_probes(nam
             else:
                 other.step()
         np.testing.assert_allclose(result.path.x[i + 1], x.detach().numpy(), rtol=1e-9)
+    error = np.abs(result.path.x[-1] - x.detach().numpy()).max()
+    agreement(
+        "adahessian" if name == "AdaHessian" else "sophia_h", f"pytorch_optimizer.{name}", error
+    )
 
 
 @pytest.mark.once

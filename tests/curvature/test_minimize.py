@@ -15,7 +15,7 @@ from tests.curvature.functions import BANANA, CURVES, monkey_saddle, rosenbrock,
 HUNDRED = np.tile(BANANA, 50)
 
 
-def test_newton_solves_any_convex_quadratic_in_one_step():
+def test_newton_solves_any_convex_quadratic_in_one_step(agreement):
     rng = np.random.default_rng(0)
     size = 6
     for condition in (1.0, 1e3, 1e6):
@@ -28,7 +28,10 @@ def test_newton_solves_any_convex_quadratic_in_one_step():
             return curved - ops.sum(ops.convert_to_tensor(line) * x)
 
         result = kol.minimize(quadratic, rng.normal(size=size), "newton", steps=1, tol=None)
-        np.testing.assert_allclose(result.x, np.linalg.solve(matrix, line), rtol=1e-7, atol=1e-9)
+        minimum = np.linalg.solve(matrix, line)
+        np.testing.assert_allclose(result.x, minimum, rtol=1e-7, atol=1e-9)
+        error = np.linalg.norm(result.x - minimum) / np.linalg.norm(minimum)
+        agreement("newton", "the minimum of a quadratic, in one step", error)
 
 
 def test_newton_finds_the_minimum_of_rosenbrock_in_25_steps():
@@ -38,7 +41,7 @@ def test_newton_finds_the_minimum_of_rosenbrock_in_25_steps():
     np.testing.assert_allclose(result.x, [1.0, 1.0], atol=1e-6)
 
 
-def test_lbfgs_takes_no_more_evaluations_than_scipy_on_rosenbrock():
+def test_lbfgs_takes_no_more_evaluations_than_scipy_on_rosenbrock(agreement):
     minimize = Minimizer(rosenbrock, "lbfgs")
     for start in (BANANA, HUNDRED):
         result = minimize(start, steps=2000)
@@ -52,9 +55,11 @@ def test_lbfgs_takes_no_more_evaluations_than_scipy_on_rosenbrock():
         assert result.success
         assert result.fun <= 1e-10
         assert result.nfev <= 1.5 * reference.nfev
+        error = np.abs(result.x - reference.x).max()
+        agreement("lbfgs", "the minimum that scipy.optimize's L-BFGS-B finds", error)
 
 
-def test_newton_cg_takes_no_more_evaluations_than_scipy_for_a_lower_value():
+def test_newton_cg_takes_no_more_evaluations_than_scipy_for_a_lower_value(agreement):
     minimize = Minimizer(rosenbrock, "newton_cg")
     for start in (BANANA, HUNDRED):
         reference = optimize.minimize(
@@ -70,16 +75,34 @@ def test_newton_cg_takes_no_more_evaluations_than_scipy_for_a_lower_value():
         assert result.fun <= 1e-10
         assert result.nfev <= 1.5 * reference.nfev
         assert result.njev <= 1.5 * reference.njev
+        error = np.abs(result.x - reference.x).max()
+        agreement("newton_cg", "the minimum that scipy.optimize's Newton-CG finds", error)
+
+
+def test_gauss_newton_solves_linear_least_squares_in_one_step(agreement):
+    rng = np.random.default_rng(0)
+    matrix, target = rng.normal(size=(9, 4)), rng.normal(size=9)
+
+    def residuals(x):
+        return ops.matmul(ops.convert_to_tensor(matrix), x) - ops.convert_to_tensor(target)
+
+    result = kol.minimize(residuals, rng.normal(size=4), "gauss_newton", steps=1, tol=None)
+    optimum = np.linalg.lstsq(matrix, target, rcond=None)[0]
+    np.testing.assert_allclose(result.x, optimum, rtol=1e-9)
+    error = np.linalg.norm(result.x - optimum) / np.linalg.norm(optimum)
+    agreement("gauss_newton", "the optimum of linear least squares, in one step", error)
 
 
 @pytest.mark.parametrize("curve", CURVES)
-def test_levenberg_marquardt_reaches_the_optimum_of_scipy(curve):
+def test_levenberg_marquardt_reaches_the_optimum_of_scipy(curve, agreement):
     residuals, start = CURVES[curve]
     result = kol.minimize(residuals, start, "levenberg_marquardt", steps=100)
     reference = optimize.least_squares(lambda b: residuals(b, np), start, method="lm", xtol=1e-12)
     assert result.success, result.message
     np.testing.assert_allclose(result.fun, reference.cost, rtol=1e-8)
     np.testing.assert_allclose(result.x, reference.x, rtol=1e-4)
+    error = np.abs(result.x / reference.x - 1.0).max()
+    agreement("levenberg_marquardt", "the optimum that scipy.optimize.least_squares finds", error)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,11 @@ class Reference:
     ours: dict[str, Any] = field(default_factory=dict)
     why: str = ""
 
+    @property
+    def full_name(self) -> str:
+        package = {"keras": "keras.optimizers", "torch": "torch.optim"}
+        return f"{package.get(self.package, self.package)}.{self.name}"
+
 
 @dataclass(frozen=True)
 class Case:
