@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import keras
@@ -350,5 +351,5 @@ def _check_finite(point: Point) -> None:
 def _check_limits(steps: int, tol: float | None) -> None:
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0:
         raise ValueError(f"steps: must be an integer ≥ 0. Received: steps={steps!r}")
-    if tol is not None and not (isinstance(tol, int | float) and tol >= 0):
+    if tol is not None and not (isinstance(tol, Real) and tol >= 0):
         raise ValueError(f"tol: must be a number ≥ 0 or None. Received: tol={tol!r}")

@@ -35,7 +35,7 @@ def test_newton_solves_any_convex_quadratic_in_one_step(agreement):
 
 
 def test_newton_finds_the_minimum_of_rosenbrock_in_25_steps():
-    result = kol.minimize(rosenbrock, BANANA, "newton", steps=25)
+    result = kol.minimize(rosenbrock, BANANA, "newton", steps=25, tol=np.float32(1e-6))
     assert result.success
     assert result.nit <= 25
     np.testing.assert_allclose(result.x, [1.0, 1.0], atol=1e-6)
