@@ -10,6 +10,7 @@ WRITES = bool(os.environ.get("WRITE_AGREEMENT"))
 
 _SAME = 1e-9  # of the way; what is nearer is rounding, and another one on every machine
 _DECADE = 10.0
+_FLOAT32 = 2e-7  # its last digits differ from backend to backend, and the record is of PyTorch
 
 
 class Agreement:
@@ -27,7 +28,7 @@ class Agreement:
             return
         known = self._known.get(name, {}).get(other)
         assert known is not None, f"{name} and {other}: run scripts/test --write-agreement"
-        assert error <= _DECADE * known, f"{name} was {known:g} from {other} and is {error:.2g}"
+        assert error <= _DECADE * max(known, _FLOAT32), f"{name} was {known:g} from {other} and is {error:.2g}"
 
     def write(self) -> None:
         record = {

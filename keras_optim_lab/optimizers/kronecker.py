@@ -140,6 +140,11 @@ def transposed(matrices) -> list:
     return [None if m is None else ops.transpose(m, (0, 2, 1)) for m in matrices]
 
 
+def nearer(average, x, share):
+    """(1 − share) · average + share · x, in one pass over the memory less than as a sum."""
+    return average + share * (x - average)
+
+
 def inverse_root(matrix, power: int, floor, *, relative: bool):
     """(A + ε I)^(−1/p) of symmetric matrices A ≥ 0; directions that they lack are left out.
 

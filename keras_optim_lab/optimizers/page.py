@@ -20,12 +20,12 @@ from keras_optim_lab.optimizers.slots import Slot
 AGREEMENT = Path(__file__).with_name("agreement.json")
 
 
-def page(entry: Entry) -> RenderableType:
+def page(entry: Entry) -> Group:
     """What the docstring, the fields and the tests say of an optimizer, for `rich` to print."""
     description, sections = _parts(entry.cls.__doc__ or "")
     idea, _, rest = description.partition("\n")
     relation = next((title for title in sections if title.startswith("Relation")), "Relation")
-    order = {
+    order: dict[str, RenderableType] = {
         "When to use it": _prose(sections.get("When to use it", "")),
         "Hyperparameters": _fields(entry),
         "State": _state(entry),

@@ -3,7 +3,14 @@ from keras import ops
 from keras_optim_lab.optimizers.base import Hyperparameter, Optimizer, Slot
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import choice, count, decay, nonnegative, rate, switch
-from keras_optim_lab.optimizers.kronecker import Axes, every, has_axes, inverse_root, multiplied
+from keras_optim_lab.optimizers.kronecker import (
+    Axes,
+    every,
+    has_axes,
+    inverse_root,
+    multiplied,
+    nearer,
+)
 from keras_optim_lab.optimizers.norms import norm
 from keras_optim_lab.optimizers.ranges import ALGOPERF_RATE, SHAMPOO_BETA_1
 
@@ -97,7 +104,9 @@ class Shampoo(Optimizer):
 
     def _learned(self, axes, g, slot, h):
         new = axes.packed(axes.squares(axes.blocks(g)), slot.statistics)
-        total = slot.statistics + new if self.sums else h.beta_2.average(slot.statistics, new)
+        total = slot.statistics + new
+        if not self.sums:
+            total = nearer(slot.statistics, new, h.beta_2.complement)
 
         def renew(state):
             seen = total if self.sums else h.beta_2.debias(total)

@@ -9,6 +9,7 @@ from keras_optim_lab.optimizers.kronecker import (
     every,
     has_axes,
     multiplied,
+    nearer,
     transposed,
 )
 from keras_optim_lab.optimizers.ranges import SOAP_BETA_1, SOAP_BETA_2, SOAP_RATE, WEIGHT_DECAY
@@ -77,10 +78,15 @@ class SOAP(Optimizer):
         return Axes.whole(shape, self.max_dimension)
 
     def prepare(self, shared, h):
-        moved = ops.maximum(h.t - 1.0, 1.0)  # steps, this one included
+        moves = ops.cast(h.t > 1.0, h.t.dtype)  # 0 in the first step
+        t = ops.maximum(h.t - 1.0, 1.0)
+        now, root = Decay.at(h.beta_1.complement, t), Decay.at(h.beta_2.complement, t)
+        root = ops.sqrt(root.correction)
+        # η m̂ / (√v̂ + ε) as `rate` m / (√v + `floor`): a matrix is gone through less often.
         return shared, h(
-            beta_1=Decay.at(h.beta_1.complement, moved),
-            beta_2=Decay.at(h.beta_2.complement, moved),
+            moves=moves,
+            rate=moves * h.learning_rate * root / now.correction,
+            floor=h.epsilon * root + (1.0 - moves),
         )
 
     def rule(self, g, w, slot, h):
@@ -90,18 +96,16 @@ class SOAP(Optimizer):
         def rotated(x, bases):
             return axes.joined(multiplied(axes.blocks(x), bases), x.shape) if axes else x
 
-        moves = h.t > 1.0
-        m = ops.where(moves, h.beta_1.average(slot.momentum, g), slot.momentum)
-        v = h.beta_2.average(slot.velocity, ops.square(rotated(g, bases)))
-        v = ops.where(moves, v, slot.velocity)
-        step = rotated(h.beta_1.debias(m), bases) / (ops.sqrt(h.beta_2.debias(v)) + h.epsilon)
-        step = ops.where(moves, rotated(step, transposed(bases)), 0.0)
+        square = ops.square(rotated(g, bases))
+        m = nearer(slot.momentum, g, h.moves * h.beta_1.complement)
+        v = nearer(slot.velocity, square, h.moves * h.beta_2.complement)
+        step = rotated(rotated(m, bases) / (ops.sqrt(v) + h.floor), transposed(bases))
         slot = slot(momentum=m, velocity=v)
-        return h.learning_rate * step, self._learned(axes, g, slot, h) if axes else slot
+        return h.rate * step, self._learned(axes, g, slot, h) if axes else slot
 
     def _learned(self, axes, g, slot, h):
         new = axes.packed(axes.squares(axes.blocks(g)), slot.statistics)
-        statistics = h.beta_2.average(slot.statistics, new)
+        statistics = nearer(slot.statistics, new, h.beta_2.complement)
         matrices = axes.matrices(statistics)
 
         def first(state):
@@ -136,7 +140,10 @@ def _iterated(matrix, basis):
 
 def _in_order(x, order, axis: int):
     """Stacked tensors with one of their axes in another order for each."""
-    shape = [1] * len(x.shape)
-    shape[0], shape[axis] = order.shape
-    order = ops.broadcast_to(ops.reshape(order, shape), x.shape)
-    return ops.take_along_axis(x, order, axis=axis)
+    n, size = order.shape
+    swapped = list(range(len(x.shape)))
+    swapped[1], swapped[axis] = axis, 1
+    x = ops.transpose(x, swapped)
+    places = order + ops.cast(ops.arange(n)[:, None] * size, order.dtype)
+    rows = ops.take(ops.reshape(x, (n * size, -1)), ops.reshape(places, (-1,)), axis=0)
+    return ops.transpose(ops.reshape(rows, x.shape), swapped)
