@@ -28,7 +28,8 @@ class Agreement:
             return
         known = self._known.get(name, {}).get(other)
         assert known is not None, f"{name} and {other}: run scripts/test --write-agreement"
-        assert error <= _DECADE * max(known, _FLOAT32), f"{name} was {known:g} from {other} and is {error:.2g}"
+        bound = _DECADE * max(known, _FLOAT32)
+        assert error <= bound, f"{name} was {known:g} from {other} and is {error:.2g}"
 
     def write(self) -> None:
         record = {

@@ -106,7 +106,7 @@ def test_changing_numbers_between_fits_traces_nothing_again(
         from keras_optim_lab.backend import torch_updates
 
         monkeypatch.setattr(torch_updates, "_recordings", {})
-    model = make_model(cls(weight_decay=0.0))
+    model = make_model(cls(weight_decay=0.0), build=False)  # but by `fit`
     model.fit(*data, batch_size=4, epochs=1, verbose=0)
     before = len(calls)
     weights = model.get_weights()

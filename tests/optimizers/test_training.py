@@ -21,7 +21,7 @@ def rounded(arrays, dtype):
 # Dtypes.
 
 
-@pytest.mark.parametrize("dtype", ["float32", *HALF])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.shell), *HALF])
 def test_every_optimizer_trains_weights_of_any_dtype(case, dtype, walk, start):
     def loss(weights):
         return sum(float(np.sum(np.square(w))) for w in weights)
@@ -60,6 +60,7 @@ def double_precision(backend):
     return lambda: jax.enable_x64(True)
 
 
+@pytest.mark.shell
 def test_float64_weights_are_trained_in_float64(
     case, walk, start, gradients, double_precision, assert_same_path
 ):
