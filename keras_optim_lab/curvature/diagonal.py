@@ -43,8 +43,8 @@ class _Diagonal(CurvatureOptimizer):
         return z * objective.hessian_vector_product(x, z)
 
     def moved(self, point: Point, step, before: Record, after: Record, products):
-        """The point after a step, unless the curvature is not finite: it would stay so for good."""
-        finite = ops.all(ops.isfinite(after.curvature))
+        """The point after a step, unless a slot is not finite: it would stay so for good."""
+        finite = ops.all(ops.isfinite(after.momentum + after.curvature))
         status = ops.where(finite, TAKEN, NOT_FINITE)
         state = {name: ops.where(finite, slot, before[name]) for name, slot in after.items()}
         x = ops.where(finite, point.x - step, point.x)

@@ -89,3 +89,17 @@ def test_lbfgs_trains_a_classifier_on_shuffled_batches():
     model.compile(optimizer=kol.LBFGS(), loss=loss)
     model.fit(x / 16, y, batch_size=100, epochs=8, verbose=0)
     assert model.evaluate(x / 16, y, verbose=0) < 0.1
+
+
+@pytest.mark.once("torch")
+@pytest.mark.parametrize(
+    "entry", kol.optimizers.entries(needs_objective=True), ids=lambda e: e.name
+)
+def test_a_batch_without_a_finite_gradient_leaves_weights_and_training_as_they_are(entry):
+    model = linear(entry.cls())
+    model.train_on_batch(X, Y)
+    before = model.get_weights()
+    model.train_on_batch(X * np.nan, Y)
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+    model.train_on_batch(X, Y)
+    assert np.isfinite(model.get_weights()[0]).all()
