@@ -1,0 +1,4 @@
+import gc
+
+# Modules and collected tests are there to stay: looking among them for garbage takes seconds.
+gc.disable()

@@ -1,22 +1,35 @@
 """What holds for the whole suite."""
 
+import gc
 import os
 from functools import cache
 
-# XLA compiles most programs of the tests for a few steps: optimizing them takes four times as long
-# as all the rest. XLA_FLAGS="" tries them as a user's are compiled.
+# Most programs of the tests run for a few steps: optimizing them takes four times as long as all
+# the rest, and compiling their parts side by side as long again. XLA_FLAGS="" tries them as a
+# user's are compiled.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
 )
 
 import keras
 import pytest
 
+from tests.agreement import WRITES, Agreement
 from tests.browsers import browser
 
 __all__ = ["browser"]  # once for all folders: a process can run one browser
+
+
+@pytest.fixture(scope="session")
+def agreement():
+    """Called with an optimizer, what it is compared with and how far the two are apart."""
+    found = Agreement()
+    yield found
+    if WRITES:
+        found.write()
+
 
 ONCE = "jax"
 
@@ -26,6 +39,17 @@ ONCE = "jax"
 # rule; by matrix; across all weights; showing an average.
 EVERY_FORM = "torch"
 KINDS = {"nadam", "adafactor", "lamb", "muon", "prodigy", "schedule_free_adamw"}
+
+
+if keras.backend.backend() == "tensorflow" and os.environ["XLA_FLAGS"]:
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+def pytest_collection_finish():
+    gc.freeze()  # see tests/__init__.py
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):

@@ -120,8 +120,9 @@ class Program:
 
 
 # On a CPU XLA falls back to plain loops for these inside a loop: five times as slow as
-# TensorFlow's own, and ten times as long to compile.
+# TensorFlow's own, eigenvectors forty times, and ten times as long to compile.
 _SLOW_IN_XLA_LOOPS = {
+    "SelfAdjointEigV2",
     "Conv2DBackpropFilter",
     "Conv2DBackpropFilterV2",
     "Conv3DBackpropFilterV2",
@@ -137,17 +138,27 @@ def _operations(function) -> set[str]:
 
 
 def put_row(state, row, values):
-    return _put_row(state, tf.constant(row), tf.nest.map_structure(tf.convert_to_tensor, values))
+    rows = tf.nest.flatten(state)
+    # Nothing can be scattered into a slot that a weight lacks. The shapes are asked here: the
+    # traced function gives up knowing them, to serve states of any shapes.
+    filled = [index for index, leaf in enumerate(rows) if 0 not in leaf.shape]
+    new = tf.nest.flatten(values)
+    put = _put_row(
+        [rows[index] for index in filled],
+        tf.constant(row),
+        [tf.convert_to_tensor(new[index]) for index in filled],
+    )
+    for index, leaf in zip(filled, put, strict=True):
+        rows[index] = leaf
+    return tf.nest.pack_sequence_as(state, rows)
 
 
 @tf.function(autograph=False, reduce_retracing=True)
-def _put_row(state, row, values):
-    def put(rows, value):
-        if 0 in rows.shape:  # a slot that a weight lacks, into which nothing can be scattered
-            return rows
-        return tf.tensor_scatter_nd_update(rows, [[row]], [value])
-
-    return tf.nest.map_structure(put, state, values)
+def _put_row(rows, row, values):
+    return [
+        tf.tensor_scatter_nd_update(leaf, [[row]], [value])
+        for leaf, value in zip(rows, values, strict=True)
+    ]
 
 
 # Derivatives; `backend.interface` says what each does.

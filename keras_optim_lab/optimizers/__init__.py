@@ -27,7 +27,9 @@ from keras_optim_lab.optimizers.prodigy import Prodigy
 from keras_optim_lab.optimizers.radam import RAdam
 from keras_optim_lab.optimizers.rmsprop import RMSprop
 from keras_optim_lab.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
+from keras_optim_lab.optimizers.shampoo import Shampoo
 from keras_optim_lab.optimizers.slots import Record, Slot
+from keras_optim_lab.optimizers.soap import SOAP
 from keras_optim_lab.optimizers.wrappers import (
     AdaptiveClipping,
     Cautious,
@@ -42,6 +44,7 @@ __all__ = [
     "ADOPT",
     "LAMB",
     "LARS",
+    "SOAP",
     "AdEMAMix",
     "AdaBelief",
     "AdaBound",
@@ -71,6 +74,7 @@ __all__ = [
     "Record",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "Shampoo",
     "SkipNonFinite",
     "Slot",
     "entries",

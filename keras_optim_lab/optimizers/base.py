@@ -254,6 +254,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def _build(self, variables):
         super().build(variables)
+        exclusions = self.__dict__.get("_exclusions", {})
+        if "loaded" in exclusions:
+            exclusions["loaded"] = _as_named_here(exclusions["loaded"], map(_path, variables))
         self._build_state(variables)
 
     def _build_state(self, variables):
@@ -416,7 +419,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             in_place(plan, variables, gradients, slots, h)
         else:
             write = partial(self._write, plan, variables, slots)
-            backend.updates().run(self.execution, write, gradients, h)
+            # XLA has decompositions of matrices only as loops: slower than any step saves.
+            own = self.branches and self.execution == "auto"
+            backend.updates().run("blocked" if own else self.execution, write, gradients, h)
         # Last: on PyTorch scalars in h may be the variables' own memory.
         for name, variable in self._cohorts[birth].items():
             variable.assign(shared[name])
@@ -624,7 +629,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         if self._var_key(variable) in self._exclude_from_weight_decay:
             return False
         path = _path(variable)
-        return not any(same_place(path, loaded) for loaded in exclusions.get("loaded", ())) and (
+        return path not in exclusions.get("loaded", ()) and (
             not any(re.search(pattern, path) for pattern in exclusions["names"])
         )
 
@@ -716,6 +721,20 @@ def place_of(variable) -> Place:
 def _path(variable) -> str:
     """A Keras variable's path, or the name of a bare framework variable."""
     return getattr(variable, "path", None) or str(variable.name)
+
+
+def _as_named_here(loaded: list[str], weights: Iterable[str]) -> list[str]:
+    """The paths that weights had in a saved model, as they are in the model that was loaded.
+
+    The first part of every path, the model's own name, may be lost on the way, or new. Which of it
+    happened is the same for all weights, and what finds most of them: one by one, `dense/kernel`
+    might as well be `encoder/dense/kernel`.
+    """
+    known = set(weights)
+    roots = {path.partition("/")[0] for path in known}
+    lost = [path.partition("/")[2] for path in loaded]
+    new = [f"{root}/{path}" for root in roots if len(roots) == 1 for path in loaded]
+    return max((loaded, lost, new), key=lambda paths: len(known.intersection(paths)))
 
 
 def same_place(path: str, other: str) -> bool:

@@ -143,6 +143,7 @@ class Composed(Following, composed=True):
             weight_slots=self._slots_of("weight_slots"),
             shared_slots=self._slots_of("shared_slots"),
             elementwise=cls.elementwise and all(each.elementwise for each in members.values()),
+            branches=cls.branches or any(each.branches for each in members.values()),
             rule_decays=cls.rule_decays or main.rule_decays,
             execution=main.execution,
             compensated=main.compensated,

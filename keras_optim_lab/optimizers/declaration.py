@@ -75,6 +75,8 @@ class Declared:
             weights joined to one vector. If not, it is run on all weights of one shape, stacked.
         needs_objective: whether the method asks for more than a gradient, which only `kol.Model`
             and `kol.minimize` can give.
+        branches: whether the rule does some of its work in some steps only, so that it depends on
+            numbers what is to be computed.
         composed: whether it is made of other optimizers.
         carries_over: whether the state of some weights can go on without that of others.
         rule_decays: whether the rule itself takes care of `h.weight_decay`; else η λ w is
@@ -86,6 +88,7 @@ class Declared:
     shared: ClassVar[tuple[str | Slot, ...]] = ()
     elementwise: ClassVar[bool] = True
     needs_objective: ClassVar[bool] = False
+    branches: ClassVar[bool] = False
     rule_decays: ClassVar[bool] = False
     composed: ClassVar[bool] = False
     carries_over: ClassVar[bool] = True

@@ -109,6 +109,33 @@ class Field:
         return repr(self.config(optimizer))
 
 
+class Accepted(NamedTuple):
+    """The values that an argument accepts, besides None where that is its default."""
+
+    description: str
+    read: Callable[[Any], Any]
+    contains: Callable[[Any], bool] = lambda value: True
+
+
+class Argument(Field):
+    """A field whose values an `Accepted` tells from others."""
+
+    def __init__(self, default, *, accepts: Accepted, doc: str):
+        super().__init__(default, doc=doc)
+        self.accepts = accepts.description + (" or None" if default is None else "")
+        self._accepted = accepts
+
+    def check(self, owner, value):
+        if value is None and self.default is None:
+            return None
+        plain = self._accepted.read(value)
+        if plain is None:
+            self.refuse(TypeError, owner, value)
+        if not self._accepted.contains(plain):
+            self.refuse(ValueError, owner, value)
+        return plain
+
+
 class Static(Field):
     """A part of the method's definition; it cannot change once the optimizer exists."""
 
@@ -134,21 +161,8 @@ class Switch(Static):
         return choice
 
 
-class Fixed(Static):
+class Fixed(Argument, Static):
     """A part of the method's definition that is a count or a text."""
-
-    def __init__(self, default, *, accepts: "Accepted", doc: str):
-        super().__init__(default, doc=doc)
-        self.accepts = accepts.description
-        self._accepted = accepts
-
-    def check(self, owner, value):
-        plain = self._accepted.read(value)
-        if plain is None:
-            self.refuse(TypeError, owner, value)
-        if not self._accepted.contains(plain):
-            self.refuse(ValueError, owner, value)
-        return plain
 
 
 class Choice(Static):
@@ -184,35 +198,12 @@ class Constant(Static):
         return number
 
 
-class Accepted(NamedTuple):
-    """The values that a Keras argument accepts, besides None where that is its default."""
-
-    description: str
-    read: Callable[[Any], Any]
-    contains: Callable[[Any], bool] = lambda value: True
-
-
-class KerasArgument(Field):
+class KerasArgument(Argument):
     """An argument that is passed on to `keras.optimizers.Optimizer`.
 
     It is checked here because Keras takes most wrong values in silence: with a negative or NaN
     norm, for one, it does not clip.
     """
-
-    def __init__(self, default, *, accepts: Accepted, doc: str):
-        super().__init__(default, doc=doc)
-        self.accepts = accepts.description + (" or None" if default is None else "")
-        self._accepted = accepts
-
-    def check(self, owner, value):
-        if value is None and self.default is None:
-            return None
-        plain = self._accepted.read(value)
-        if plain is None:
-            self.refuse(TypeError, owner, value)
-        if not self._accepted.contains(plain):
-            self.refuse(ValueError, owner, value)
-        return plain
 
 
 class Numeric(Field):

@@ -219,6 +219,7 @@ class Task:
         if not is_pipeline(train):
             train = Batches(self._weighted_train, self.batch_size, partial(self.order, seed))
             clock = [train.clock()]
+            _build_state(model, train[0])
         return model.fit(
             train,
             epochs=self.epochs if epochs is None else check_count("epochs", epochs),
@@ -272,3 +273,15 @@ class Task:
 
     def _normalize(self, argument: str, value: Any) -> None:
         object.__setattr__(self, argument, value)  # the dataclass is frozen for everyone else
+
+
+def _build_state(model: keras.Model, batch: Split) -> None:
+    """Makes the variables of the optimizer and the metrics before `fit` traces its step.
+
+    Keras does so on JAX and PyTorch. TensorFlow makes them while it traces, and then traces again.
+    """
+    traced = model.train_function is not None or model.run_eagerly
+    if keras.backend.backend() != "tensorflow" or traced or model._distribute_strategy is not None:
+        return
+    if all(np.asarray(array).dtype.kind in "biuf" for array in keras.tree.flatten(batch)):
+        model._symbolic_build(data_batch=batch)

@@ -171,6 +171,15 @@ def test_put_row_replaces_one_row_and_leaves_the_others(row):
     assert numpy(changed["n"][0]).tolist() == [9 if i == row else i + 1 for i in range(3)]
 
 
+def test_a_row_is_put_into_states_of_any_shapes_and_around_what_is_empty():
+    for axes in range(4):  # more shapes than a tracer keeps apart
+        state = tensors(np.zeros((2, *[3] * axes), "float32"), np.zeros((2, 0), "float32"))
+        new = [np.ones([3] * axes, "float32"), np.zeros(0, "float32")]
+        changed, empty = rows.put_row(list(state), 1, new)
+        assert [numpy(changed)[row].mean() for row in (0, 1)] == [0, 1]
+        assert tuple(empty.shape) == (2, 0)
+
+
 def test_a_program_is_traced_once_however_often_it_is_called():
     program = rows.Program(lambda state: (state + 1.0,), *tensors(X))
     (state,) = program(*tensors(X))

@@ -51,7 +51,7 @@ def gradients(start):
 
 def has_branches(optimizer):
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-    return scaled or optimizer.gradient_accumulation_steps
+    return scaled or optimizer.gradient_accumulation_steps or getattr(optimizer, "branches", False)
 
 
 @pytest.fixture
@@ -117,10 +117,13 @@ def data():
 
 
 @pytest.fixture
-def make_model():
-    """A small network that always starts from the same weights."""
+def make_model(backend):
+    """A small network that always starts from the same weights.
 
-    def make_model(optimizer=None, *, dtype=None, **compile_arguments):
+    Its optimizer is built at once on TensorFlow, which would trace its first step twice otherwise.
+    """
+
+    def make_model(optimizer=None, *, dtype=None, build=backend == "tensorflow", **settings):
         model = keras.Sequential(
             [
                 keras.Input((3,)),
@@ -141,7 +144,9 @@ def make_model():
             name="network",
         )
         if optimizer is not None:
-            model.compile(optimizer=optimizer, loss="mse", **compile_arguments)
+            model.compile(optimizer=optimizer, loss="mse", **settings)
+            if build:
+                model._symbolic_build(data_batch=(np.zeros((1, 3)), np.zeros((1, 1))))
         return model
 
     return make_model

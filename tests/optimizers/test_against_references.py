@@ -124,10 +124,14 @@ def disagreement(ours, theirs):
 
 
 @pytest.mark.parametrize(("case", "reference"), PAIRS)
-def test_the_class_equals_the_reference(case, reference):
+def test_the_class_equals_the_reference(case, reference, agreement):
     gradients = gradients_of_many_sizes()
     ours = trajectory(case.make(**reference.ours), gradients)
-    assert disagreement(ours, other(reference, gradients)) < 1e-5
+    # Decompositions of matrices lose digits in float32, which the oracle does not.
+    allowed = case.tolerance if case.cls.branches else 1e-5
+    error = disagreement(ours, other(reference, gradients))
+    assert error < allowed
+    agreement(case.name, reference.full_name, error)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +163,7 @@ def test_every_case_has_a_relation_to_keras_or_keras_lacks_the_method(case):
     assert any(reference.package != "keras" for reference in case.references)
 
 
+@pytest.mark.once("torch")
 def test_optax_corrects_amsgrad_before_the_maximum_where_the_package_does_after_it():
     gradients = gradients_of_many_sizes()
     theirs = [*from_optax("amsgrad", {"learning_rate": 1e-3, "b2": 0.9})(gradients)]
@@ -168,6 +173,7 @@ def test_optax_corrects_amsgrad_before_the_maximum_where_the_package_does_after_
     assert disagreement(ours, theirs) > 0.1
 
 
+@pytest.mark.once("torch")
 def test_pytorch_optimizer_skips_the_first_steps_of_radam_where_the_paper_takes_them():
     gradients = gradients_of_many_sizes()[:5]
     theirs = [*from_pytorch_optimizer("RAdam", {"n_sma_threshold": 4})(gradients)]
@@ -176,6 +182,7 @@ def test_pytorch_optimizer_skips_the_first_steps_of_radam_where_the_paper_takes_
     assert all(np.all(weight) for weight in ours)
 
 
+@pytest.mark.once("torch")
 def test_pytorch_scales_radam_one_step_later_than_the_paper():
     gradients = gradients_of_many_sizes()[:6]
     theirs = [*from_torch("RAdam", {"eps": 0.0})(gradients)]
@@ -259,6 +266,7 @@ def test_a_new_learning_rate_scales_the_stored_momentum_here_and_not_in_keras(he
     np.testing.assert_allclose(moves[theirs], 0.9, rtol=1e-6)
 
 
+@pytest.mark.once("torch")
 def test_a_schedule_for_both_rates_of_adabound_is_what_its_authors_do_to_both():
     import torch
 

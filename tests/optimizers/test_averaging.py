@@ -43,7 +43,14 @@ def test_validation_checkpoints_and_the_end_of_fit_see_the_average(
     model, watch = make_model(make()), Watch()
     saved = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True)
     history = model.fit(
-        x, y, batch_size=4, epochs=2, validation_data=data, callbacks=[watch, saved], verbose=0
+        x,
+        y,
+        batch_size=4,
+        epochs=2,
+        shuffle=False,
+        validation_data=data,
+        callbacks=[watch, saved],
+        verbose=0,
     ).history
     other = make_model(make())
     other.optimizer.build(other.trainable_variables)

@@ -106,7 +106,7 @@ def test_changing_numbers_between_fits_traces_nothing_again(
         from keras_optim_lab.backend import torch_updates
 
         monkeypatch.setattr(torch_updates, "_recordings", {})
-    model = make_model(cls(weight_decay=0.0))
+    model = make_model(cls(weight_decay=0.0), build=False)  # but by `fit`
     model.fit(*data, batch_size=4, epochs=1, verbose=0)
     before = len(calls)
     weights = model.get_weights()
@@ -114,7 +114,9 @@ def test_changing_numbers_between_fits_traces_nothing_again(
     for name, field in cls.numeric.items():
         setattr(model.optimizer, name, 0.5 if isinstance(field, DecayRate) else SMALLEST)
     model.fit(*data, batch_size=4, epochs=1, verbose=0)
-    assert 0 < before == len(calls)
+    # PyTorch cannot record a rule that branches, and has nothing to trace.
+    assert before > 0
+    assert before == len(calls) or (backend == "torch" and cls.branches)
     if hasattr(cls, "average_field"):
         return  # the average goes on moving to where the fast weights are
     # With a learning rate of nearly zero the compiled step moves nothing: the change has arrived.
