@@ -254,9 +254,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def _build(self, variables):
         super().build(variables)
-        exclusions = self.__dict__.get("_exclusions", {})
-        if "loaded" in exclusions:
-            exclusions["loaded"] = _as_named_here(exclusions["loaded"], map(_path, variables))
+        self._find_excluded([_path(variable) for variable in variables])
         self._build_state(variables)
 
     def _build_state(self, variables):
@@ -621,6 +619,11 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             "paths": [_path(variable) for variable in var_list or ()],
             "names": sorted(set(var_names or ())),
         }
+
+    def _find_excluded(self, paths: list[str]) -> None:
+        exclusions = self.__dict__.get("_exclusions", {})
+        if "loaded" in exclusions:
+            exclusions["loaded"] = _as_named_here(exclusions["loaded"], paths)
 
     def _use_weight_decay(self, variable):
         exclusions = self.__dict__.get("_exclusions")
