@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from keras_optim_lab.comparison.comparison import BackendComparison, compare_backends
     from keras_optim_lab.curvature import (
         LBFGS,
+        SAM,
         AdaHessian,
         GaussNewton,
         LevenbergMarquardt,
@@ -111,6 +112,7 @@ _HOMES = {
     "RangeTest": "range_test",
     "ScheduleFreeAdamW": "optimizers",
     "ScheduleFreeSGD": "optimizers",
+    "SAM": "curvature",
     "Sequential": "curvature",
     "SkipNonFinite": "optimizers",
     "SophiaH": "curvature",
@@ -142,6 +144,7 @@ __all__ = [
     "LAMB",
     "LARS",
     "LBFGS",
+    "SAM",
     "AdEMAMix",
     "AdaBelief",
     "AdaBound",

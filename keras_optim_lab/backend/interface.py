@@ -147,6 +147,9 @@ class Updates(Protocol):
     def value(self, variable: Any) -> Any:
         """A variable's value, a tensor."""
 
+    def eagerly(self) -> AbstractContextManager:
+        """Within it, variables are created and assigned at once, also while a step is traced."""
+
     def beside(self, optimizer: Any, variable: Any) -> AbstractContextManager:
         """Within it, variables are created on the devices of this one."""
 

@@ -279,6 +279,10 @@ def value(variable):
     return variable.value
 
 
+def eagerly():
+    return contextlib.nullcontext()
+
+
 def beside(optimizer, variable):
     return contextlib.nullcontext()
 

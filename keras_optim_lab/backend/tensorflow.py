@@ -274,6 +274,10 @@ def _wide(tensor):
     return tf.cast(tensor, tf.float32) if tensor.dtype.size == 2 else tensor
 
 
+def eagerly():
+    return tf.init_scope()
+
+
 @tf.autograph.experimental.do_not_convert
 def beside(optimizer, variable):
     return optimizer._distribution_strategy.extended.colocate_vars_with(_native(variable))

@@ -16,12 +16,13 @@ from keras_optim_lab.backend.torch_updates import (
     InPlace,
     beside,
     dense,
+    eagerly,
     on_every_device,
     run,
     value,
 )
 
-__all__ = ["JOINED", "InPlace", "beside", "dense", "on_every_device", "run", "value"]
+__all__ = ["JOINED", "InPlace", "beside", "dense", "eagerly", "on_every_device", "run", "value"]
 
 # Programs that train many rows at once; `backend.interface` says what each does.
 

@@ -47,6 +47,10 @@ def value(variable):
     return getattr(variable, "value", variable)
 
 
+def eagerly():
+    return contextlib.nullcontext()
+
+
 def beside(optimizer, variable):
     return contextlib.nullcontext()
 

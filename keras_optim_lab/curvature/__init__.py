@@ -7,9 +7,11 @@ from keras_optim_lab.curvature.model import Model, Sequential
 from keras_optim_lab.curvature.newton import Newton, NewtonCG
 from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
+from keras_optim_lab.curvature.sam import SAM
 
 __all__ = [
     "LBFGS",
+    "SAM",
     "AdaHessian",
     "CurvatureOptimizer",
     "GaussNewton",

@@ -13,6 +13,7 @@ from keras_optim_lab import backend
 from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
+from keras_optim_lab.curvature.sam import SAM
 from keras_optim_lab.curvature.step_rules import AT_PRECISION, NO_DECREASE, NOT_FINITE, Effort
 from keras_optim_lab.functional import Functional, State, at_step, held_numbers
 from keras_optim_lab.optimizers import Optimizer, catalogue
@@ -171,6 +172,8 @@ class _Program:
         self._step = derivatives.compiled(self._traced)
         if isinstance(self.optimizer, CurvatureOptimizer):
             self._method: _Curvature | _FirstOrder = _Curvature(self.optimizer, layout)
+        elif isinstance(self.optimizer, SAM):
+            self._method = _Sharpness(self.optimizer, layout)
         else:
             self._method = _FirstOrder(self.optimizer, layout)
 
@@ -233,6 +236,23 @@ class _FirstOrder:
     def _in_dtype(self, state: State) -> State:
         shared = {name: ops.cast(x, self.layout.dtype) for name, x in state.shared.items()}
         return state._replace(shared=shared)
+
+
+class _Sharpness(_FirstOrder):
+    """The wrapped optimizer, with the gradients that SAM asks for."""
+
+    def __init__(self, optimizer: SAM, layout: Layout):
+        super().__init__(optimizer.optimizer, layout)
+        self.optimizer = optimizer
+
+    def advance(self, objective, point, state, iteration, held):
+        radius = ops.cast(held[f"{self.optimizer.own}.radius"], self.layout.dtype)
+        gradient = self.optimizer.worst_gradient(objective, point, radius)
+        inner = {name: held[name] for name in self.optimizer.optimizer.numeric}
+        after, state, _ = super().advance(
+            objective, point._replace(gradient=gradient), state, iteration, inner
+        )
+        return after, state, Effort(values=1, gradients=1)
 
 
 class _Walk:

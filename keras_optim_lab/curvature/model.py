@@ -8,9 +8,9 @@ from keras.src.models.functional import Functional
 from keras.src.models.model import functional_init_arguments
 
 from keras_optim_lab import backend
+from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.model_objective import ModelObjective
-from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
 
 if TYPE_CHECKING:
 
@@ -34,16 +34,16 @@ class CurvatureTrainer(KerasTrainer):
 
     def make_train_function(self, force=False):
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
-        if scaled and isinstance(self.optimizer.inner_optimizer, CurvatureOptimizer):
+        if scaled and isinstance(self.optimizer.inner_optimizer, GivenTheLoss):
             # It scales gradients, of which a curvature method gets none from Keras.
             self.optimizer = self.optimizer.inner_optimizer
         # Keras leaves it to the first gradients on TensorFlow, in a trace that is then thrown away.
-        if self.built and isinstance(self.optimizer, CurvatureOptimizer):
+        if self.built and isinstance(self.optimizer, GivenTheLoss):
             self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force)
 
     def train_step(self, *arguments):
-        if not isinstance(self.optimizer, CurvatureOptimizer):
+        if not isinstance(self.optimizer, GivenTheLoss):
             return super().train_step(*arguments)
         return backend.derivatives().with_variables(self, self._curvature_step, *arguments)
 

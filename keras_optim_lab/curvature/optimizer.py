@@ -1,10 +1,9 @@
 """The shell of methods that ask the loss for more than a gradient."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
+from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.step_rules import Effort
@@ -13,7 +12,7 @@ from keras_optim_lab.optimizers.fields import KerasArgument
 from keras_optim_lab.optimizers.slots import Place, Record, Slot
 
 
-class CurvatureOptimizer(Optimizer, kw_only=True):
+class CurvatureOptimizer(GivenTheLoss, Optimizer, kw_only=True):
     """An optimizer over all weights as one vector, which is handed the loss itself.
 
     A subclass declares fields as any optimizer does. Its slots are vectors of the length of all
@@ -22,7 +21,7 @@ class CurvatureOptimizer(Optimizer, kw_only=True):
     """
 
     elementwise = False
-    needs_objective = True
+    carries_over = False
     least_squares = False
     decays_weights = False
 
@@ -111,12 +110,6 @@ class CurvatureOptimizer(Optimizer, kw_only=True):
     # A step of a model.
 
     def take_step(self, objective: Objective, layout: Layout):
-        """Moves the weights that the optimizer was built for; returns the loss before.
-
-        Args:
-            objective: the loss of a batch.
-            layout: of the weights in the objective's vector.
-        """
         weights = self._trainable_variables
         state = Record({n: ops.convert_to_tensor(v) for n, v in self._state_variables.items()})
         held = {name: field.current(self) for name, field in self.numeric.items()}
@@ -131,25 +124,3 @@ class CurvatureOptimizer(Optimizer, kw_only=True):
             variable.assign(state[name])
         self._iterations.assign_add(1)
         return loss
-
-    # What Keras calls where there is no objective.
-
-    def apply(self, grads, trainable_variables=None):
-        self._refuse_gradients()
-
-    def stateless_apply(self, optimizer_variables, grads, trainable_variables):
-        self._refuse_gradients()
-
-    def check_model(self, model: keras.Model) -> None:
-        """Raises the TypeError of a first step for a model that hands out gradients only."""
-        if not hasattr(model, "_curvature_step"):
-            self._refuse_gradients()
-
-    def _refuse_gradients(self) -> Any:
-        raise TypeError(
-            f"{type(self).__name__} needs the loss itself, and keras.Model hands optimizers "
-            "gradients only. Change the line that creates the model: "
-            "keras.Model(inputs, outputs) to kol.Model(inputs, outputs), "
-            "keras.Sequential([...]) to kol.Sequential([...]), and the base of a class of your own "
-            "from keras.Model to kol.Model."
-        )

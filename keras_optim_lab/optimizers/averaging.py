@@ -4,17 +4,15 @@ A model holds the point at which gradients are taken while it trains, and the av
 is looked at. Keras has no hook for that, so the optimizer follows the model that builds it.
 """
 
-import sys
 import weakref
 from contextlib import contextmanager
 from functools import wraps
-from types import FrameType
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import keras
 from keras import ops
 
 from keras_optim_lab.optimizers.base import Optimizer, place_of
+from keras_optim_lab.optimizers.carrying import is_trained_by, training_model
 from keras_optim_lab.optimizers.slots import Place
 
 
@@ -26,16 +24,22 @@ class Following(Optimizer):
         return None
 
     def build(self, variables):
-        if self.built:
-            return
+        if self.built and self.averages:
+            self.to_gradient_point(self._trainable_variables)  # before other weights join
         super().build(variables)
+
+    def _build(self, variables):
+        super()._build(variables)
         if not self.averages:
             return
-        self._shows_average = self.add_variable(
+        if "_shows_average" in self.__dict__:
+            self._untrack_variable(self._shows_average)
+        self._shows_average: Any = self.add_variable(
             (), "zeros", "float32", aggregation="only_first_replica", name="shows_average"
         )
-        model = _model_that_builds(self)
-        if model is not None:
+        model = training_model(self)
+        if model is not None and "_follows" not in self.__dict__:
+            self.__dict__["_follows"] = True
             _follow(model, self)
 
     def apply(self, grads, trainable_variables=None):
@@ -63,15 +67,16 @@ class Following(Optimizer):
         if not self.built or not self.averages or self.at_gradient_point != to_average:
             return
         self._shows_average.assign(float(to_average))
-        if int(ops.convert_to_numpy(self._iterations)) == 0:
-            return  # all three points are one
         for variable in variables:
             found = self.fast_weights(place_of(variable))
             if found is None:
                 continue
             name, beta = found
+            index = self._get_variable_index(variable)
+            if self._age_of(index) == 0:
+                continue  # all three points are one
             share = 1.0 - 1.0 / beta if to_average else 1.0 - beta
-            fast = self._slot_variables[name][self._get_variable_index(variable)]
+            fast = self._slot_variables[name][index]
             w = ops.cast(ops.convert_to_tensor(variable), fast.dtype)
             variable.assign(ops.cast(w + share * (fast - w), variable.dtype))
 
@@ -97,22 +102,6 @@ class AveragedOptimizer(Following):
         return "fast", float(getattr(self, self.average_field))
 
 
-def _model_that_builds(optimizer) -> keras.Model | None:
-    """The model in one of whose methods the optimizer is built."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        model = frame.f_locals.get("self")
-        if isinstance(model, keras.Model) and _trains(optimizer, model):
-            return model
-        frame = frame.f_back
-    return None
-
-
-def _trains(optimizer, model) -> bool:
-    theirs = getattr(model, "optimizer", None)
-    return theirs is optimizer or getattr(theirs, "inner_optimizer", None) is optimizer
-
-
 # What looks at a model; each of them is to find the average.
 _LOOKS = (
     *("evaluate", "predict", "test_on_batch", "predict_on_batch"),
@@ -131,7 +120,7 @@ def _follow(model, optimizer) -> None:
         @wraps(method)
         def wrapped(*args, **kwargs):
             model, optimizer = followed(), follower()
-            if optimizer is None or not _trains(optimizer, model):
+            if optimizer is None or not is_trained_by(optimizer, model):
                 return method(model, *args, **kwargs)
             with around(model, optimizer):
                 return method(model, *args, **kwargs)

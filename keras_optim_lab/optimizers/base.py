@@ -6,6 +6,7 @@
 
 import math
 import re
+import sys
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +15,12 @@ import keras
 from keras import Variable, ops
 
 from keras_optim_lab import backend
+from keras_optim_lab.optimizers.carrying import (
+    asks_for_others,
+    carry_over,
+    differs,
+    training_model,
+)
 from keras_optim_lab.optimizers.declaration import Declared, KerasOptimizer
 from keras_optim_lab.optimizers.execution import PLAIN, Bundle, Treatment, Weight, advance, bundles
 from keras_optim_lab.optimizers.fields import (
@@ -225,16 +232,33 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     # State.
 
+    @property
+    def built(self) -> bool:
+        built = self.__dict__.get("_built", False)
+        return built and not asks_for_others(self, sys._getframe(1))
+
+    @built.setter
+    def built(self, value):
+        self.__dict__["_built"] = value
+
     def build(self, variables):
-        if self.built:
-            return
+        """Creates the state for these weights.
+
+        Called again with other weights, after layers were frozen or unfrozen, it keeps the state of
+        those that stay; `fit` does so after `compile`.
+        """
+        if not self.__dict__.get("_built", False):
+            self._build(variables)
+        elif self.carries_over and differs(self, variables):
+            carry_over(self, variables)
+
+    def _build(self, variables):
         super().build(variables)
-        exclusions = self.__dict__.get("_exclusions", {})
-        if "loaded" in exclusions:
-            exclusions["loaded"] = _as_named_here(exclusions["loaded"], map(_path, variables))
+        self._find_excluded([_path(variable) for variable in variables])
         self._build_state(variables)
 
     def _build_state(self, variables):
+        births = self.__dict__.setdefault("_births", self._births_in(variables))
         self._slot_variables = {
             slot.name: [self._add_slot(slot, variable) for variable in variables]
             for slot in self.active_slots
@@ -243,15 +267,8 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             {name: own[i] for name, own in self._slot_variables.items() if own[i] is not None}
             for i in range(len(variables))
         ]
-        self._shared_variables = {
-            slot.name: self.add_variable(
-                shape=(),
-                initializer=keras.initializers.Constant(slot.first_value(self)),
-                aggregation="only_first_replica",
-                name=slot.name,
-            )
-            for slot in self.shared_slots
-        }
+        self._cohorts = {birth: self._add_shared() for birth in sorted({*births}) or [0]}
+        self._shared_variables = next(iter(self._cohorts.values()))
         self.__dict__["_in_place"] = backend.updates().InPlace(self)
         places = [place_of(variable) for variable in variables]
         self.check_places(places)
@@ -260,14 +277,39 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             [
                 Weight(
                     place.shape,
-                    self.kind(place, variable.dtype),
+                    (birth, self.kind(place, variable.dtype)),
                     Treatment(self._use_weight_decay(variable), part),
                 )
-                for variable, place, part in zip(variables, places, parts, strict=True)
+                for variable, place, part, birth in zip(
+                    variables, places, parts, births, strict=True
+                )
             ],
             elementwise=self.elementwise,
             small=backend.updates().JOINED,
         )
+
+    def _add_shared(self) -> dict[str, Variable]:
+        return {
+            slot.name: self.add_variable(
+                shape=(),
+                initializer=keras.initializers.Constant(slot.first_value(self)),
+                aggregation="only_first_replica",
+                name=slot.name,
+            )
+            for slot in self.shared_slots
+        }
+
+    def _births_in(self, variables) -> list[int]:
+        """By weight, after how many steps it joined, from a configuration that was loaded."""
+        loaded = self.__dict__.get("_loaded_births", [])
+        return [
+            next((n for n, own in loaded if any(same_place(p, _path(v)) for p in own)), 0)
+            for v in variables
+        ]
+
+    def _age_of(self, index: int) -> int:
+        """How many steps a weight has taken."""
+        return int(ops.convert_to_numpy(self.iterations)) - self._births[index]
 
     def _add_slot(self, slot: Slot, variable):
         layout = slot.layout(self, place_of(variable), variable.dtype)
@@ -357,12 +399,19 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def _update(self, gradients, indices: list[int]):
         """One step of the weights of these indices, on one device."""
+        for birth in self._cohorts:
+            own = [k for k, i in enumerate(indices) if self._births[i] == birth]
+            if own:
+                self._update_cohort(birth, [gradients[k] for k in own], [indices[k] for k in own])
+
+    def _update_cohort(self, birth: int, gradients, indices: list[int]):
+        """One step of weights that joined together, after so many steps."""
         variables = {i: self._trainable_variables[i] for i in indices}
         gradients = dict(zip(indices, gradients, strict=True))
         slots = {i: self._slots[i] for i in indices}
         in_place = self._in_place and self._in_place.possible() and self._in_place
-        begun = in_place and in_place.scalars()
-        shared, h = begun or self._begin_step(gradients, variables, slots)
+        begun = in_place and birth == 0 and in_place.scalars()
+        shared, h = begun or self._begin_step(gradients, variables, slots, birth)
         plan = self._plan_for(indices)
         if in_place:
             in_place(plan, variables, gradients, slots, h)
@@ -372,7 +421,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             own = self.branches and self.execution == "auto"
             backend.updates().run("blocked" if own else self.execution, write, gradients, h)
         # Last: on PyTorch scalars in h may be the variables' own memory.
-        for name, variable in self._shared_variables.items():
+        for name, variable in self._cohorts[birth].items():
             variable.assign(shared[name])
 
     def _write(self, plan, variables, slots, gradients, h) -> None:
@@ -395,10 +444,13 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         self._plan = [part for bundle in self._plan for part in bundle.parts(present)]
         return [bundle for bundle in self._plan if bundle.indices[0] in present]
 
-    def _begin_step(self, gradients, variables, slots) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _begin_step(
+        self, gradients, variables, slots, birth: int
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """What this step needs once for all weights: new shared state, and scalars."""
         held = {name: field.current(self) for name, field in self.numeric.items()}
-        shared, h = self.first_numbers(self.iterations, held, _tensors(self._shared_variables))
+        iterations = self.iterations - birth if birth else self.iterations
+        shared, h = self.first_numbers(iterations, held, _tensors(self._cohorts[birth]))
         if not self.surveys:
             return shared, h
         shared, h = self.look(
@@ -540,8 +592,8 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         for variable, average in zip(
             trainable_variables, self._model_variables_moving_average, strict=True
         ):
-            if average is not None:
-                self.assign(variable, ops.convert_to_tensor(average))
+            if average is not None:  # a copy: JAX gives the memory of both away
+                self.assign(variable, ops.copy(ops.convert_to_tensor(average)))
 
     # Weight decay of some weights only.
 
@@ -568,6 +620,11 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             "names": sorted(set(var_names or ())),
         }
 
+    def _find_excluded(self, paths: list[str]) -> None:
+        exclusions = self.__dict__.get("_exclusions", {})
+        if "loaded" in exclusions:
+            exclusions["loaded"] = _as_named_here(exclusions["loaded"], paths)
+
     def _use_weight_decay(self, variable):
         exclusions = self.__dict__.get("_exclusions")
         if exclusions is None:
@@ -582,6 +639,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     # What cannot work is said in terms of the cause.
 
     def _check_variables_are_known(self, variables):
+        if len(variables) != len(self._trainable_variables) or differs(self, variables):
+            model = training_model(self)
+            if model is not None:
+                self.build(model.trainable_variables)
         unknown = [
             _path(v) for v in variables if self._var_key(v) not in self._trainable_variables_indices
         ]
@@ -598,8 +659,8 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     def _other_weights(self, what: str) -> str:
         return (
             f"{type(self).__name__} was built for another set of weights. {what} If layers were "
-            "frozen or unfrozen, compile the model again with a new optimizer: "
-            "model.compile(optimizer=type(optimizer).from_config(optimizer.get_config()), ...)."
+            "frozen or unfrozen, compile the model again, or call "
+            "optimizer.build(model.trainable_variables): weights that stay keep their state."
         )
 
     # Serialization.
@@ -610,6 +671,11 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         if exclusions is not None:
             paths = exclusions["paths"] + exclusions.get("loaded", [])
             config["weight_decay_exclusions"] = {"paths": paths, "names": exclusions["names"]}
+        births = self.__dict__.get("_births", [])
+        if any(births):
+            paths = [_path(variable) for variable in self._trainable_variables]
+            joined = {n: [p for p, b in zip(paths, births, strict=True) if b == n] for n in births}
+            config["joined_after"] = [[birth, own] for birth, own in joined.items() if birth]
         return config
 
     @classmethod
@@ -621,7 +687,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             for name, value in config.items()
         }
         exclusions = config.pop("weight_decay_exclusions", None)
+        births = config.pop("joined_after", [])
         optimizer = cls(**config)
+        optimizer.__dict__["_loaded_births"] = births
         if exclusions is not None:
             optimizer.exclude_from_weight_decay(var_names=exclusions["names"])
             optimizer.__dict__["_exclusions"]["loaded"] = exclusions["paths"]

@@ -221,6 +221,11 @@ class Composed(Following, composed=True):
         for each in self.members.values():
             each.built = True  # from here on, its numbers stay numbers
 
+    def _find_excluded(self, paths):
+        super()._find_excluded(paths)
+        for each in self.members.values():
+            each._find_excluded(paths)
+
     # Each member's part of a record, seen and put back.
 
     def view(self, record: Record, key: str) -> Record:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         learning_rate: Any
         variables: list[Any]
         _iterations: Any
+        _trainable_variables_indices: dict[Any, int]
 
         def __getattr__(self, name: str) -> Any: ...
         def build(self, variables: Any) -> None: ...
@@ -77,6 +78,7 @@ class Declared:
         branches: whether the rule does some of its work in some steps only, so that it depends on
             numbers what is to be computed.
         composed: whether it is made of other optimizers.
+        carries_over: whether the state of some weights can go on without that of others.
         rule_decays: whether the rule itself takes care of `h.weight_decay`; else η λ w is
             subtracted beside its step.
         fields: every field by name, in the order of the signature.
@@ -89,6 +91,7 @@ class Declared:
     branches: ClassVar[bool] = False
     rule_decays: ClassVar[bool] = False
     composed: ClassVar[bool] = False
+    carries_over: ClassVar[bool] = True
 
     fields: ClassVar[dict[str, Field]] = {}
     numeric: ClassVar[dict[str, Numeric]] = {}

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_optim_lab.backend import set_random_seed
-from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
+from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.tasks.batches import Batches, permutation
 from keras_optim_lab.tasks.checks import (
     Shuffle,
@@ -191,7 +191,7 @@ class Task:
         """Returns the compiled model of `build_model`."""
         check_optimizer(optimizer)
         model = self.build_model(seed, trial)
-        if isinstance(optimizer, CurvatureOptimizer):
+        if isinstance(optimizer, GivenTheLoss):
             optimizer.check_model(model)
         model.compile(
             optimizer=optimizer,

@@ -149,12 +149,12 @@ def test_steps_are_those_of_the_paper_through_keras_and_as_functions(case):
     def descend(w, gradients):
         def step(before, g):
             after = functional.update(before[0], g, before[1])
-            return after, after[0]
+            return after, after
 
         return ops.scan(step, (w, functional.init(w)), gradients)[1]
 
     stacked = [np.stack([g[name] for g in GRADIENTS]) for name in SHAPES]
-    then = arrays(compiled(descend)(*tensors(([*START.values()], stacked))))
+    then, _ = arrays(compiled(descend)(*tensors(([*START.values()], stacked))))
     assert_close(
         [dict(zip(SHAPES, [w[t] for w in then], strict=True)) for t in range(STEPS)], found
     )
@@ -501,3 +501,84 @@ def test_one_optimizer_in_two_groups_has_a_state_in_each():
     walk(optimizer, GRADIENTS[:1])
     assert len(optimizer.variables) == len({id(v) for v in optimizer.variables})
     assert len({id(each) for each in optimizer.members.values()}) == 3
+
+
+# Other packages.
+
+
+def optax_path(optimizer, slow=False):
+    """The weights after every step of optax, in float64."""
+    import jax
+    import optax
+
+    def wide(tree):
+        return {name: np.float64(x) for name, x in tree.items()}
+
+    with jax.enable_x64(True):
+        weights, path = wide(START), []
+        if slow:
+            weights = optax.LookaheadParams.init_synced(weights)
+        state, update = optimizer.init(weights), jax.jit(optimizer.update)
+        for g in GRADIENTS:
+            change, state = update(wide(g), state, weights)
+            weights = optax.apply_updates(weights, change)
+            path.append({n: np.asarray(w) for n, w in getattr(weights, "fast", weights).items()})
+        return path
+
+
+@pytest.mark.once("torch")
+def test_lookahead_adaptive_clipping_and_groups_are_those_of_optax():
+    import optax
+
+    adam = kol.Adam(0.1)
+    found = walk(kol.Lookahead(adam.detached(), steps=3, share=0.25))
+    assert_close(found, optax_path(optax.lookahead(optax.adam(0.1), 3, 0.25), slow=True))
+    # Kernels of three axes have two of outputs there.
+    found = walk(kol.AdaptiveClipping(adam.detached(), clipping=0.1, epsilon=0.5))
+    clipped = optax.chain(optax.adaptive_grad_clip(0.1, 0.5), optax.adam(0.1))
+    for weights, others in zip(found, optax_path(clipped), strict=True):
+        for name in list(SHAPES)[1:]:
+            np.testing.assert_allclose(weights[name], others[name], rtol=1e-5, atol=1e-6)
+    found = walk(kol.groups({"head": kol.GradientDescent(0.3)}, default=adam.detached()))
+    labels = {name: "head" if "head" in name else "rest" for name in SHAPES}
+    each = {"head": optax.sgd(0.3), "rest": optax.adam(0.1)}
+    assert_close(found, optax_path(optax.multi_transform(each, labels)))
+
+
+@pytest.mark.once("torch")
+def test_centralized_and_cautious_steps_are_those_of_other_packages_in_their_own_terms():
+    import optax
+    import torch
+    from pytorch_optimizer import Lion
+
+    kernel = GRADIENTS[0]["first/kernel"]
+    ours = arrays(kol.CentralizedGradients("adam").gradient(tensors(kernel[None]), None, None))
+    theirs, _ = optax.centralize().update(np.moveaxis(kernel, -1, 0), optax.EmptyState())
+    np.testing.assert_allclose(ours[0], np.moveaxis(theirs, 0, -1), atol=1e-6)
+
+    path = [START["first/kernel"] * 0, *(w["first/kernel"] for w in walk_from_zero())]
+    weight = torch.nn.Parameter(torch.zeros(2, 2, 3, device="cpu"))
+    lion = Lion([weight], lr=0.1, weight_decay=0.0, cautious=True)
+    for g, before, after in zip(GRADIENTS, path, path[1:], strict=False):
+        start = weight.detach().numpy().copy()
+        weight.grad = torch.tensor(g["first/kernel"], device="cpu")
+        lion.step()
+        agreed = np.count_nonzero(after - before)
+        step = (weight.detach().numpy() - start) * (agreed + 1) / agreed
+        np.testing.assert_allclose(after - before, step, rtol=1e-4, atol=1e-6)
+
+
+def walk_from_zero():
+    optimizer = kol.Cautious(kol.Lion(0.1))
+    weights = variables({name: np.zeros(shape, "float32") for name, shape in SHAPES.items()})
+    optimizer.build(weights)
+    for g in GRADIENTS:
+        optimizer.apply([tensors(g[name]) for name in SHAPES], weights)
+        yield dict(zip(SHAPES, map(as_array, weights), strict=True))
+
+
+def test_a_trace_shows_slots_and_scalars_of_all_members():
+    found = kol.trace(kol.Lookahead(kol.Adam(0.1), steps=2), "x**2", 1.0, steps=3)
+    assert {"momentum", "velocity", "momentum_corrected", "lookahead.slow"} <= {*found.columns}
+    np.testing.assert_allclose(found["theta"][1], (1.0 + (1.0 - 0.2)) / 2, atol=1e-3)
+    np.testing.assert_array_equal(found["lookahead.slow"][1], found["theta"][1])

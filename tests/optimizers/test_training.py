@@ -8,7 +8,9 @@ import pytest
 from keras import ops
 
 from keras_optim_lab import optimizers
-from keras_optim_lab.optimizers import Adam, AdamW, GradientDescent, Momentum, RAdam
+from keras_optim_lab.optimizers import Adam, AdamW, GradientDescent, Lookahead, Momentum, RAdam
+from tests.frameworks import tensors
+from tests.optimizers.conftest import as_array
 
 HALF = ["bfloat16", "float16"]
 
@@ -408,59 +410,74 @@ def test_constraints_hold_after_every_step(case, walk, start, gradients):
 # Frozen layers.
 
 
-OTHER_WEIGHTS = "was built for.*If layers were frozen or unfrozen, compile the model again"
+@pytest.mark.shell
+def test_weights_that_stay_go_on_and_weights_that_join_begin(case, start, gradients):
+    optimizer = case.make()
+    if optimizer.surveys:
+        pytest.skip("all weights together decide how far each goes")
+    weights = [keras.Variable(w) for w in start]
+    optimizer.build(weights[:1])
+    optimizer.apply([tensors(gradients[0][0])], weights[:1])
+    optimizer.build(weights)
+    for g in gradients[1:3]:
+        optimizer.apply(tensors(g), weights)
+    optimizer.build(weights[1:])
+    optimizer.apply([tensors(gradients[3][1])], weights[1:])
+    for i, steps in enumerate([gradients[:3], gradients[1:4]]):
+        alone, weight = case.make(), keras.Variable(start[i])
+        for g in steps:
+            alone.apply([tensors(g[i])], [weight])
+        np.testing.assert_allclose(as_array(weights[i]), as_array(weight), rtol=1e-6, atol=1e-7)
 
 
-@pytest.fixture
-def unfrozen(make_model, data):
-    """A model whose first layer was frozen while the optimizer was built."""
+@pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, Lookahead], ids=["alone", "wrapped"])
+def test_layers_that_are_unfrozen_and_frozen_between_fits_leave_the_state_of_others(
+    wrap, make_model, data, tmp_path
+):
+    x, y = data
+
+    def fit(model, steps, **arguments):
+        model.fit(x, y, batch_size=8, epochs=steps, verbose=0, **arguments)
+
+    def momentum(model, path):
+        return as_array(next(v for v in model.optimizer.variables if f"{path}_momentum" in v.path))
+
     model = make_model()
     model.layers[0].trainable = False
-    model.compile(Adam(0.1), "mse")
+    optimizer = wrap(Momentum(0.1, beta=0.5, use_ema=True))
+    model.compile(optimizer, "mse")
     before = model.get_weights()
-    model.fit(*data, verbose=0)
+    fit(model, 2)
     np.testing.assert_array_equal(model.get_weights()[0], before[0])
+    held = momentum(model, "head_kernel")
     model.layers[0].trainable = True
-    return model
+    model.compile(optimizer, "mse")
+    nothing = np.zeros(len(x))
+    fit(model, 2, sample_weight=nothing)
+    np.testing.assert_allclose(momentum(model, "head_kernel"), held / 4, rtol=1e-5)
+    fit(model, 1)
+    assert np.all(model.get_weights()[0] != before[0])
+    assert int(optimizer.iterations) == 5
+    assert optimizer.get_config()["joined_after"][0][0] == 2
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for one, other in zip(loaded.optimizer.variables, optimizer.variables, strict=True):
+        np.testing.assert_array_equal(as_array(one), as_array(other))
+    model.layers[1].trainable = False
+    model.compile(optimizer, "mse")
+    held, head = momentum(model, "hidden_kernel"), model.get_weights()[2]
+    fit(model, 1, sample_weight=nothing)
+    np.testing.assert_allclose(momentum(model, "hidden_kernel"), held / 2, rtol=1e-5)
+    np.testing.assert_array_equal(model.get_weights()[2], head)
+    assert not any("head_kernel" in variable.path for variable in optimizer.variables)
 
 
-def test_unfreezing_a_layer_asks_for_a_new_optimizer(unfrozen, data):
-    unfrozen.compile(unfrozen.optimizer, "mse")
-    with pytest.raises(ValueError, match=f"(?s)Adam {OTHER_WEIGHTS}"):
-        unfrozen.fit(*data, verbose=0)
-
-
-def test_the_new_optimizer_that_is_asked_for_trains_the_unfrozen_layer(unfrozen, data):
-    optimizer, before = unfrozen.optimizer, unfrozen.get_weights()
-    unfrozen.compile(type(optimizer).from_config(optimizer.get_config()), "mse")
-    unfrozen.fit(*data, verbose=0)
-    assert np.all(unfrozen.get_weights()[0] != before[0])
-
-
-def test_freezing_a_layer_works_or_asks_for_a_new_optimizer(make_model, data, backend, arrays):
-    model = make_model(Adam(0.1))
-    model.fit(*data, verbose=0)
-    model.layers[0].trainable = False
-    frozen, head = arrays(model.layers[0].weights), arrays(model.layers[1].weights)
-    model.compile(model.optimizer, "mse")
-    if backend == "jax":  # gets values without variables there, and cannot tell which are left
-        with pytest.raises(ValueError, match=f"(?s)Adam {OTHER_WEIGHTS}"):
-            model.fit(*data, verbose=0)
-        return
-    model.fit(*data, verbose=0)
-    np.testing.assert_array_equal(model.layers[0].kernel, frozen[0])
-    assert np.all(ops.convert_to_numpy(model.layers[1].kernel) != head[0])
-
-
-def test_freezing_one_layer_for_another_asks_for_a_new_optimizer(make_model, data):
-    model = make_model()
-    model.layers[0].trainable = False
-    model.compile(Adam(0.1), "mse")
-    model.fit(*data, verbose=0)
-    model.layers[0].trainable, model.layers[1].trainable = True, False
-    model.compile(model.optimizer, "mse")
-    with pytest.raises(ValueError, match=f"(?s)Adam {OTHER_WEIGHTS}"):
-        model.fit(*data, verbose=0)
+def test_other_weights_in_a_loop_of_ones_own_are_answered_with_what_to_do():
+    weights = [keras.Variable(np.ones(2, "float32")) for _ in range(2)]
+    optimizer = Adam(0.1)
+    optimizer.apply([ops.ones(2)], weights[:1])
+    with pytest.raises(ValueError, match=r"(?s)another set.*optimizer.build\(model.trainable_var"):
+        optimizer.apply([ops.ones(2)], weights[1:])
 
 
 # Every kind of loop.

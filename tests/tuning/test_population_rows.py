@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_optim_lab import backend
-from keras_optim_lab.optimizers import Adam, GradientDescent
+from keras_optim_lab.optimizers import Adam, GradientDescent, Lookahead, Muon, Nadam, groups
 from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.pure_model import PureModel
 from tests.optimizers.table import CASES
@@ -103,6 +103,27 @@ def test_the_first_ten_steps_of_a_row_are_those_of_fit(plain, case, form):
     start = variables(task.build_model(7))
     assert all((one != first).any() for one, first in zip(found[0], start, strict=True))
     assert other[1]["loss"] != found[1]["loss"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda eta: Lookahead(Nadam(eta), steps=3),
+        lambda eta: groups({"norm|bias": GradientDescent(eta / 2)}, default=Muon(eta)),
+    ],
+    ids=["lookahead", "groups"],
+)
+def test_a_row_of_an_optimizer_made_of_others_is_that_of_fit(plain, make):
+    task, model = plain[PREFERRED]
+    rows = Rows(task, make(0.01), 2, PREFERRED, model)
+    chosen = [Configuration("adam", {"learning_rate": eta}) for eta in (0.01, 3e-3)]
+    found = rows.train([*zip(chosen, (7, 8), strict=True)])
+    for (weights, logs), eta, seed in zip(found, (0.01, 3e-3), (7, 8), strict=True):
+        optimizer = make(0.01)
+        optimizer.learning_rate = eta  # of a row, that of the whole
+        expected, fit = fitted(task, optimizer, seed)
+        assert_close(weights, expected)
+        assert logs["val_loss"] == pytest.approx(fit["val_loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize("form", FORMS)
