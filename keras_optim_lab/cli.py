@@ -197,18 +197,32 @@ def report(
 
 
 @app.command()
-def optimizers(backend: Backend = None) -> None:
-    """List the optimizers."""
+def optimizers(
+    name: Annotated[
+        str | None, typer.Argument(help="One of them, to be shown in full.", show_default=False)
+    ] = None,
+    backend: Backend = None,
+) -> None:
+    """List the optimizers, or show all about one."""
     backends.select(backend)
-    from keras_optim_lab.optimizers import entries
+    from keras_optim_lab.optimizers import entries, entry
+    from keras_optim_lab.optimizers.catalogue import compositions
+    from keras_optim_lab.optimizers.page import page
 
+    if name is not None:
+        console.print(page(entry(name)), highlight=False)
+        return
     table = _table("name", "year", "idea", "slots", "bytes\nper weight")
-    for entry in [*entries(), *entries(needs_objective=True)]:
-        optimizer = entry.cls()
+    for row in [*entries(), *entries(needs_objective=True)]:
+        optimizer = row.cls()
         slots = len(optimizer.active_slots)
         table.add_row(
-            entry.name, str(entry.year), entry.idea, str(slots), f"{optimizer.bytes_per_weight:.2g}"
+            row.name, str(row.year), row.idea, str(slots), f"{optimizer.bytes_per_weight:.2g}"
         )
+    console.print(table)
+    table = _table("around others", "year", "idea")
+    for row in compositions():
+        table.add_row(f"kol.{row.cls.__name__}", str(row.year), row.idea)
     console.print(table)
 
 

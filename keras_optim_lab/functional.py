@@ -17,7 +17,7 @@ import keras
 from keras import Variable, ops
 
 from keras_optim_lab.optimizers import Optimizer, catalogue, execution
-from keras_optim_lab.optimizers.execution import Weight, bundles
+from keras_optim_lab.optimizers.execution import Treatment, Weight, bundles
 from keras_optim_lab.optimizers.fields import KerasArgument
 from keras_optim_lab.optimizers.precision import arithmetic_dtype
 from keras_optim_lab.optimizers.slots import Place, Record, Slot
@@ -45,7 +45,7 @@ class Functional:
     """
 
     def __init__(self, optimizer: Optimizer, paths: Sequence[str] | None = None):
-        for name, field in optimizer.fields.items():
+        for name, field in Optimizer.fields.items():
             if isinstance(field, KerasArgument) and name not in ("name", "ema_momentum"):
                 value = getattr(optimizer, name)
                 if value != field.default:
@@ -65,6 +65,7 @@ class Functional:
     def init(self, params) -> State:
         """The state before the first step, for parameters of this structure and shape."""
         opt, places, flat = self.optimizer, self._places(params), keras.tree.flatten(params)
+        opt.check_places(places)
         dtype = arithmetic_dtype(keras.config.floatx())
         return State(
             step=ops.zeros((), "int32"),
@@ -125,11 +126,12 @@ class Functional:
             _check_same_shape(w, g)
         places = self._places(params)
         slots = self._slots(places, weights, state)
-        shared, h = opt.survey(shared, h, gradients, weights, [Record(own) for own in slots])
+        parts = opt.parts(places)
+        shared, h = opt.look(shared, h, gradients, weights, [Record(own) for own in slots], parts)
         plan = bundles(
             [
-                Weight(place.shape, opt.kind(place, w.dtype))
-                for place, w in zip(places, weights, strict=True)
+                Weight(place.shape, opt.kind(place, w.dtype), Treatment(part=part))
+                for place, w, part in zip(places, weights, parts, strict=True)
             ],
             elementwise=opt.elementwise,
         )
@@ -158,12 +160,15 @@ class Functional:
     def shown(self, params, state: State, held: dict[str, Any]):
         """Parameters as an evaluation is to see them, after a step with the values `held`."""
         opt = self.optimizer
-        if type(opt).shown is Optimizer.shown:
+        if not opt.averages:
             return params
         h = opt.scalars(held, state.step)
-        weights = keras.tree.flatten(params)
-        slots = self._slots(self._places(params), weights, state)
-        shown = [opt.shown(w, Record(own), h) for w, own in zip(weights, slots, strict=True)]
+        weights, places = keras.tree.flatten(params), self._places(params)
+        slots = self._slots(places, weights, state)
+        shown = [
+            opt.shown(w, Record(own), h(part=part))
+            for w, own, part in zip(weights, slots, opt.parts(places), strict=True)
+        ]
         return keras.tree.pack_sequence_as(params, shown)
 
     def _slots(self, places, weights, state: State) -> list[dict[str, Any]]:

@@ -79,12 +79,14 @@ def find_learning_rate(
         seed: of the order of the samples.
 
     Raises:
-        TypeError, ValueError: an argument is wrong, or the model's learning rate is a schedule.
+        TypeError, ValueError: an argument is wrong, the model's learning rate is a schedule, or
+            the loss is not finite with the first rates already.
 
     Reference:
         Smith, 2017, arXiv:1506.01186, section 3.3; growth by a constant factor as in fastai.
     """
-    optimizer = _checked(model, low, high, steps, smoothing)
+    optimizer = _checked(model, low, high, steps, batch_size, smoothing)
+    given = optimizer.get_config().get("learning_rate")
     model._symbolic_build(data_batch=(x[:1], y[:1]))
     kept = [*model.variables, *optimizer.variables]
     before = [np.array(ops.convert_to_numpy(variable)) for variable in kept]
@@ -108,15 +110,25 @@ def find_learning_rate(
     finally:
         for variable, value in zip(kept, before, strict=True):
             variable.assign(value)
+        if isinstance(given, float):
+            optimizer.learning_rate = given  # the number itself, of which a variable holds a part
         model.reset_metrics()
+    if len(losses) < 2:
+        raise ValueError(
+            f"find_learning_rate: the loss is not finite in step {len(losses) + 1}, with a "
+            f"learning rate of {rates[len(losses)]:.3g}. If x and y are finite, give a smaller "
+            "`low`."
+        )
     return RangeTest(rates[: len(losses)], np.array(losses), np.array(smoothed))
 
 
-def _checked(model: keras.Model, low: float, high: float, steps: int, smoothing: float) -> Any:
+def _checked(
+    model: keras.Model, low: float, high: float, steps: int, batch_size: int, smoothing: float
+) -> Any:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         raise ValueError("find_learning_rate: compile the model first, with an optimizer.")
-    rate = type(optimizer).__dict__.get("learning_rate")
+    rate = getattr(optimizer, "numeric", {}).get("learning_rate")
     source = rate.given(optimizer) if isinstance(rate, Rate) else optimizer._learning_rate
     if not isinstance(source, keras.Variable):
         raise ValueError(
@@ -127,6 +139,8 @@ def _checked(model: keras.Model, low: float, high: float, steps: int, smoothing:
         raise ValueError(f"`low` and `high` must be 0 < low < high. Received: {low=}, {high=}")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
         raise ValueError(f"`steps` must be an integer ≥ 2. Received: {steps=}")
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"`batch_size` must be an integer ≥ 1. Received: {batch_size=}")
     if not 0 <= smoothing < 1:
         raise ValueError(f"`smoothing` must be in [0, 1). Received: {smoothing=}")
     return optimizer

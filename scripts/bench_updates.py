@@ -1,7 +1,11 @@
-"""Time of one optimizer step: ours, Keras's, torch.optim's and optax's, alternating in one run.
+"""Time of one optimizer step: ours beside those of Keras, PyTorch, optax and pytorch_optimizer.
+
+The contestants take turns in one run.
 
     KERAS_BACKEND=torch python scripts/bench_updates.py --json torch.json
     KERAS_BACKEND=jax python scripts/bench_updates.py --optimizers adam --shapes 1.85M/150
+    KERAS_BACKEND=torch python scripts/bench_updates.py --optimizers muon shampoo soap \\
+        --shapes transformer --fit --rounds 5
 
 Each row gives the median time of a step, how many times as fast as the built-in it is, how many
 times as long it takes as a copy of what a step must read and write, the memory that it takes
@@ -10,6 +14,7 @@ beyond weights, gradients and slots, and the time of the first call, which may c
 
 import argparse
 import gc
+import importlib
 import json
 import os
 import platform
@@ -27,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_optim_lab as kol
+from keras_optim_lab.optimizers.kronecker import merged
 
 BACKEND = keras.backend.backend()
 
@@ -41,6 +47,34 @@ OPTIMIZERS = {
     "nadam": ("Nadam", "NAdam", "nadam"),
     "radam": (None, "RAdam", "radam"),
     "adabound": (None, None, None),
+}
+
+# Methods on matrices: settings of ours, and by package the class and its settings that do the same.
+# In as many steps as `period` each does its dear work once. pytorch_optimizer's `Shampoo` has no
+# blocks, so that its embedding alone would take minutes.
+MATRIX_OPTIMIZERS = {
+    "muon": ({}, 1, ("torch.optim", "Muon", {"lr": 2e-2})),
+    "shampoo": (
+        {"precondition_every": 20},
+        20,
+        (
+            "pytorch_optimizer",
+            "ScalableShampoo",
+            {
+                "block_size": 1024,
+                "start_preconditioning_step": 20,
+                "preconditioning_compute_steps": 20,
+                "shape_interpretation": False,
+                "graft_type": 3,
+                "nesterov": False,
+            },
+        ),
+    ),
+    "soap": (
+        {"max_dimension": 1024},
+        10,
+        ("pytorch_optimizer", "SOAP", {"max_precondition_dim": 1024}),
+    ),
 }
 
 
@@ -151,6 +185,26 @@ def torch_step(cls, shapes, **choices):
     return getattr(torch.optim, cls)(weights, lr=1e-3, **choices).step
 
 
+def matrix_step(package, cls, settings, shapes):
+    """A step on kernels in the form that PyTorch gives them; vectors are left to its AdamW."""
+    import torch
+
+    def made(shapes, make):
+        weights = [torch.nn.Parameter(torch.tensor(w)) for w in numbers(shapes, 0)]
+        for weight, g in zip(weights, numbers(shapes, 1), strict=True):
+            weight.grad = torch.tensor(g)
+        return make(weights)
+
+    method = getattr(importlib.import_module(package), cls)
+    matrices = [merged(shape) for shape in shapes if len(shape) > 1]
+    vectors = [shape for shape in shapes if len(shape) < 2]
+    optimizers = [
+        made(matrices, lambda weights: method(weights, **settings)),
+        made(vectors, lambda weights: torch.optim.AdamW(weights, fused=True)),
+    ]
+    return lambda: [optimizer.step() for optimizer in optimizers]
+
+
 def optax_step(name, shapes):
     import jax
     import optax
@@ -175,19 +229,22 @@ def optax_step(name, shapes):
 
 def contestants(name: str, shapes, executions: list[str]):
     """Makers of steps by their label; the built-in's is "keras"."""
-    theirs, torchs, optaxs = OPTIMIZERS[name]
+    theirs, torchs, optaxs = OPTIMIZERS.get(name, (None, None, None))
+    settings, _, reference = MATRIX_OPTIMIZERS.get(name, ({}, 1, None))
     made = {}
     for xla in [False, True] if BACKEND == "tensorflow" else [False]:
         mark = " xla" if xla else ""
         for execution in executions:
             label = f"ours{mark}" if execution == "auto" else f"ours {execution}{mark}"
             made[label] = lambda e=execution, x=xla: keras_step(
-                kol.optimizers.get(name, execution=e), shapes, x
+                kol.optimizers.get(name, execution=e, **settings), shapes, x
             )
         if theirs:
             made[f"keras{mark}"] = lambda x=xla: keras_step(
                 getattr(keras.optimizers, theirs)(1e-3), shapes, x
             )
+    if BACKEND == "torch" and reference:
+        made[reference[0]] = lambda: matrix_step(*reference, shapes)
     if BACKEND == "torch" and torchs:
         made["torch foreach"] = lambda: torch_step(torchs, shapes, foreach=True)
         if torchs in ("SGD", "Adam", "AdamW", "Adagrad"):
@@ -249,6 +306,8 @@ def measure(name: str, shape: str, executions, rounds: int) -> list[dict]:
         timed(steps[label])
     times = {label: [] for label in steps}
     many = max(1, round(2e5 / sum(int(np.prod(s)) for s in shapes)))
+    if name in MATRIX_OPTIMIZERS:
+        many = MATRIX_OPTIMIZERS[name][1]  # the share of the dear steps is that of a training
     for _ in range(rounds):
         for label, step in steps.items():
             times[label].append(timed(lambda step=step: [step() for _ in range(many)]) / many)
@@ -277,7 +336,7 @@ def measure(name: str, shape: str, executions, rounds: int) -> list[dict]:
 
 def measure_fit(name: str, model_name: str, batches: int, rounds: int) -> list[dict]:
     """Inside `fit`: the time of a training step, and on PyTorch that of its optimizer alone."""
-    theirs = OPTIMIZERS[name][0]
+    theirs = OPTIMIZERS.get(name, (None,))[0]
     rng = np.random.default_rng(0)
     batch = 32 if model_name == "mlp" else 4
     runs = {}
@@ -355,7 +414,7 @@ def main() -> None:
     for shape in options.shapes:
         for name in options.optimizers:
             rows += measure(name, shape, options.executions, options.rounds)
-            print(*rows[-1:], file=sys.stderr)
+            print(*(row for row in rows if row["optimizer"] == name), sep="\n", file=sys.stderr)
             gc.collect()
     for model in options.fit:
         for name in options.fit_optimizers:

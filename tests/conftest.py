@@ -16,9 +16,20 @@ os.environ.setdefault(
 import keras
 import pytest
 
+from tests.agreement import WRITES, Agreement
 from tests.browsers import browser
 
 __all__ = ["browser"]  # once for all folders: a process can run one browser
+
+
+@pytest.fixture(scope="session")
+def agreement():
+    """Called with an optimizer, what it is compared with and how far the two are apart."""
+    found = Agreement()
+    yield found
+    if WRITES:
+        found.write()
+
 
 ONCE = "jax"
 

@@ -74,6 +74,13 @@ def test_optimizers_lists_the_catalogue(command):
         ]
 
 
+def test_optimizers_with_a_name_shows_its_page(command):
+    shown = command("optimizers", "R-Adam")
+    assert shown.exit_code == 0
+    assert "radam   RAdam, 2019" in shown.output
+    assert "When to use it" in shown.output
+
+
 def test_tasks_lists_the_tasks(command):
     shown = command("tasks").output
     for task in describe():
@@ -229,6 +236,7 @@ OTHER = next(name for name in selection.BACKENDS if name != keras.backend.backen
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ("optimizers ramda", "Did you mean 'radam'"),
         ("tune --task smal", "Did you mean 'small'"),
         ("tune --task small --optimizer adm", "Did you mean 'adam'"),
         ("tune --task small --space beta1=0.9", "Did you mean 'beta_1'"),

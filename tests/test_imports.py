@@ -35,6 +35,8 @@ def test_optimizers_bring_neither_optuna_nor_plotly_nor_the_commands_packages_al
     assert "keras_optim_lab.optimizers" in imported
     assert not imported & {"optuna", "plotly", "typer", "rich.progress", "sklearn", "sqlalchemy"}
     assert "keras_tuner" not in imported
+    # Keras brings rich itself along, but none of what a page is made of.
+    assert not imported & {"keras_optim_lab.optimizers.page", "rich.padding"}
     own = {name for name in imported if name.startswith("keras_optim_lab.")}
     layers = {name.split(".")[1] for name in own}
     assert layers <= {"optimizers", "curvature", "functional", "schedules", "backend"}

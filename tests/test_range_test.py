@@ -44,14 +44,14 @@ def test_the_first_loss_is_that_of_the_untouched_model(model, found):
 
 
 def test_weights_optimizer_and_metrics_are_as_before():
-    model = compiled_model(kol.optimizers.Adam(0.25))
+    model = compiled_model(kol.optimizers.Adam(0.001))
     model.fit(X, Y, verbose=0)
     kept = [*model.trainable_variables, *model.optimizer.variables]
     before = [np.array(keras.ops.convert_to_numpy(v)) for v in kept]
     kol.find_learning_rate(model, X, Y, steps=3)
     for variable, value in zip(kept, before, strict=True):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
-    assert model.optimizer.get_config()["learning_rate"] == 0.25
+    assert model.optimizer.get_config()["learning_rate"] == 0.001
 
 
 def test_the_figure_shows_losses_over_a_logarithmic_axis(found):
@@ -71,6 +71,7 @@ def test_the_figure_shows_losses_over_a_logarithmic_axis(found):
         ),
         (kol.optimizers.Adam(), {"low": 1.0, "high": 0.1}, "0 < low < high"),
         (kol.optimizers.Adam(), {"steps": 1}, "`steps` must be an integer ≥ 2"),
+        (kol.optimizers.Adam(), {"batch_size": 0}, "`batch_size` must be an integer ≥ 1"),
         (kol.optimizers.Adam(), {"smoothing": 1.0}, "`smoothing` must be in"),
     ],
 )
@@ -79,4 +80,13 @@ def test_wrong_arguments_are_refused_before_any_step(optimizer, arguments, messa
     before = model.get_weights()
     with pytest.raises(ValueError, match=message):
         kol.find_learning_rate(model, X, Y, **arguments)
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
+@pytest.mark.once("torch")
+def test_a_loss_that_is_never_finite_is_told_and_leaves_no_trace():
+    model = compiled_model(kol.optimizers.Adam())
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="not finite in step 1, with a learning rate of 1e-06"):
+        kol.find_learning_rate(model, X * np.nan, Y)
     np.testing.assert_array_equal(model.get_weights()[0], before[0])

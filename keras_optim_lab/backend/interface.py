@@ -77,7 +77,10 @@ class Rows(Protocol):
         """`carry = body(i, carry)` for i = 0 … count − 1, as a loop inside the program."""
 
     def choose(self, condition: Any, yes: Function, no: Function, state: Any) -> Any:
-        """`yes(state)` or `no(state)`, without computing the other."""
+        """`yes(state)` or `no(state)`, without computing the other.
+
+        Where rows are done at once both are computed; on PyTorch only if some row needs `yes`.
+        """
 
     def noise(self, seed: Any, step: Any) -> AbstractContextManager:
         """Within it, a model draws its noise from a row's own seed."""

@@ -100,6 +100,8 @@ def repeat(count, body, carry):
 
 
 def choose(condition, yes, no, state):
+    if not isinstance(condition, jax.core.Tracer):  # JAX would compile a branch at every call
+        return yes(state) if bool(condition) else no(state)
     return lax.cond(condition, yes, no, state)
 
 

@@ -147,7 +147,25 @@ def repeat(count, body, carry):
 
 
 def choose(condition, yes, no, state):
-    return yes(state) if bool(condition) else no(state)
+    rows = _of_all_rows(condition)
+    if rows is None:
+        return yes(state) if bool(condition) else no(state)
+    if not bool(rows.any()):
+        return no(state)
+    return keras.tree.map_structure(
+        lambda one, other: torch.where(condition, one, other), yes(state), no(state)
+    )
+
+
+def _of_all_rows(condition):
+    """The conditions of the rows that vmap does at once, or None outside of it."""
+    # Not part of PyTorch's public interface, which has no way to ask whether any row needs work.
+    functorch = torch._C._functorch
+    if not functorch.is_batchedtensor(condition):
+        return None
+    while functorch.is_batchedtensor(condition):
+        condition = functorch.get_unwrapped(condition)
+    return condition
 
 
 def noise(seed, step):

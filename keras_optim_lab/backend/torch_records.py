@@ -12,6 +12,7 @@ from torch.fx import Graph, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import torch
+from keras_optim_lab.backend.torch_fusion import fuse
 
 _COPY = torch.ops.aten.copy_.default
 
@@ -29,6 +30,7 @@ class Recording:
     def __init__(self, function, *examples):
         module = make_fx(function, tracing_mode="fake")(*examples)
         self.any_length = all(map(_suits_any_length, module.graph.nodes))
+        fuse(module.graph)
         _write_where_results_stay(module.graph)
         _write_over_what_is_read(module.graph)
         module.recompile()

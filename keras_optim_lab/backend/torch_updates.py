@@ -24,7 +24,8 @@ import torch
 from keras_optim_lab.backend.torch_records import Recording
 
 JOINED = 2**16  # numbers: a call of a program takes as long as updating about so many
-_BLOCK = 2**16  # numbers
+_BLOCK = 2**17  # numbers for every core, which its cache holds a few times
+_SHARED = 2**17  # numbers of a model from which on cores share the work of a compiled rule
 # Seconds of updates after which a rule is compiled: about what compiling takes, so that in no
 # training waiting for the compiler outweighs what the updates would have taken without it.
 _PATIENCE = 6.0
@@ -100,7 +101,7 @@ class InPlace:
                     raise
                 # Nothing has been written yet: a compiler fails before the first number.
                 _log.info("the rule is not compiled (%s)", str(error).partition("\n")[0])
-                kernel = self._kernel = _Recorded(self._optimizer, _BLOCK)
+                kernel = self._kernel = _Recorded(self._optimizer, _block())
                 kernel(place, g, h, bundle)
         self._spent += time.perf_counter() - begun
 
@@ -115,14 +116,16 @@ class InPlace:
     def _choose(self, h):
         """The kernel for this step; it is remembered once it will not change any more."""
         execution = self._optimizer.execution
-        blocked = _Recorded(self._optimizer, _BLOCK)
+        blocked = _Recorded(self._optimizer, _block())
         if execution == "per_tensor":
             self._kernel = _Recorded(self._optimizer, block=None, records=False)
         elif not self._optimizer.elementwise:
-            self._kernel = _Recorded(self._optimizer, block=None)
+            # A recording knows one way only.
+            records = not self._optimizer.branches
+            self._kernel = _Recorded(self._optimizer, block=None, records=records)
         elif execution == "blocked" or (execution == "auto" and not _compiler()):
             self._kernel = blocked
-        elif execution == "compiled" or self._optimizer.form in _compiled or self._pays():
+        elif execution == "compiled" or self._code in _compiled or self._pays():
             self._kernel = self._compile(h)
         else:
             return blocked
@@ -132,10 +135,16 @@ class InPlace:
         return self._spent > _PATIENCE
 
     def _compile(self, h):
-        form = self._optimizer.form
-        if form not in _compiled:
-            _compiled[form] = _Compiled(self._optimizer, h.named())
-        return _compiled[form]
+        code = self._code
+        if code not in _compiled:
+            _compiled[code] = _Compiled(self._optimizer, h.named(), cores=code[-1])
+        return _compiled[code]
+
+    @functools.cached_property
+    def _code(self):
+        """What the compiled code depends on; a small model is updated before a core could help."""
+        numbers = sum(_value(weight).numel() for weight in self._optimizer._trainable_variables)
+        return self._optimizer.form, 1 if numbers < _SHARED else torch.get_num_threads()
 
 
 class _Scalars(NamedTuple):
@@ -253,12 +262,12 @@ class _Recorded:
             place.programs[key](*arguments)
 
     def _program(self, place, arguments, layout, bundle):
-        optimizer, names, decays = self._optimizer, list(place.slots), bundle.decays
+        optimizer, names, treatment = self._optimizer, list(place.slots), bundle.treatment
 
         def update(start, w, g, *rest):
             slots = dict(zip(names, rest, strict=False))
             h = layout(rest[len(names) :])
-            new_w, new_slots = optimizer.next_numbers(w, g, slots, h, start, decays)
+            new_w, new_slots = optimizer.next_numbers(w, g, slots, h, start, treatment)
             w.copy_(new_w)
             for name, slot in slots.items():
                 slot.copy_(new_slots[name])
@@ -268,7 +277,7 @@ class _Recorded:
             return update
         w = arguments[1]
         dtypes = [tensor.dtype for tensor in arguments]
-        general = ("rule", optimizer.form, decays, *names, w.device, *dtypes)
+        general = ("rule", optimizer.form, treatment, *names, w.device, *dtypes)
         found = _recordings.get(general)
         if found is not None and w.ndim == 1:
             return found
@@ -285,17 +294,17 @@ class _Compiled:
     Another program computes the scalars of a step, as one vector.
     """
 
-    def __init__(self, optimizer, h):
+    def __init__(self, optimizer, h, *, cores):
         form = optimizer.detached()
         names = [slot.name for slot in form.active_slots]
         held = [name for name, field in form.numeric.items() if field.given(form) is not None]
         shared = [slot.name for slot in form.shared_slots]
         kinds = _kinds(h)
 
-        def update(tensors, names, decays):
+        def update(tensors, names, treatment):
             w, g, vector, start, *slots = tensors
             new_w, new_slots = form.next_numbers(
-                w, g, dict(zip(names, slots, strict=True)), _apart(kinds, vector), start, decays
+                w, g, dict(zip(names, slots, strict=True)), _apart(kinds, vector), start, treatment
             )
             w.copy_(new_w)
             for name, slot in zip(names, slots, strict=True):
@@ -312,9 +321,9 @@ class _Compiled:
         self._kinds = kinds
         self._names = names
         self._held = held
-        self._update = _Program(update)
-        self._begin = _Program(begin)
-        self._eager = _Recorded(form, _BLOCK)
+        self._update = _Program(update, cores)
+        self._begin = _Program(begin, cores=1)
+        self._eager = _Recorded(form, _block())
 
     def __call__(self, place, g, h, bundle):
         w, slots = place.weights, place.slots
@@ -325,7 +334,7 @@ class _Compiled:
             self._eager(place, g, _Scalars(*_flat(_apart(self._kinds, vector))), bundle)
             return
         tensors = [w, g, vector, _scalar(bundle.start), *slots.values()]
-        self._update(tensors, tuple(slots), bundle.decays)
+        self._update(tensors, tuple(slots), bundle.treatment)
 
     def scalars(self, optimizer):
         """The shared state and scalars of a step, the latter as a vector."""
@@ -348,13 +357,13 @@ class _Program:
     and choices; lengths are arguments of the program.
     """
 
-    def __init__(self, function):
+    def __init__(self, function, cores):
         # PyTorch remembers programs by code, and only some for each: ours are as many as rules.
         own = types.FunctionType(
             function.__code__.replace(), globals(), function.__name__, None, function.__closure__
         )
         # Not part of PyTorch's public interface; without it every call is checked.
-        self._compile = _inductor()
+        self._compile = _inductor(cores)
         backend = self._remember if self._compile else "inductor"
         self._checked = torch.compile(own, dynamic=True, fullgraph=True, backend=backend)
         self._direct: dict[tuple, Callable] = {}
@@ -384,12 +393,12 @@ class _Program:
         return program
 
 
-def _inductor():
+def _inductor(cores):
     try:
         from torch._inductor.compile_fx import compile_fx
     except ImportError:
         return None
-    return compile_fx
+    return partial(compile_fx, config_patches={"cpp.threads": cores})
 
 
 def _sources(inputs) -> list[Callable[..., Any]] | None:
@@ -529,6 +538,10 @@ def _value(variable):
 @functools.cache
 def _scalar(number):
     return torch.tensor(number, dtype=torch.int32)
+
+
+def _block() -> int:
+    return _BLOCK * torch.get_num_threads()
 
 
 def _compiler() -> bool:

@@ -1,7 +1,6 @@
 """What a comparison is to run, checked before any process is started."""
 
 import io
-import operator
 import pickle
 import shlex
 import types
@@ -18,7 +17,7 @@ from keras_optim_lab.backend.selection import BACKENDS, installed
 from keras_optim_lab.comparison.built_in import built_in
 from keras_optim_lab.optimizers.fields import near_matches
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tasks.checks import check_count
+from keras_optim_lab.tasks.checks import check_count, check_seed
 from keras_optim_lab.tasks.pipelines import is_pipeline
 
 _KEPT = 2**27  # bytes of weights that one run on one backend may leave on the disk
@@ -114,7 +113,7 @@ def make_plan(
 ) -> Plan:
     """Checks the arguments of `compare_backends` and draws the initial weights."""
     steps = _check_steps(steps)
-    seed = _check_seed(seed)
+    seed = check_seed(seed)
     chosen = _check_backends(backends)
     methods = _methods(names, learning_rate)
     loaded = tasks.get(task) if isinstance(task, str) else _check_task(task)
@@ -196,14 +195,6 @@ def _check_steps(steps: Any) -> tuple[int, ...]:
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
         raise TypeError(f"steps={steps!r} must be whole numbers, such as steps=(1, 10, 100).")
     return tuple(sorted({check_count("steps", step) for step in given}))
-
-
-def _check_seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(f"seed={seed!r} must be a whole number from 0 to 2³² − 1.")
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed={seed!r} must be from 0 to 2³² − 1.")
-    return operator.index(seed)
 
 
 def _check_backends(backends: Any) -> tuple[str, ...]:

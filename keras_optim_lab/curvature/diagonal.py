@@ -4,11 +4,21 @@ from keras import ops
 from keras_optim_lab import backend
 from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
-from keras_optim_lab.curvature.step_rules import Effort
+from keras_optim_lab.curvature.step_rules import NOT_FINITE, TAKEN, Effort
 from keras_optim_lab.optimizers.base import Hyperparameter
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import choice, count, decay, nonnegative, rate
-from keras_optim_lab.optimizers.ranges import EPSILON
+from keras_optim_lab.optimizers.ranges import (
+    ADAHESSIAN_RATE,
+    ADAM_BETA_1,
+    BETA_2,
+    EPSILON,
+    SOPHIA_BETA_1,
+    SOPHIA_BETA_2,
+    SOPHIA_GAMMA,
+    SOPHIA_RATE,
+)
+from keras_optim_lab.optimizers.slots import Record
 
 _PROBES = ("signs", "normal")
 _PROBES_DOC = 'Distribution of z: "signs" (−1 or 1) or "normal".'
@@ -32,6 +42,14 @@ class _Diagonal(CurvatureOptimizer):
         z = self.probe(x, t)
         return z * objective.hessian_vector_product(x, z)
 
+    def moved(self, point: Point, step, before: Record, after: Record, products):
+        """The point after a step, unless the curvature is not finite: it would stay so for good."""
+        finite = ops.all(ops.isfinite(after.curvature))
+        status = ops.where(finite, TAKEN, NOT_FINITE)
+        state = {name: ops.where(finite, slot, before[name]) for name, slot in after.items()}
+        x = ops.where(finite, point.x - step, point.x)
+        return Point(x), Record(state), Effort(products=products, status=status)
+
 
 @register("adahessian", year=2020)
 class AdaHessian(_Diagonal):
@@ -46,6 +64,10 @@ class AdaHessian(_Diagonal):
     gradients. k < 1 trusts the curvature less. Weights with four or more axes count as kernels of
     convolutions, whose first axes are places.
 
+    When to use it:
+        Where a step may take twice as long as Adam's and η is hard to find: curvature scales it.
+        Noisy on small batches.
+
     Reference:
         Yao et al., 2020, arXiv:2006.00719, Algorithm 1.
 
@@ -56,9 +78,9 @@ class AdaHessian(_Diagonal):
 
     decays_weights = True
 
-    learning_rate: Hyperparameter = rate(default=0.1)
-    beta_1: Hyperparameter = decay(default=0.9, doc="Decay rate of m.")
-    beta_2: Hyperparameter = decay(default=0.999, doc="Decay rate of v.")
+    learning_rate: Hyperparameter = rate(default=0.1, search=ADAHESSIAN_RATE)
+    beta_1: Hyperparameter = decay(default=0.9, search=ADAM_BETA_1, doc="Decay rate of m.")
+    beta_2: Hyperparameter = decay(default=0.999, search=BETA_2, doc="Decay rate of v.")
     epsilon: Hyperparameter = nonnegative(
         default=1e-4, search=EPSILON, doc="ε ≥ 0, added to the root."
     )
@@ -76,8 +98,8 @@ class AdaHessian(_Diagonal):
         v = h.beta_2.average(state.curvature, ops.square(curvature))
         scale = ops.power(h.beta_2.debias(v), h.hessian_power / 2) + h.epsilon
         step = h.learning_rate * h.beta_1.debias(m) / scale
-        x = point.x - step - self.decay(point, h, objective.layout)
-        return Point(x), state(momentum=m, curvature=v), Effort(products=1)
+        step = step + self.decay(point, h, objective.layout)
+        return self.moved(point, step, state, state(momentum=m, curvature=v), products=1)
 
 
 @register("sophia_h", year=2023)
@@ -92,6 +114,10 @@ class SophiaH(_Diagonal):
     η ρ; where it is large, steps are shorter. An estimate costs about two gradients, and with
     k = 10 a fifth more than none.
 
+    When to use it:
+        For language models of moderate size, with η and γ tuned. It diverges more easily than
+        AdamW, and its lead has not held at fixed budgets.
+
     Reference:
         Liu et al., 2023, arXiv:2305.14342, Algorithm 3 with Hutchinson's estimator (Algorithm 1)
         and its normal probes.
@@ -104,10 +130,12 @@ class SophiaH(_Diagonal):
 
     decays_weights = True
 
-    learning_rate: Hyperparameter = rate(default=6e-4)
-    beta_1: Hyperparameter = decay(default=0.96, doc="Decay rate of m.")
-    beta_2: Hyperparameter = decay(default=0.99, doc="Decay rate of c.")
-    gamma: Hyperparameter = nonnegative(default=0.01, doc="γ ≥ 0, factor on the curvature.")
+    learning_rate: Hyperparameter = rate(default=6e-4, search=SOPHIA_RATE)
+    beta_1: Hyperparameter = decay(default=0.96, search=SOPHIA_BETA_1, doc="Decay rate of m.")
+    beta_2: Hyperparameter = decay(default=0.99, search=SOPHIA_BETA_2, doc="Decay rate of c.")
+    gamma: Hyperparameter = nonnegative(
+        default=0.01, search=SOPHIA_GAMMA, doc="γ ≥ 0, factor on the curvature."
+    )
     epsilon: Hyperparameter = nonnegative(default=1e-12, doc="ε ≥ 0, least divisor.")
     clip: Hyperparameter = nonnegative(default=1.0, doc="ρ ≥ 0, largest quotient.")
     every: int = count(default=10, doc="k: a new estimate in every so many steps.")
@@ -126,12 +154,9 @@ class SophiaH(_Diagonal):
         )
         quotient = m / ops.maximum(h.gamma * curvature, h.epsilon)
         step = h.learning_rate * ops.clip(quotient, -h.clip, h.clip)
-        x = point.x - step - self.decay(point, h, objective.layout)
-        return (
-            Point(x),
-            state(momentum=m, curvature=curvature),
-            Effort(products=ops.where(due, 1, 0)),
-        )
+        step = step + self.decay(point, h, objective.layout)
+        after = state(momentum=m, curvature=curvature)
+        return self.moved(point, step, state, after, products=ops.where(due, 1, 0))
 
 
 def _over_places(weight):

@@ -8,7 +8,9 @@ from keras import ops
 from keras_optim_lab.curvature.spectrum import epsilon
 
 
-def conjugate_gradients(products: Callable[[Any], Any], gradient, most: int) -> tuple[Any, Any]:
+def conjugate_gradients(
+    products: Callable[[Any], Any], gradient, most: int
+) -> tuple[Any, Any, Any]:
     """Solves H p = −g roughly, by products with H alone.
 
     The equation is solved the better the nearer the minimum is: to ½ or √‖g‖ of ‖g‖. It ends at
@@ -21,7 +23,7 @@ def conjugate_gradients(products: Callable[[Any], Any], gradient, most: int) -> 
         most: iterations at most.
 
     Returns:
-        p and the number of products.
+        p, the number of products, and whether all of them were finite; if not, p is 0.
 
     Reference:
         Nocedal & Wright, 2006, Algorithm 7.1; Dembo & Steihaug, 1983, doi:10.1007/BF02592055.
@@ -46,7 +48,7 @@ def conjugate_gradients(products: Callable[[Any], Any], gradient, most: int) -> 
         direction = -residual + remaining / squared * direction
         return p, residual, direction, remaining, ops.logical_or(ended, flat), count + 1
 
-    p, *_, count = ops.while_loop(
+    p, _, _, squared, _, count = ops.while_loop(
         again,
         iterate,
         (
@@ -58,7 +60,8 @@ def conjugate_gradients(products: Callable[[Any], Any], gradient, most: int) -> 
             ops.convert_to_tensor(0, "int32"),
         ),
     )
-    return p, count
+    finite = ops.isfinite(squared)
+    return ops.where(finite, p, 0.0), count, finite
 
 
 def two_loop(gradient, steps, changes):

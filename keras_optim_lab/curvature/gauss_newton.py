@@ -7,6 +7,7 @@ from keras_optim_lab.curvature.step_rules import NOT_FINITE, STEP_RULES, trust_r
 from keras_optim_lab.optimizers.base import Hyperparameter, Slot
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import choice, nonnegative, rate, switch
+from keras_optim_lab.optimizers.ranges import MARQUARDT_DAMPING
 
 
 @register("gauss_newton", year=1809)
@@ -21,6 +22,10 @@ class GaussNewton(CurvatureOptimizer):
     that are zero to rounding are left out, as in the step of least norm.
 
     Either the weights or the outputs of a batch may be up to 5,000: the smaller matrix is built.
+
+    When to use it:
+        For least squares whose residuals end small, from a good start. Otherwise take
+        `LevenbergMarquardt`.
 
     Reference:
         Nocedal & Wright, 2006, "Numerical Optimization", §10.3; for any convex loss: Schraudolph,
@@ -61,6 +66,10 @@ class LevenbergMarquardt(CurvatureOptimizer):
 
     Either the weights or the outputs of a batch may be up to 5,000: the smaller matrix is built.
 
+    When to use it:
+        For curve fitting and small regression networks on all samples: the first choice there, and
+        usually the last.
+
     Reference:
         Levenberg, 1944, doi:10.1090/qam/10666; Marquardt, 1963, doi:10.1137/0111030; the rule for
         λ is Nielsen's, 1999, IMM-REP-1999-05.
@@ -73,7 +82,9 @@ class LevenbergMarquardt(CurvatureOptimizer):
     least_squares = True
 
     learning_rate: Hyperparameter = rate(default=1.0, doc="Step length η ≥ 0.")
-    damping: Hyperparameter = nonnegative(default=1e-2, doc="λ ≥ 0 of the first step.")
+    damping: Hyperparameter = nonnegative(
+        default=1e-2, search=MARQUARDT_DAMPING, doc="λ ≥ 0 of the first step."
+    )
 
     scaled: bool = switch(
         default=True, doc="Damp each weight by its own curvature, else all by the mean: D = mean I."

@@ -21,15 +21,22 @@ class LBFGS(CurvatureOptimizer):
         s = w₊ − w,    y = g₊ − g,    w ← w − α H g
 
     H is the inverse Hessian that fits the last `history` pairs (s, y), applied by two loops over
-    them and never built; α comes from a line search. Both gradients of a pair are those of the
-    same batch, so that their difference is curvature and not the difference of two batches: that
-    is the multi-batch form, at the price of one more gradient a step. With `full_batch` the
-    gradient at the end of a step is the next one's, as in the classical method.
+    them and never built; α comes from a line search. Pairs along which the loss is not convex are
+    not remembered, and a step that finds no decrease forgets all of them.
+
+    Trained batch after batch, both gradients of a pair are those of one batch, the one on which the
+    step was taken, so that y is curvature and not the difference of two batches: the online form,
+    at the price of one more gradient a step. With `full_batch` the gradient at the end of a step is
+    the next one's, as in the classical method.
+
+    When to use it:
+        For smooth problems on all samples, physics-informed networks among them, often after some
+        Adam. Mini-batches mislead it.
 
     Reference:
         Nocedal, 1980, doi:10.1090/S0025-5718-1980-0572855-7; Liu & Nocedal, 1989,
-        doi:10.1007/BF01589116. Multi-batch: Berahas, Nocedal & Takáč, 2016, arXiv:1605.06049,
-        with the whole batch as the overlap.
+        doi:10.1007/BF01589116. Online: Schraudolph, Yu & Günter, 2007, AISTATS; in the terms of
+        Berahas, Nocedal & Takáč, 2016, arXiv:1605.06049, the whole batch is the overlap.
 
     Relation to SciPy:
         `scipy.optimize.minimize(method="L-BFGS-B")` without bounds: the same pairs, scaling and

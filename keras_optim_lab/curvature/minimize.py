@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import keras
@@ -20,11 +21,13 @@ from keras_optim_lab.optimizers.slots import Record
 
 @dataclass(frozen=True)
 class Path:
-    """Where a minimization went, from the start to its end.
+    """Where a minimization went: the start, then the end of every step, in their order.
 
     Attributes:
-        x: positions, as the start but with a first axis of nit + 1.
-        fun: the function's values there, of shape (nit + 1,).
+        x: positions, nested as the start, each array with a first axis of nit + 1; for a start that
+            is one array, `path.x[-1]` is where the last step has led.
+        fun: the function's values there, of shape (nit + 1,), as they were seen: those of a noisy
+            function with its noise.
     """
 
     x: Any
@@ -39,8 +42,9 @@ class MinimizeResult:
     """What `minimize` found, in SciPy's names.
 
     Attributes:
-        x: the lowest point that was reached at the end of a step; NumPy arrays, nested as the
-            start.
+        x: the point with the lowest value among the start and the ends of all steps, not the last
+            one; NumPy arrays, nested as the start. Where `fun` is noisy its value is a lucky draw:
+            take the end, or an average of the last positions, from `path`.
         fun: the function there; for residuals r, ½ Σ r².
         jac: its gradient there, nested as `x`.
         nit: steps taken.
@@ -347,5 +351,5 @@ def _check_finite(point: Point) -> None:
 def _check_limits(steps: int, tol: float | None) -> None:
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0:
         raise ValueError(f"steps: must be an integer ≥ 0. Received: steps={steps!r}")
-    if tol is not None and not (isinstance(tol, int | float) and tol >= 0):
+    if tol is not None and not (isinstance(tol, Real) and tol >= 0):
         raise ValueError(f"tol: must be a number ≥ 0 or None. Received: tol={tol!r}")

@@ -116,13 +116,7 @@ class Search(NamedTuple):
     def _after(self, trial: Bound) -> "Search":
         line = self.line(trial.length)
         below = trial.value <= line
-        stalled = ops.logical_and(
-            self.bracketed,
-            ops.logical_or(
-                ops.logical_or(trial.length <= self.low, trial.length >= self.high),
-                self.high - self.low <= _RELATIVE_WIDTH * self.high,
-            ),
-        )
+        stalled = _no_room(self.bracketed, trial.length, self.low, self.high)
         longest = ops.logical_and(trial.length >= _LONGEST, below)
         first_stage = ops.logical_and(
             self.first_stage, ops.logical_not(ops.logical_and(below, trial.slope >= 0))
@@ -158,13 +152,7 @@ class Search(NamedTuple):
             length + 4.0 * (length - best.length),
         )
         length = ops.clip(length, 0.0, _LONGEST)
-        useless = ops.logical_and(
-            bracketed,
-            ops.logical_or(
-                ops.logical_or(length <= low, length >= high),
-                high - low <= _RELATIVE_WIDTH * high,
-            ),
-        )
+        useless = _no_room(bracketed, length, low, high)
         return self._replace(
             best=best,
             other=other,
@@ -177,6 +165,13 @@ class Search(NamedTuple):
             former_width=ops.where(bracketed, self.width, self.former_width),
             finished=ops.logical_or(self.finished, ops.logical_or(stalled, longest)),
         )
+
+
+def _no_room(bracketed, length, low, high):
+    """Whether a bracket is too narrow for a trial of this length."""
+    outside = ops.logical_or(length <= low, length >= high)
+    narrow = high - low <= _RELATIVE_WIDTH * high
+    return ops.logical_and(bracketed, ops.logical_or(outside, narrow))
 
 
 def _interpolated(best: Bound, other: Bound, trial: Bound, bracketed, low, high):

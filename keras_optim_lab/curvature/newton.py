@@ -32,6 +32,10 @@ class Newton(CurvatureOptimizer):
 
     H is built whole: for up to 5,000 weights. `NewtonCG` never builds it.
 
+    When to use it:
+        For smooth functions and networks of a few thousand weights, trained on all samples at once
+        to many digits. Not for mini-batches.
+
     Reference:
         Nocedal & Wright, 2006, "Numerical Optimization", §2.2 and §3.3. Saddle-free: Dauphin et
         al., 2014, arXiv:1406.2572, with the whole Hessian in place of a Krylov subspace.
@@ -77,6 +81,10 @@ class NewtonCG(CurvatureOptimizer):
     is solved only as well as pays: roughly far from the minimum, well near it. A direction of
     negative curvature ends the solve, so that every step leads down and no saddle attracts.
 
+    When to use it:
+        For the same problems as `Newton` with too many weights for a Hessian: full batches, many
+        digits.
+
     Reference:
         Dembo & Steihaug, 1983, doi:10.1007/BF02592055; Nocedal & Wright, 2006, Algorithm 7.1.
 
@@ -94,7 +102,7 @@ class NewtonCG(CurvatureOptimizer):
 
     def advance(self, objective, point, state, h):
         products = objective.hessian_products(point.x)
-        direction, used = conjugate_gradients(
+        direction, used, finite = conjugate_gradients(
             lambda v: products(v) + h.damping * v, point.gradient, self.most_products
         )
         # As much decrease as in the last step, to first order: Nocedal & Wright, (3.60).
@@ -104,4 +112,5 @@ class NewtonCG(CurvatureOptimizer):
         if self.step_rule != "fixed":
             length = length * ops.where(likely > 0, ops.minimum(likely, 1.0), 1.0)
         after, effort = STEP_RULES[self.step_rule](objective, point, direction, length)
-        return after, state(last_value=point.value), effort._replace(products=used)
+        status = ops.where(finite, effort.status, NOT_FINITE)
+        return after, state(last_value=point.value), effort._replace(products=used, status=status)

@@ -120,8 +120,10 @@ def strong_wolfe(
         (search, Best(zero, point.value, point.gradient, point.value), _no(slope), _none()),
     )
     status = _status(found, slope, point)
+    # A direction that is not finite leads nowhere, not to what is no number.
+    x = ops.where(best.length > 0, point.x + best.length * direction, point.x)
     return (
-        Point(point.x + best.length * direction, best.value, best.gradient),
+        Point(x, best.value, best.gradient),
         Effort(values=trials, gradients=trials, status=status),
     )
 
@@ -140,22 +142,22 @@ def trust_region(
         Nielsen, 1999, "Damping parameter in Marquardt's method", IMM-REP-1999-05, §2.
     """
 
-    def again(damping, growth, x, value, promise, taken, trials):
+    def again(damping, growth, x, promise, taken, trials):
         return ops.logical_and(ops.logical_not(taken), trials < _DAMPINGS)
 
-    def attempt(damping, growth, x, value, promise, taken, trials):
+    def attempt(damping, growth, x, promise, taken, trials):
         step = -length * spectrum.solve(point.gradient, damping)
-        promise = -ops.sum(point.gradient * step) - spectrum.quadratic_form(step) / 2
+        promised = -ops.sum(point.gradient * step) - spectrum.quadratic_form(step) / 2
         value = objective.value(point.x + step)
-        gain = (point.value - value) / promise
-        taken = ops.logical_and(gain > _SUFFICIENT, promise > 0)
+        gain = (point.value - value) / promised
+        taken = ops.logical_and(gain > _SUFFICIENT, promised > 0)
         shorter = ops.maximum(1 / 3, 1 - (2 * gain - 1) ** 3)
         return (
             damping * ops.where(taken, shorter, growth),
             ops.where(taken, 2.0, 2 * growth),
             ops.where(taken, point.x + step, x),
-            value,
-            promise,
+            # Of the longest step: those that follow promise less and less.
+            ops.where(ops.equal(trials, 0), promised, promise),
             taken,
             trials + 1,
         )
@@ -164,12 +166,11 @@ def trust_region(
         damping,
         growth,
         point.x,
-        point.value,
         ops.zeros_like(point.value),
         _no(point.value),
         _none(),
     )
-    tried, grown, x, _, promise, taken, trials = ops.while_loop(again, attempt, begin)
+    tried, grown, x, promise, taken, trials = ops.while_loop(again, attempt, begin)
     status = ops.where(spectrum.finite, _status(taken, promise, point), NOT_FINITE)
     # Where no damping helped, the next step begins with the former one again.
     damping, growth = ops.where(taken, tried, damping), ops.where(taken, grown, growth)

@@ -148,7 +148,7 @@ class Races(Experiment):
             "surfaces": [n for n in names if not (curved and surfaces.get(n).noise)],
             "steps": self.read["curvature_steps" if curved else "steps"],
             "starts": self.read["starts"],
-            "rounds": 1 if curved else self.read["rounds"],
+            "rounds": self.read["rounds"] if rate_range(entry(optimizer).cls) else 1,
             "seed": self.read["seed"],
             "backend": self.backend,
         }

@@ -24,13 +24,13 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState, create_trial
 
 from keras_optim_lab.keras_tuner.parameters import named, parameter
-from keras_optim_lab.tasks.checks import check_count
+from keras_optim_lab.tasks.checks import check_count, check_seed
 from keras_optim_lab.tuning import choices
 from keras_optim_lab.tuning.buffered import BufferedStorage
 from keras_optim_lab.tuning.objective import Direction
 from keras_optim_lab.tuning.space import suggest_parameter
 from keras_optim_lab.tuning.storage import open_storage
-from keras_optim_lab.tuning.study import check_seed, stoppable
+from keras_optim_lab.tuning.study import stoppable
 
 _JOURNAL = "optuna.journal"
 # Attributes of the Optuna trials: which oracle runs them, and as which of its trials.

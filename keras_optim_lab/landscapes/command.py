@@ -44,6 +44,8 @@ def trace(
 ) -> None:
     """Work a method out step by step: gradient, slots, corrected moments, step.
 
+    For example: keras-optim-lab trace adam --function "x**2" --start 0.5 --steps 5
+
     Every field of the optimizer is an option: --learning-rate 0.1 --beta-1 0.8 --amsgrad
     """
     backends.select(backend)
@@ -71,7 +73,7 @@ def race(
     surface: SurfaceName = None,
     function: Function = None,
     optimizers: Annotated[
-        str, typer.Option(help="Names with commas.")
+        str, typer.Option(help="Names with commas; `optimizers` lists them.")
     ] = "gradient-descent,momentum,rmsprop,adam",
     start: Start = None,
     steps: Annotated[int, typer.Option(help="That each method may take.")] = 200,
@@ -91,7 +93,10 @@ def race(
     ] = None,
     backend: Backend = None,
 ) -> None:
-    """Let several methods run on one surface, and draw it."""
+    """Let several methods run on one surface, and draw it.
+
+    For example: keras-optim-lab race --surface beale --optimizers momentum,adam,newton --tune
+    """
     backends.select(backend)
     from keras_optim_lab.landscapes.race import race as run
     from keras_optim_lab.optimizers import entry
@@ -99,12 +104,14 @@ def race(
     if tune and learning_rate is not None:
         raise ValueError("--tune finds the learning rates: leave out --learning-rate.")
     where = _surface(function, surface or ("rosenbrock" if function is None else None), None)
-    paths = output or [Path("reports") / f"race-{where.name if surface else 'function'}.html"]
+    paths = output or [
+        Path("reports") / f"race-{where.name if function is None else 'function'}.html"
+    ]
     wrong = [path for path in paths if path.suffix not in (".html", ".gif", ".png")]
     if wrong:
         raise ValueError(f"--output ends on .html, .gif or .png. Received: {str(wrong[0])!r}")
     given = {} if learning_rate is None else {"learning_rate": learning_rate}
-    entered = [entry(name).cls(**given) for name in optimizers.split(",")]
+    entered = [entry(name.strip()).cls(**given) for name in optimizers.split(",")]
     console = Console()
     with console.status("running"):
         found = run(where, entered, steps=steps, start=_numbers(start), tune=tune, seed=seed)

@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from keras_optim_lab.landscapes.view import INK, SHADES, STAR, View
+from keras_optim_lab.landscapes.view import EDGE, INK, SHADES, STAR, View
 from keras_optim_lab.reports.figures import styled
 
 _SCALE = [[i / (len(SHADES) - 1), shade] for i, shade in enumerate(SHADES)]
@@ -17,15 +17,9 @@ def contours(view: View) -> go.Figure:
     figure = make_subplots(1, 2, column_widths=[0.58, 0.42], horizontal_spacing=0.13)
     x, y = view.axes
     figure.add_contour(
-        x=x,
-        y=y,
-        z=_small(view.heights),
-        customdata=_small(view.values),
-        hovertemplate="x %{x:.3g}<br>y %{y:.3g}<br>f %{customdata:.4g}<extra></extra>",
-        colorscale=_SCALE,
+        **_ground(view),
         ncontours=24,
-        line={"width": 0.8, "color": "#8795ad"},
-        showscale=False,
+        line={"width": 0.8, "color": EDGE},
         row=1,
         col=1,
     )
@@ -67,15 +61,9 @@ def relief(view: View) -> go.Figure:
     figure = go.Figure()
     x, y = view.axes
     figure.add_surface(
-        x=x,
-        y=y,
-        z=_small(view.heights),
-        customdata=_small(view.values),
-        hovertemplate="x %{x:.3g}<br>y %{y:.3g}<br>f %{customdata:.4g}<extra></extra>",
-        colorscale=_SCALE,
-        showscale=False,
+        **_ground(view),
         lighting={"ambient": 0.75, "diffuse": 0.4, "specular": 0.05},
-        contours={"z": {"show": True, "color": "#8795ad", "width": 1}},
+        contours={"z": {"show": True, "color": EDGE, "width": 1}},
     )
     figure.update_layout(
         scene={
@@ -84,8 +72,8 @@ def relief(view: View) -> go.Figure:
             "zaxis_title": "log f" if view.above_least else "f",
             "xaxis_range": [x[0], x[-1]],
             "yaxis_range": [y[0], y[-1]],
-            "camera_eye": {"x": -0.95, "y": -1.3, "z": 0.95},
-            "camera_center": {"x": 0, "y": 0, "z": -0.12},
+            "camera_eye": {"x": -0.96, "y": -1.33, "z": 1.55},
+            "camera_center": {"x": 0, "y": 0, "z": -0.24},
             "aspectratio": {"x": 1.2, "y": 1.2, "z": 0.7},
             "xaxis_tickfont_size": 12,
             "yaxis_tickfont_size": 12,
@@ -93,8 +81,22 @@ def relief(view: View) -> go.Figure:
         },
         legend_itemsizing="constant",
     )
-    _animated(figure, view, _on_relief)
+    _animated(figure, view, _on_relief, below=0.04)
     return figure.update_layout(margin={"l": 0, "r": 0, "t": 60, "b": 90})
+
+
+def _ground(view: View) -> dict:
+    """The surface itself, of two dimensions, however it is drawn."""
+    x, y = view.axes
+    return {
+        "x": x,
+        "y": y,
+        "z": _small(view.heights),
+        "customdata": _small(view.values),
+        "hovertemplate": "x %{x:.3g}<br>y %{y:.3g}<br>f %{customdata:.4g}<extra></extra>",
+        "colorscale": _SCALE,
+        "showscale": False,
+    }
 
 
 def _stars(figure: go.Figure, view: View) -> None:
@@ -212,6 +214,7 @@ def _loss(view: View, i: int, step: int) -> go.Scatter:
         name=runner.name,
         legendgroup=runner.name,
         showlegend=False,
+        cliponaxis=False,  # the last step stands on the edge
         xaxis="x2",
         yaxis="y2",
     )
@@ -238,8 +241,12 @@ def _losses(figure: go.Figure, view: View) -> None:
         )
 
 
-def _animated(figure: go.Figure, view: View, moving) -> go.Figure:
-    """The figure with a frame for each step that is shown, buttons and a slider."""
+def _animated(figure: go.Figure, view: View, moving, below: float = 0.19) -> go.Figure:
+    """The figure with a frame for each step that is shown, buttons and a slider.
+
+    Args:
+        below: how far under the figure these stand, in heights of it.
+    """
     runners = range(len(view.race.runners))
     if "yaxis2" in figure.layout:
         _losses(figure, view)
@@ -257,8 +264,8 @@ def _animated(figure: go.Figure, view: View, moving) -> go.Figure:
         font_size=_SIZE,
         legend={"y": 1.03, "font_size": _SIZE},
         margin={"l": 70, "r": 20, "t": 40 + 26 * ((len(runners) + 1) // 2), "b": 110},
-        updatemenus=[_buttons()],
-        sliders=[_slider(view)],
+        updatemenus=[_buttons(below)],
+        sliders=[_slider(view, below)],
     )
     return figure
 
@@ -278,21 +285,20 @@ def _loss_axes(figure: go.Figure, view: View) -> None:
             col=2,
         )
     else:
-        low, high = float(view.values.min()), float(view.values.max())
-        figure.update_yaxes(title="f", range=[low, high], row=1, col=2)
+        figure.update_yaxes(title="f", range=list(view.span(every)), row=1, col=2)
 
 
 # A contour vanishes from an animation that does not draw it again in every frame.
 _REDRAWN = {"frame": {"duration": 60, "redraw": True}, "transition": {"duration": 0}}
 
 
-def _buttons() -> dict:
+def _buttons(below: float) -> dict:
     stop = {"frame": {"duration": 0, "redraw": True}, "mode": "immediate"}
     return {
         "type": "buttons",
         "direction": "left",
         "x": 0.0,
-        "y": -0.2,
+        "y": -below,
         "xanchor": "left",
         "yanchor": "top",
         "pad": {"t": 8},
@@ -311,12 +317,12 @@ def _buttons() -> dict:
     }
 
 
-def _slider(view: View) -> dict:
+def _slider(view: View, below: float) -> dict:
     return {
         "active": len(view.frames) - 1,
         "x": 0.24,
         "len": 0.76,
-        "y": -0.17,
+        "y": -below + 0.02,
         "currentvalue": {
             "prefix": "step ",
             "font": {"size": _SIZE, "color": INK},

@@ -21,7 +21,7 @@ class Observed:
 
     def __init__(self, optimizer: Optimizer):
         self.optimizer = copy.copy(optimizer)
-        self.optimizer.__dict__.update(rule=self._rule, prepare=self._prepare, survey=self._survey)
+        self.optimizer.__dict__.update(rule=self._rule, prepare=self._prepare, look=self._look)
         self._given = optimizer
         self.prepared: dict[str, Any] = {}
         self.corrected: dict[str, Any] = {}
@@ -32,8 +32,8 @@ class Observed:
         self.prepared = _added(h, prepared)
         return shared, prepared
 
-    def _survey(self, shared: Record, h: Record, *weights):
-        shared, surveyed = self._given.survey(shared, h, *weights)
+    def _look(self, shared: Record, h: Record, *weights):
+        shared, surveyed = self._given.look(shared, h, *weights)
         self.prepared.update(_added(h, surveyed))
         return shared, surveyed
 

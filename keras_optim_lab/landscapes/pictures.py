@@ -1,18 +1,19 @@
 """A race as a GIF or PNG, drawn by Matplotlib."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_optim_lab.landscapes.view import INK, SHADES, STAR, View
+from keras_optim_lab.landscapes.view import EDGE, INK, SHADES, STAR, View
 
 if TYPE_CHECKING:
     from keras_optim_lab.landscapes.race import Race
 
 _MILLISECONDS = 70  # that a frame of a GIF is shown
 _REST = 2000  # and the last one
-_RC: Any = {"font.size": 13, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": "#8795ad"}
+_RC: Any = {"font.size": 13, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": EDGE}
 
 
 def write(race: "Race", path: Path) -> Path:
@@ -30,11 +31,10 @@ def write(race: "Race", path: Path) -> Path:
     view = View(race)
     with matplotlib.rc_context(_RC):
         if path.suffix == ".png":
-            _Drawing(view, dpi=100).at(view.frames[-1]).quantize(128).save(path, optimize=True)
+            _Drawing(view, dpi=100).at(view.frames[-1]).save(path, optimize=True)
         else:
             drawing = _Drawing(view, dpi=72)
-            # Few colours are enough, and a quarter of the bytes.
-            first, *rest = [drawing.at(step).quantize(64) for step in view.frames]
+            first, *rest = [drawing.at(step) for step in view.frames]
             pause = [_MILLISECONDS] * len(rest) + [_REST]
             first.save(path, save_all=True, append_images=rest, duration=pause, loop=0)
     return path
@@ -67,10 +67,12 @@ class _Drawing:
                     *left.plot([], [], "--", lw=2, **common),
                     *left.plot([], [], **style, **common),
                     *left.plot([], [], **head, **common),
-                    *right.plot([], [], **head, **common),
+                    # The last step stands on the edge.
+                    *right.plot([], [], **head, **common, clip_on=False, in_layout=False),
                 )
             )
         figure.legend(loc="outside upper center", ncols=min(2, len(self._moving)), frameon=False)
+        self._palette = _palette(view.colors)
         self._step = figure.text(0.99, 0.98, "", ha="right", va="top", animated=True)
         self._canvas.draw()
         self._still = self._canvas.copy_from_bbox(figure.bbox)
@@ -85,7 +87,8 @@ class _Drawing:
         self._step.set_text(f"step {step}")
         for artist in (*(line for lines in self._moving for line in lines), self._step):
             artist.figure.draw_artist(artist)
-        return Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
+        picture = Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
+        return picture.quantize(palette=self._palette, dither=Image.Dither.NONE)
 
     def _move(self, runner: Any, lines: tuple[Any, ...], step: int) -> None:
         seen, trail, head, loss = lines
@@ -108,7 +111,7 @@ class _Drawing:
         levels = np.linspace(heights.min(), heights.max(), 25)
         shades = LinearSegmentedColormap.from_list("pale", SHADES)
         axes.contourf(x, y, heights, levels, cmap=shades)
-        axes.contour(x, y, heights, levels, colors="#8795ad", linewidths=0.6)
+        axes.contour(x, y, heights, levels, colors=EDGE, linewidths=0.6)
         for minimum in self.view.race.surface.minima or ():
             axes.plot(*minimum, "*", color=STAR, ms=24, mec="white", mew=1.2, zorder=4)
         axes.set(xlabel="x", ylabel="y", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
@@ -128,4 +131,22 @@ class _Drawing:
             high = min(every.max(), 1e4 * view.values.max())
             axes.set(ylabel="f − min f", yscale="log", ylim=(every.min() / 2, 2 * high))
         else:
-            axes.set(ylabel="f", ylim=(view.values.min(), view.values.max()))
+            axes.set(ylabel="f", ylim=view.span(every))
+
+
+def _palette(colors: Sequence[str]) -> Any:
+    """What a picture is painted in: few colours are a quarter of the bytes.
+
+    Those of the methods are among them: of all that a picture shows, thin lines are so little that
+    a choice by frequency would paint several in one grey.
+    """
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+    from PIL import Image
+
+    lines = np.array([to_rgb(color) for color in (*colors, STAR, INK, EDGE)])
+    onto_white = [share * lines + 1 - share for share in (1.0, 0.8, 0.6, 0.4, 0.2)]
+    ground = LinearSegmentedColormap.from_list("ground", SHADES)(np.linspace(0, 1, 16))[:, :3]
+    chosen = np.vstack([*onto_white, ground, np.ones((1, 3))])
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.rint(255 * chosen).astype("uint8").tobytes())
+    return palette

@@ -46,7 +46,7 @@ class Runner:
     @property
     def settings(self) -> str:
         """`η = 0.01`: the learning rate that it has run with."""
-        rate = self.optimizer.fields["learning_rate"].config(self.optimizer)
+        rate = self.optimizer.numeric["learning_rate"].config(self.optimizer)
         return f"η = {number(rate)}" if isinstance(rate, float) else "η by schedule"
 
     @property

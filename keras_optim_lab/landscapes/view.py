@@ -17,6 +17,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 SHADES = ("#9fb3d1", "#dbe3ef", "#f6f8fb")
 STAR = "#c8102e"
 INK = "#1d2433"
+EDGE = "#8795ad"  # of contours and axes
 
 _FRAMES = 80
 _GRID = 121
@@ -91,6 +92,13 @@ class View:
         """The function above its least value at every step, where it is finite."""
         losses = runner.values[: runner.last + 1].astype("float64")
         return np.maximum(losses - self.least, 1e-12) if self.above_least else losses
+
+    def span(self, losses: np.ndarray) -> tuple[float, float]:
+        """From the lowest to the highest of losses, as far as the surface that is shown reaches."""
+        low = max(float(losses.min()), float(np.nanmin(self.values)))
+        high = min(float(losses.max()), float(np.nanmax(self.values)))
+        room = 0.05 * (high - low) or 1.0
+        return low - room, high + room
 
     @property
     def above_least(self) -> bool:

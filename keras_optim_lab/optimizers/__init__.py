@@ -15,6 +15,7 @@ from keras_optim_lab.optimizers.adopt import ADOPT
 from keras_optim_lab.optimizers.base import Hyperparameter, Optimizer
 from keras_optim_lab.optimizers.catalogue import Entry, entries, entry, get, names, register
 from keras_optim_lab.optimizers.gradient_descent import GradientDescent
+from keras_optim_lab.optimizers.grouping import Groups, groups
 from keras_optim_lab.optimizers.lamb import LAMB
 from keras_optim_lab.optimizers.lars import LARS
 from keras_optim_lab.optimizers.lion import Lion
@@ -26,12 +27,24 @@ from keras_optim_lab.optimizers.prodigy import Prodigy
 from keras_optim_lab.optimizers.radam import RAdam
 from keras_optim_lab.optimizers.rmsprop import RMSprop
 from keras_optim_lab.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
+from keras_optim_lab.optimizers.shampoo import Shampoo
 from keras_optim_lab.optimizers.slots import Record, Slot
+from keras_optim_lab.optimizers.soap import SOAP
+from keras_optim_lab.optimizers.wrappers import (
+    AdaptiveClipping,
+    Cautious,
+    CentralizedGradients,
+    LayerwiseDecay,
+    Lookahead,
+    SkipNonFinite,
+    layerwise,
+)
 
 __all__ = [
     "ADOPT",
     "LAMB",
     "LARS",
+    "SOAP",
     "AdEMAMix",
     "AdaBelief",
     "AdaBound",
@@ -40,10 +53,16 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adan",
+    "AdaptiveClipping",
+    "Cautious",
+    "CentralizedGradients",
     "Entry",
     "GradientDescent",
+    "Groups",
     "Hyperparameter",
+    "LayerwiseDecay",
     "Lion",
+    "Lookahead",
     "Momentum",
     "Muon",
     "NAdamW",
@@ -55,10 +74,14 @@ __all__ = [
     "Record",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "Shampoo",
+    "SkipNonFinite",
     "Slot",
     "entries",
     "entry",
     "get",
+    "groups",
+    "layerwise",
     "names",
     "register",
 ]

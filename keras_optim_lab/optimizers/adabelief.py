@@ -17,6 +17,9 @@ class AdaBelief(Optimizer):
     Adam divides by the size of the gradient, this method by its surprise: a large gradient that
     stays the same gets a long step, one that keeps changing a short one.
 
+    When to use it:
+        Where Adam is unstable, as in adversarial training. ε matters more than in Adam: tune it.
+
     Reference:
         Zhuang et al., 2020, arXiv:2010.07468, Algorithm 2; ε as in its authors' code, where it
         is as small as 1e-16 because it is added to s in every step.

@@ -17,6 +17,10 @@ class AdaBound(Optimizer):
 
     With `amsbound` the largest v so far stands for v.
 
+    When to use it:
+        To try where Adam learns fast and momentum generalizes better. Its later steps need as much
+        tuning of the final rate as momentum does.
+
     Reference:
         Luo, Xiong, Liu & Sun, 2019, arXiv:1902.09843, in the form of its authors' experiments:
         bias-corrected, ε added before the correction, and without the 1/√t that Algorithm 1

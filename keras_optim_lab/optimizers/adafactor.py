@@ -29,6 +29,10 @@ class Adafactor(Optimizer):
     own rows, keep all of g². The step is relative to the size of the weights. β₁ > 0 adds an
     average of the steps, and a slot of the weight's shape.
 
+    When to use it:
+        When Adam's state does not fit into memory. It needs care to be as good as Adam: try
+        `relative_step=False` with a schedule of your own.
+
     Reference:
         Shazeer & Stern, 2018, arXiv:1804.04235, Algorithms 4 and 5.
 

@@ -16,6 +16,10 @@ class Adagrad(Optimizer):
     Weights that are rarely active keep a large step, which suits sparse features; since s only
     grows, training comes to a stand in the end.
 
+    When to use it:
+        For sparse features and embeddings in short or convex training. Its rate only falls, so that
+        long training stalls.
+
     Reference:
         Duchi, Hazan & Singer, 2011, JMLR 12, "Adaptive Subgradient Methods", diagonal form.
 

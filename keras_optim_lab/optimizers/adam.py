@@ -24,6 +24,10 @@ class Adam(Optimizer):
     has length η in every weight. With `amsgrad` the largest v so far stands for v, so that a
     step is never lengthened by forgetting a large gradient.
 
+    When to use it:
+        First, when nothing is known: the defaults train most networks. Tune η, then ε and β₁; take
+        `AdamW` if weights are to decay.
+
     Reference:
         Kingma & Ba, 2014, arXiv:1412.6980, Algorithm 1. AMSGrad: Reddi, Kale & Kumar, 2018,
         https://openreview.net/forum?id=ryQu7f-RZ, with Adam's bias correction after the maximum.
@@ -64,6 +68,10 @@ class AdamW(Adam):
 
     An L2 penalty would pass through Adam's division and hardly touch weights whose gradients are
     large; subtracted beside the step, decay shrinks all weights at the same rate.
+
+    When to use it:
+        As the default for transformers and whatever is regularized by weight decay. Give η warm-up
+        and decay; tune λ with it.
 
     Reference:
         Loshchilov & Hutter, 2017, arXiv:1711.05101, Algorithm 2, with the schedule multiplier in

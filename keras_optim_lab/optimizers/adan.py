@@ -19,6 +19,10 @@ class Adan(Optimizer):
     The change d stands for the gradient at the point ahead, so that no second gradient is needed.
     It keeps four slots: the former gradient is one of them.
 
+    When to use it:
+        For vision models and large batches that can afford one more slot than Adam. On small tasks
+        it seldom pays.
+
     Reference:
         Xie et al., 2022, arXiv:2208.06677, Algorithm 1, whose β are the complements of these,
         with the bias correction of its authors' code. Weight decay is subtracted beside the step,

@@ -19,6 +19,10 @@ class AdEMAMix(Optimizer):
     rises linearly to α, and 1/−ln β₃(t) linearly from 1/−ln β₁ to 1/−ln β₃, so that the memory
     of m₂ grows by as much in every step. Without warm-up early training is often unstable.
 
+    When to use it:
+        For long training of language models, thousands of steps and more. Short training ends
+        before the slow momentum has learned anything.
+
     Reference:
         Pagliardini, Ablin & Grangier, 2024, arXiv:2409.03137, Algorithm 1 and its two schedulers,
         with T for both.

@@ -20,6 +20,10 @@ class ADOPT(Optimizer):
     what the proof of convergence needs. The clip, wider with every step, keeps early ones short
     where the first gradient happened to be small.
 
+    When to use it:
+        Where Adam fails to converge or β₂ cannot be tuned. Elsewhere it is as good as Adam, at the
+        same cost.
+
     Reference:
         Taniguchi et al., 2024, arXiv:2411.02853, Algorithm 2, with the clip of its section 3.3.
 

@@ -14,10 +14,69 @@ from typing import ClassVar
 import keras
 from keras import ops
 
-from keras_optim_lab.optimizers.base import Optimizer
+from keras_optim_lab.optimizers.base import Optimizer, place_of
+from keras_optim_lab.optimizers.slots import Place
 
 
-class AveragedOptimizer(Optimizer):
+class Following(Optimizer):
+    """Follows the model that builds it, if it averages, and moves its weights to and fro."""
+
+    def fast_weights(self, place: Place) -> tuple[str, float] | None:
+        """The slot that holds z of a weight, and β; None where the weight is not averaged."""
+        return None
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        if not self.averages:
+            return
+        self._shows_average = self.add_variable(
+            (), "zeros", "float32", aggregation="only_first_replica", name="shows_average"
+        )
+        model = _model_that_builds(self)
+        if model is not None:
+            _follow(model, self)
+
+    def apply(self, grads, trainable_variables=None):
+        super().apply(grads, trainable_variables)
+        if self.averages:
+            self._shows_average.assign(0.0)
+
+    def to_gradient_point(self, var_list):
+        """Moves weights from the average to where gradients are taken; does nothing there."""
+        self._move(var_list, to_average=False)
+
+    def finalize_variable_values(self, var_list):
+        """Moves weights to their average; does nothing where they are there."""
+        self._move(var_list, to_average=True)
+        super().finalize_variable_values(var_list)
+
+    @property
+    def at_gradient_point(self) -> bool:
+        """Whether the weights are where gradients are taken, and not at the average."""
+        if not self.built or not self.averages:
+            return False
+        return not float(ops.convert_to_numpy(self._shows_average))
+
+    def _move(self, variables, *, to_average: bool):
+        if not self.built or not self.averages or self.at_gradient_point != to_average:
+            return
+        self._shows_average.assign(float(to_average))
+        if int(ops.convert_to_numpy(self._iterations)) == 0:
+            return  # all three points are one
+        for variable in variables:
+            found = self.fast_weights(place_of(variable))
+            if found is None:
+                continue
+            name, beta = found
+            share = 1.0 - 1.0 / beta if to_average else 1.0 - beta
+            fast = self._slot_variables[name][self._get_variable_index(variable)]
+            w = ops.cast(ops.convert_to_tensor(variable), fast.dtype)
+            variable.assign(ops.cast(w + share * (fast - w), variable.dtype))
+
+
+class AveragedOptimizer(Following):
     """Trains at y = (1 − β) z + β x, where z is the slot `fast`, and shows the average x.
 
     Attributes:
@@ -34,47 +93,8 @@ class AveragedOptimizer(Optimizer):
         complement = self.beta_of(h).complement
         return w - complement / (1.0 - complement) * (slot.fast - w)
 
-    def build(self, variables):
-        if self.built:
-            return
-        super().build(variables)
-        self._shows_average = self.add_variable(
-            (), "zeros", "float32", aggregation="only_first_replica", name="shows_average"
-        )
-        model = _model_that_builds(self)
-        if model is not None:
-            _follow(model, self)
-
-    def apply(self, grads, trainable_variables=None):
-        super().apply(grads, trainable_variables)
-        self._shows_average.assign(0.0)
-
-    def to_gradient_point(self, var_list):
-        """Moves weights from the average to where gradients are taken; does nothing there."""
-        self._move(var_list, to_average=False)
-
-    def finalize_variable_values(self, var_list):
-        """Moves weights to their average; does nothing where they are there."""
-        self._move(var_list, to_average=True)
-        super().finalize_variable_values(var_list)
-
-    @property
-    def at_gradient_point(self) -> bool:
-        """Whether the weights are where gradients are taken, and not at the average."""
-        return self.built and not float(ops.convert_to_numpy(self._shows_average))
-
-    def _move(self, variables, *, to_average: bool):
-        if not self.built or self.at_gradient_point != to_average:
-            return
-        self._shows_average.assign(float(to_average))
-        if int(ops.convert_to_numpy(self._iterations)) == 0:
-            return  # all three points are one
-        beta = float(getattr(self, self.average_field))
-        share = 1.0 - 1.0 / beta if to_average else 1.0 - beta
-        for variable in variables:
-            fast = self._slot_variables["fast"][self._get_variable_index(variable)]
-            w = ops.cast(ops.convert_to_tensor(variable), fast.dtype)
-            variable.assign(ops.cast(w + share * (fast - w), variable.dtype))
+    def fast_weights(self, place):
+        return "fast", float(getattr(self, self.average_field))
 
 
 def _model_that_builds(optimizer) -> keras.Model | None:

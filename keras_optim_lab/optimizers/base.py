@@ -6,17 +6,16 @@
 
 import math
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import keras
 from keras import Variable, ops
-from keras.saving import deserialize_keras_object
 
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers.declaration import Declared, KerasOptimizer
-from keras_optim_lab.optimizers.execution import Bundle, Weight, advance, bundles
+from keras_optim_lab.optimizers.execution import PLAIN, Bundle, Treatment, Weight, advance, bundles
 from keras_optim_lab.optimizers.fields import (
     FRACTION,
     ONE_OR_MORE,
@@ -151,10 +150,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             name: self.fields[name].check(owner, value)
             for name, value in self.bind(args, kwargs).items()
         }
-        super().__init__(
-            learning_rate=_not_yet_set,
-            **{n: v for n, v in values.items() if isinstance(self.fields[n], KerasArgument)},
-        )
+        super().__init__(learning_rate=_not_yet_set, **self._keras_arguments(values))
         self.__dict__["_numbers"] = {}
         for name, value in values.items():
             match self.fields[name]:
@@ -162,6 +158,27 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
                     self._hold(field, value)
                 case Static():
                     self.__dict__[name] = value
+        self._compose(values)
+
+    def _compose(self, values: dict[str, Any]) -> None:
+        """For optimizers made of others, from the checked arguments."""
+
+    def count_by(self, iterations) -> None:
+        """Makes another optimizer's count of steps its own."""
+        self._untrack_variable(self._iterations)
+        self._iterations = iterations
+
+    def changed(self, changes: Mapping[str, Any]) -> "Optimizer":
+        """A new optimizer of this configuration, but for some fields.
+
+        Raises:
+            TypeError, ValueError: there is no such field, or it does not accept the value.
+        """
+        config = {name: value for name, value in self.get_config().items() if name != "name"}
+        return type(self).from_config({**config, **changes})
+
+    def _keras_arguments(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {n: v for n, v in values.items() if isinstance(self.fields[n], KerasArgument)}
 
     def _hold(self, field: Numeric, value):
         """Keeps a checked value: a number in a variable, a schedule or callable as it is."""
@@ -202,7 +219,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def declares(self, name: str) -> bool:
         """Whether a field was given as on: not False, not the constant 0."""
-        if name in self.numeric:
+        if name in type(self).numeric:
             return self._numbers.get(name) != 0
         return bool(getattr(self, name))
 
@@ -212,6 +229,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         if self.built:
             return
         super().build(variables)
+        exclusions = self.__dict__.get("_exclusions", {})
+        if "loaded" in exclusions:
+            exclusions["loaded"] = _as_named_here(exclusions["loaded"], map(_path, variables))
         self._build_state(variables)
 
     def _build_state(self, variables):
@@ -233,21 +253,24 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             for slot in self.shared_slots
         }
         self.__dict__["_in_place"] = backend.updates().InPlace(self)
+        places = [place_of(variable) for variable in variables]
+        self.check_places(places)
+        parts = self.__dict__["_parts"] = self.parts(places)
         self._plan = bundles(
             [
                 Weight(
-                    tuple(variable.shape),
-                    self.kind(_place(variable), variable.dtype),
-                    self._use_weight_decay(variable),
+                    place.shape,
+                    self.kind(place, variable.dtype),
+                    Treatment(self._use_weight_decay(variable), part),
                 )
-                for variable in variables
+                for variable, place, part in zip(variables, places, parts, strict=True)
             ],
             elementwise=self.elementwise,
             small=backend.updates().JOINED,
         )
 
     def _add_slot(self, slot: Slot, variable):
-        layout = slot.layout(self, _place(variable), variable.dtype)
+        layout = slot.layout(self, place_of(variable), variable.dtype)
         if layout is None or self._overwrite_variable_with_gradient(variable):
             return None
         shape, dtype = layout
@@ -275,6 +298,13 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         special = (slot for slot in self.active_slots if slot.shape is not None)
         layouts = tuple(slot.layout(self, place, dtype) for slot in special)
         return keras.backend.standardize_dtype(dtype), layouts
+
+    def parts(self, places: Sequence[Place]) -> list[tuple[Hashable, ...]]:
+        """Which part of a composed optimizer each of the weights belongs to; see `Treatment`."""
+        return [()] * len(places)
+
+    def check_places(self, places: Sequence[Place]) -> None:
+        """Raises a ValueError for weights that the optimizer cannot train, before any step."""
 
     def state_bytes(self, places: Iterable[Place]) -> int:
         """Bytes of state for weights of at most 32 bits; of 16 bits, if `compensated`."""
@@ -338,7 +368,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             in_place(plan, variables, gradients, slots, h)
         else:
             write = partial(self._write, plan, variables, slots)
-            backend.updates().run(self.execution, write, gradients, h)
+            # XLA has decompositions of matrices only as loops: slower than any step saves.
+            own = self.branches and self.execution == "auto"
+            backend.updates().run("blocked" if own else self.execution, write, gradients, h)
         # Last: on PyTorch scalars in h may be the variables' own memory.
         for name, variable in self._shared_variables.items():
             variable.assign(shared[name])
@@ -369,12 +401,13 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         shared, h = self.first_numbers(self.iterations, held, _tensors(self._shared_variables))
         if not self.surveys:
             return shared, h
-        shared, h = self.survey(
+        shared, h = self.look(
             Record(shared),
             Record(h),
             list(gradients.values()),
             list(_tensors(variables).values()),
             [Record(_tensors(own)) for own in slots.values()],
+            [self._parts[i] for i in slots],
         )
         return dict(shared), dict(h)
 
@@ -382,6 +415,23 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     def surveys(self) -> bool:
         """Whether a step depends on all weights together."""
         return type(self).survey is not Optimizer.survey
+
+    @property
+    def averages(self) -> bool:
+        """Whether an evaluation is to see other weights than training."""
+        return type(self).shown is not Optimizer.shown
+
+    def look(
+        self,
+        shared: Record,
+        h: Record,
+        gradients: list,
+        weights: list,
+        slots: list[Record],
+        parts: list[tuple[Hashable, ...]],
+    ) -> tuple[Record, Record]:
+        """The `survey`, of weights that belong to these parts."""
+        return self.survey(shared, h, gradients, weights, slots)
 
     def first_numbers(self, iterations, held: dict[str, Any], shared: dict[str, Any]):
         """New shared state and the scalars of a step, from and to what compilers know."""
@@ -402,12 +452,27 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         }
         return Record({**values, "t": t})
 
-    def next_weight(self, g, w, slot: Record, h: Record, *, decays: bool = True, start=0):
+    def step(self, g, w, slot: Record, h: Record) -> tuple[Any, Record]:
+        """As `rule`, with the decoupled weight decay that is subtracted beside its step."""
+        step, slot = self.rule(g, w, slot, h)
+        if h.weight_decay is not None and not self.rule_decays:
+            step = step + h.learning_rate * h.weight_decay * w
+        return step, slot
+
+    def undecayed(self, h: Record) -> Record:
+        """The hyperparameters of weights that do not decay."""
+        return h(weight_decay=None)
+
+    def at_rate(self, h: Record, factor) -> Record:
+        """The hyperparameters with the learning rate times a factor."""
+        return h(learning_rate=h.learning_rate * factor)
+
+    def next_weight(self, g, w, slot: Record, h: Record, *, treatment: Treatment = PLAIN, start=0):
         """The weight and its slots after one step: the rule, decoupled weight decay, rounding.
 
         Args:
             g, w, slot, h: as for `rule`, in any dtype.
-            decays: whether weight decay applies.
+            treatment: whether weight decay applies, and what part of the optimizer does.
             start: the place of the first number among those of all weights.
         """
         dtype = arithmetic_dtype(w.dtype)
@@ -416,11 +481,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         full, state = ops.cast(w, dtype), slot.cast(dtype)
         if "compensation" in slot:
             full = full + state.compensation
-        if not decays:
-            h = h(weight_decay=None)
-        step, state = self.rule(ops.cast(g, dtype), full, state, h)
-        if h.weight_decay is not None and not self.rule_decays:
-            step = step + h.learning_rate * h.weight_decay * full
+        if not treatment.decays:
+            h = self.undecayed(h)
+        step, state = self.step(ops.cast(g, dtype), full, state, h(part=treatment.part))
         full = full - step
         new_w = ops.cast(full, w.dtype)
         if "compensation" in slot:
@@ -439,13 +502,15 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             }
         )
 
-    def next_numbers(self, w, g, slots: dict[str, Any], h: dict[str, Any], start, decays: bool):
+    def next_numbers(
+        self, w, g, slots: dict[str, Any], h: dict[str, Any], start, treatment: Treatment
+    ):
         """As `next_weight`, from and to what compilers know."""
-        w, slot = self.next_weight(g, w, Record(slots), Record(h), decays=decays, start=start)
+        w, slot = self.next_weight(g, w, Record(slots), Record(h), treatment=treatment, start=start)
         return w, dict(slot)
 
     @property
-    def form(self) -> Hashable:
+    def form(self) -> tuple[Any, ...]:
         """What the code of a step depends on; all else are numbers that come into it."""
         choices = (getattr(self, n) for n, f in self.fields.items() if isinstance(f, Static))
         slots = tuple(slot.name for slot in self.active_slots)
@@ -510,7 +575,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         if self._var_key(variable) in self._exclude_from_weight_decay:
             return False
         path = _path(variable)
-        return not any(_same_place(path, loaded) for loaded in exclusions.get("loaded", ())) and (
+        return path not in exclusions.get("loaded", ()) and (
             not any(re.search(pattern, path) for pattern in exclusions["names"])
         )
 
@@ -540,8 +605,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     # Serialization.
 
     def get_config(self):
-        config = super().get_config()
-        config.update({name: field.config(self) for name, field in self.fields.items()})
+        config = {name: field.config(self) for name, field in self.fields.items()}
         exclusions = self.__dict__.get("_exclusions")
         if exclusions is not None:
             paths = exclusions["paths"] + exclusions.get("loaded", [])
@@ -551,8 +615,8 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = {
-            name: deserialize_keras_object(value, custom_objects=custom_objects)
-            if isinstance(value, dict) and name in cls.numeric
+            name: cls.fields[name].from_config(value, custom_objects)
+            if name in cls.fields
             else value
             for name, value in config.items()
         }
@@ -565,9 +629,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def __repr__(self):
         shown = [
-            f"{name}={field.given(self)!r}"
-            if isinstance(field, Numeric) and not isinstance(field.given(self), Variable)
-            else f"{name}={field.config(self)!r}"
+            f"{name}={field.shown(self)}"
             for name, field in self.fields.items()
             if name != "name" and (not field.kw_only or field.config(self) != field.default)
         ]
@@ -586,7 +648,8 @@ def _tensors(variables: dict[Any, Any]) -> dict[Any, Any]:
     return {key: value(variable) for key, variable in variables.items()}
 
 
-def _place(variable) -> Place:
+def place_of(variable) -> Place:
+    """Where a Keras variable or a bare framework variable stands."""
     return Place(_path(variable), tuple(variable.shape))
 
 
@@ -595,7 +658,21 @@ def _path(variable) -> str:
     return getattr(variable, "path", None) or str(variable.name)
 
 
-def _same_place(path: str, other: str) -> bool:
+def _as_named_here(loaded: list[str], weights: Iterable[str]) -> list[str]:
+    """The paths that weights had in a saved model, as they are in the model that was loaded.
+
+    The first part of every path, the model's own name, may be lost on the way, or new. Which of it
+    happened is the same for all weights, and what finds most of them: one by one, `dense/kernel`
+    might as well be `encoder/dense/kernel`.
+    """
+    known = set(weights)
+    roots = {path.partition("/")[0] for path in known}
+    lost = [path.partition("/")[2] for path in loaded]
+    new = [f"{root}/{path}" for root in roots if len(roots) == 1 for path in loaded]
+    return max((loaded, lost, new), key=lambda paths: len(known.intersection(paths)))
+
+
+def same_place(path: str, other: str) -> bool:
     """Whether two paths name the same weight: a model that is loaded may lose its own name."""
     short, long = sorted((path.split("/"), other.split("/")), key=len)
     return len(long) - len(short) <= 1 and long[-len(short) :] == short

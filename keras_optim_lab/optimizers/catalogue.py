@@ -70,7 +70,17 @@ def entries(*, needs_objective: bool = False) -> list[Entry]:
         needs_objective: the methods that need the loss itself, and so a `kol.Model`, instead of
             those that train any Keras model.
     """
-    found = [row for row in _ENTRIES.values() if row.needs_objective == needs_objective]
+    found = [
+        row
+        for row in _ENTRIES.values()
+        if row.needs_objective == needs_objective and not row.cls.composed
+    ]
+    return sorted(found, key=lambda entry: entry.year)
+
+
+def compositions() -> list[Entry]:
+    """What goes around other optimizers, in order of year."""
+    found = [row for row in _ENTRIES.values() if row.cls.composed]
     return sorted(found, key=lambda entry: entry.year)
 
 
@@ -82,8 +92,13 @@ def entry(name: str) -> Entry:
     """
     wanted = _plain(name)
     for known, row in _ENTRIES.items():
-        if _plain(known) == wanted:
+        if _plain(known) == wanted and not row.cls.composed:
             return row
+        if _plain(known) == wanted:
+            raise ValueError(
+                f"{name!r} goes around another optimizer and is none alone. Call it: "
+                f'kol.{row.cls.__name__}("adam"), say.'
+            )
     raise ValueError(
         f"There is no optimizer {name!r}.{near_matches(name, _ENTRIES)} "
         f"Known: {', '.join(names() + names(needs_objective=True))}."

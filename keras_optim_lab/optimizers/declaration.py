@@ -28,6 +28,12 @@ if TYPE_CHECKING:
         the arguments of a class whose base they do not know."""
 
         def __init__(self, **kwargs: Any): ...
+
+        built: bool
+        learning_rate: Any
+        variables: list[Any]
+        _iterations: Any
+
         def __getattr__(self, name: str) -> Any: ...
         def build(self, variables: Any) -> None: ...
         def add_variable(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -58,7 +64,8 @@ else:
 class Declared:
     """A class whose constructor's arguments are the fields in its body.
 
-    A class declared with `kw_only=True` takes its own fields by keyword only.
+    A class declared with `kw_only=True` takes its own fields by keyword only, one declared with
+    `composed=True` inherits none but the name.
 
     Attributes:
         slots: state for each weight, a `Slot` or the name of one.
@@ -67,6 +74,9 @@ class Declared:
             weights joined to one vector. If not, it is run on all weights of one shape, stacked.
         needs_objective: whether the method asks for more than a gradient, which only `kol.Model`
             and `kol.minimize` can give.
+        branches: whether the rule does some of its work in some steps only, so that it depends on
+            numbers what is to be computed.
+        composed: whether it is made of other optimizers.
         rule_decays: whether the rule itself takes care of `h.weight_decay`; else η λ w is
             subtracted beside its step.
         fields: every field by name, in the order of the signature.
@@ -76,7 +86,9 @@ class Declared:
     shared: ClassVar[tuple[str | Slot, ...]] = ()
     elementwise: ClassVar[bool] = True
     needs_objective: ClassVar[bool] = False
+    branches: ClassVar[bool] = False
     rule_decays: ClassVar[bool] = False
+    composed: ClassVar[bool] = False
 
     fields: ClassVar[dict[str, Field]] = {}
     numeric: ClassVar[dict[str, Numeric]] = {}
@@ -84,13 +96,15 @@ class Declared:
     shared_slots: ClassVar[tuple[Slot, ...]] = ()
     __signature__: ClassVar[inspect.Signature]
 
-    def __init_subclass__(cls, *, kw_only: bool = False, **kwargs):
+    def __init_subclass__(cls, *, kw_only: bool = False, composed: bool = False, **kwargs):
         super().__init_subclass__(**kwargs)
         own = {name: field for name, field in vars(cls).items() if isinstance(field, Field)}
         for field in own.values():
             field.kw_only |= kw_only
         # As in a dataclass: a field declared again keeps its place, keyword-only ones come last.
-        fields = {**cls.fields, **own}
+        cls.composed |= composed
+        inherited = {"name": cls.fields["name"]} if composed else cls.fields
+        fields = {**inherited, **own}
         cls.fields = dict(sorted(fields.items(), key=lambda item: item[1].kw_only))
         cls.numeric = {n: field for n, field in cls.fields.items() if isinstance(field, Numeric)}
         cls.weight_slots = tuple(Slot(s) if isinstance(s, str) else s for s in cls.slots)
@@ -134,7 +148,8 @@ def _parameter(cls: type[Declared], name: str) -> inspect.Parameter:
 def _documented(cls: type[Declared]) -> str:
     """The class's docstring with its arguments, written from the fields."""
     lines = [
-        f"    {name}: {field.doc} Defaults to {field.default}."
+        f"    {name}: {field.doc}"
+        + ("" if field.default is inspect.Parameter.empty else f" Defaults to {field.default}.")
         for name, field in cls.fields.items()
     ]
     return "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", "Args:", *lines, ""])

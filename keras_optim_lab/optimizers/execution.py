@@ -19,12 +19,27 @@ _JOINED = 2**18
 _STACKED = 2**22
 
 
+class Treatment(NamedTuple):
+    """What a rule is told of the weights that it is run on, beside their numbers.
+
+    Attributes:
+        decays: whether weight decay applies.
+        part: which member of a composed optimizer they belong to, which of its members, …
+    """
+
+    decays: bool = True
+    part: tuple[Hashable, ...] = ()
+
+
+PLAIN = Treatment()
+
+
 class Weight(NamedTuple):
     """What decides with which other weights one may be put together."""
 
     shape: tuple[int, ...]
     kind: Hashable
-    decays: bool = True
+    treatment: Treatment = PLAIN
 
     @property
     def size(self) -> int:
@@ -52,8 +67,8 @@ class Bundle(NamedTuple):
         return sum(weight.size for weight in self.weights)
 
     @property
-    def decays(self) -> bool:
-        return self.weights[0].decays
+    def treatment(self) -> Treatment:
+        return self.weights[0].treatment
 
     def ends(self) -> list[int]:
         """Where each weight ends in the joined vector."""
@@ -118,7 +133,7 @@ def bundles(weights: Sequence[Weight], *, elementwise: bool, small: int = 0) -> 
     for i, weight in enumerate(weights):
         together = 0 < weight.size <= (small if elementwise else _STACKED)
         shape = () if elementwise else weight.shape
-        key = (weight.kind, weight.decays, shape) if together else i
+        key = (weight.kind, weight.treatment, shape) if together else i
         chunks = groups.setdefault(key, [[]])
         filled = sum(weights[j].size for j in chunks[-1])
         if chunks[-1] and filled + weight.size > (_JOINED if elementwise else _STACKED):
@@ -151,7 +166,7 @@ def advance(
             {name: bundle.pack([slots[i][name] for i in members]) for name in slots[members[0]]},
             h,
             bundle.start,
-            bundle.decays,
+            bundle.treatment,
         )
         new_weights.update(zip(members, bundle.unpack(w), strict=True))
         parts = {name: bundle.unpack(value) for name, value in slot.items()}

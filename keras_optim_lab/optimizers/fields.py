@@ -8,6 +8,7 @@ Numeric fields are *live*: each is a scalar variable of the optimizer, so that a
 changes the next step of a compiled program without a new trace.
 """
 
+import copy
 import difflib
 import math
 import re
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from keras import Variable, ops
 from keras.optimizers.schedules import LearningRateSchedule
-from keras.saving import serialize_keras_object
+from keras.saving import deserialize_keras_object, serialize_keras_object
 
 # A schedule is a callable of the step, any other callable takes nothing. Keras's own class is not
 # named here: it has no types, and a union with it would let type checkers accept anything.
@@ -99,6 +100,41 @@ class Field:
         """The value that `get_config` stores."""
         return getattr(optimizer, self.name)
 
+    def from_config(self, value, custom_objects=None):
+        """The value that `config` gave, after a trip through a file."""
+        return value
+
+    def shown(self, optimizer) -> str:
+        """The value as Python writes it."""
+        return repr(self.config(optimizer))
+
+
+class Accepted(NamedTuple):
+    """The values that an argument accepts, besides None where that is its default."""
+
+    description: str
+    read: Callable[[Any], Any]
+    contains: Callable[[Any], bool] = lambda value: True
+
+
+class Argument(Field):
+    """A field whose values an `Accepted` tells from others."""
+
+    def __init__(self, default, *, accepts: Accepted, doc: str):
+        super().__init__(default, doc=doc)
+        self.accepts = accepts.description + (" or None" if default is None else "")
+        self._accepted = accepts
+
+    def check(self, owner, value):
+        if value is None and self.default is None:
+            return None
+        plain = self._accepted.read(value)
+        if plain is None:
+            self.refuse(TypeError, owner, value)
+        if not self._accepted.contains(plain):
+            self.refuse(ValueError, owner, value)
+        return plain
+
 
 class Static(Field):
     """A part of the method's definition; it cannot change once the optimizer exists."""
@@ -125,21 +161,8 @@ class Switch(Static):
         return choice
 
 
-class Fixed(Static):
+class Fixed(Argument, Static):
     """A part of the method's definition that is a count or a text."""
-
-    def __init__(self, default, *, accepts: "Accepted", doc: str):
-        super().__init__(default, doc=doc)
-        self.accepts = accepts.description
-        self._accepted = accepts
-
-    def check(self, owner, value):
-        plain = self._accepted.read(value)
-        if plain is None:
-            self.refuse(TypeError, owner, value)
-        if not self._accepted.contains(plain):
-            self.refuse(ValueError, owner, value)
-        return plain
 
 
 class Choice(Static):
@@ -175,40 +198,22 @@ class Constant(Static):
         return number
 
 
-class Accepted(NamedTuple):
-    """The values that a Keras argument accepts, besides None where that is its default."""
-
-    description: str
-    read: Callable[[Any], Any]
-    contains: Callable[[Any], bool] = lambda value: True
-
-
-class KerasArgument(Field):
+class KerasArgument(Argument):
     """An argument that is passed on to `keras.optimizers.Optimizer`.
 
     It is checked here because Keras takes most wrong values in silence: with a negative or NaN
     norm, for one, it does not clip.
     """
 
-    def __init__(self, default, *, accepts: Accepted, doc: str):
-        super().__init__(default, doc=doc)
-        self.accepts = accepts.description + (" or None" if default is None else "")
-        self._accepted = accepts
-
-    def check(self, owner, value):
-        if value is None and self.default is None:
-            return None
-        plain = self._accepted.read(value)
-        if plain is None:
-            self.refuse(TypeError, owner, value)
-        if not self._accepted.contains(plain):
-            self.refuse(ValueError, owner, value)
-        return plain
-
 
 class Numeric(Field):
-    """A live number: held in a scalar variable, or given by a schedule or a callable."""
+    """A live number: held in a scalar variable, or given by a schedule or a callable.
 
+    Attributes:
+        path: from a composed optimizer to its member that has the field; see `Composed`.
+    """
+
+    path: tuple[str, ...] = ()
     accepts = "a finite number ≥ 0, a LearningRateSchedule or a callable"
 
     def __init__(self, default, *, doc: str, search: Range | None = None, kw_only: bool = False):
@@ -256,9 +261,25 @@ class Numeric(Field):
     def __set__(self, optimizer, value):
         optimizer._set_hyperparameter(self, value)
 
+    def of_member(self, key: str) -> "Numeric":
+        """The field as an optimizer has it whose member `key` has it."""
+        field = copy.copy(self)
+        field.path = (key, *self.path)
+        return field
+
+    def holder(self, optimizer):
+        """The optimizer that has the field: this one, or a member of it."""
+        for key in self.path:
+            optimizer = optimizer.members[key]
+        return optimizer
+
     def given(self, optimizer):
         """The variable, schedule or callable behind the field, or None."""
-        return getattr(optimizer, self._attribute, None)
+        return getattr(self.holder(optimizer), self._attribute, None)
+
+    def give(self, optimizer, value) -> None:
+        """Sets the field of the optimizer that has it."""
+        setattr(self.holder(optimizer), self.name, value)
 
     def current(self, optimizer):
         """What is held at the optimizer's present step, as a variable or tensor, or None."""
@@ -279,7 +300,7 @@ class Numeric(Field):
         if held is None:
             return None
         value = float(ops.convert_to_numpy(held))
-        remembered = optimizer._numbers.get(self.name)
+        remembered = self.holder(optimizer)._numbers.get(self.name)
         if remembered is not None and _rounded(self.to_held(remembered), held.dtype) == value:
             return remembered
         return self.to_number(value)
@@ -289,6 +310,15 @@ class Numeric(Field):
         if source is None or isinstance(source, Variable):
             return self.number(optimizer)
         return serialize_keras_object(source)
+
+    def from_config(self, value, custom_objects=None):
+        if isinstance(value, dict):
+            return deserialize_keras_object(value, custom_objects=custom_objects)
+        return value
+
+    def shown(self, optimizer):
+        source = self.given(optimizer)
+        return super().shown(optimizer) if isinstance(source, Variable) else repr(source)
 
 
 class Rate(Numeric):

@@ -13,6 +13,10 @@ class GradientDescent(Optimizer):
     The direction is the steepest one, so the method is slow where the loss is steep across a
     valley and flat along it; every other method here is an answer to that.
 
+    When to use it:
+        As the baseline that everything else must beat, and where a step has to be understood.
+        Networks of more than a few layers train faster with momentum or Adam.
+
     Reference:
         Cauchy, 1847, "Méthode générale pour la résolution des systèmes d'équations simultanées".
 

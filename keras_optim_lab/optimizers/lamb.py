@@ -24,6 +24,10 @@ class LAMB(Optimizer):
     The trust ratio ‖w‖ / ‖u‖ makes every layer change by the same share of itself, which keeps
     training with batches of tens of thousands stable. Weight decay is part of what is scaled.
 
+    When to use it:
+        For very large batches of transformers, thousands of samples. With usual batches `AdamW` is
+        as good and simpler.
+
     Reference:
         You et al., 2019, arXiv:1904.00962, Algorithm 2, with φ(z) = z.
 

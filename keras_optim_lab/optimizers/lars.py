@@ -18,6 +18,10 @@ class LARS(Optimizer):
     large batches asks for. A tensor of zeros, such as a fresh bias, has no size to go by and takes
     its first step with η itself: leave biases to another optimizer where η is large.
 
+    When to use it:
+        For very large batches of convolutional networks. With usual batches momentum is as good and
+        simpler.
+
     Reference:
         You, Gitman & Ginsburg, 2017, arXiv:1708.03888, Algorithm 1, which multiplies by η before
         it adds up: the same while η is constant.

@@ -18,6 +18,10 @@ class Lion(Optimizer):
     to ten times smaller than Adam's, and weight decay, which η multiplies, as much larger. It
     keeps one slot where Adam keeps two, and gains most from large batches, whose signs are sure.
 
+    When to use it:
+        For large batches and long training, where half of Adam's state matters. Take a third to a
+        tenth of Adam's η and as much more λ; small batches do worse.
+
     Reference:
         Chen et al., 2023, arXiv:2302.06675, Algorithm 2.
 

@@ -31,6 +31,10 @@ class Muon(Optimizer):
     rank < 2 (biases, norms) and those whose path contains a match of `adam_for`: embeddings and
     heads, whose rows belong to single symbols. Name the last layer "head", or give its name.
 
+    When to use it:
+        For transformers and other networks of large matrices, where it is among the fastest per
+        step. Name embeddings and heads, so that they are left to AdamW.
+
     Reference:
         Jordan et al., 2024, https://kellerjordan.github.io/posts/muon; `match_rms`: Liu et al.,
         2025, arXiv:2502.16982, section 2.2.

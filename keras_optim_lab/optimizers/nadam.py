@@ -15,6 +15,10 @@ class Nadam(Optimizer):
         m̄ = μₜ₊₁ m / (1 − μ₁⋯μₜ₊₁) + (1 − μₜ) g / (1 − μ₁⋯μₜ)
         w ← w − η m̄ / (√v̂ + ε),    μₜ = β₁ (1 − ½ · 0.96^(ψ t)),    v̂ = v / (1 − β₂ᵗ)
 
+    When to use it:
+        In place of Adam, where training is short and β₁ is high. The gain is small, and Adam's η
+        fits.
+
     Reference:
         Dozat, 2016, "Incorporating Nesterov Momentum into Adam", with its momentum schedule and
         ψ = 0.004.

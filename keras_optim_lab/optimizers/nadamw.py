@@ -21,6 +21,10 @@ class NAdamW(Optimizer):
         m̄ = β₁ m / (1 − β₁ᵗ⁺¹) + (1 − β₁) g / (1 − β₁ᵗ)
         w ← w − η (m̄ / (√v̂ + ε) + λ w),    v̂ = v / (1 − β₂ᵗ)
 
+    When to use it:
+        As a strong first choice if there is time to tune: with warm-up, decay and tuned β₁ it is
+        what new optimizers are measured by.
+
     Reference:
         Dozat, 2016, "Incorporating Nesterov Momentum into Adam", with a constant μ; decay as in
         Loshchilov & Hutter, 2017, arXiv:1711.05101. AlgoPerf: Dahl et al., 2023,

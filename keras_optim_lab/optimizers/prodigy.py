@@ -22,6 +22,10 @@ class Prodigy(Optimizer):
     grows, by orders of magnitude in the first steps. η is a factor on d: leave it at 1, or give it
     a schedule that falls from 1. Keep `initial_distance` small; d never falls.
 
+    When to use it:
+        When there is no time to tune η: leave it at 1 and give it a decaying schedule. A tuned Adam
+        is as good and has half the state.
+
     Reference:
         Mishchenko & Defazio, 2023, arXiv:2306.06101, Algorithm 4. Weight decay is decoupled, at
         the rate η d.

@@ -18,6 +18,10 @@ class RAdam(Optimizer):
     ρₜ counts how many gradients the average v amounts to. While they are few the scale is left
     out; then its share r grows to 1.
 
+    When to use it:
+        In place of Adam, if there is no warm-up and early steps are unstable. After some hundred
+        steps the two are nearly the same.
+
     Reference:
         Liu et al., 2019, arXiv:1908.03265, Algorithm 2; ε, which it leaves out, stands as in
         Adam.

@@ -2,6 +2,9 @@
 
 Sivaprasad et al. give log-normal priors of η in base 10; a range here is their mean ± one
 standard deviation.
+
+Methods whose whole step is the exact one, or that search along a line themselves (Newton, LBFGS and
+their kin), have no range for η: 1 is the length to try first.
 """
 
 from keras_optim_lab.optimizers.fields import Range
@@ -43,3 +46,16 @@ SOAP_BETA_2 = Range(1e-2, 0.1, _FANTASTIC)
 
 PRODIGY_RATE = Range(0.1, 10.0, "Mishchenko & Defazio, 2023, arXiv:2306.06101: around 1")
 SCHEDULE_FREE_BETA = Range(2e-2, 0.2, "Defazio et al., 2024, arXiv:2405.15682: 0.9, 0.95 or 0.98")
+
+ADAHESSIAN_RATE = Range(
+    1e-3,
+    0.3,
+    "Yao et al., 2020, arXiv:2006.00719: 0.047 and 0.15; ends: Shin et al., 2025, arXiv:2502.18153",
+)
+SOPHIA_RATE = Range(3e-4, 3.2e-2, f"{_FANTASTIC}; low end: Liu et al., 2023, arXiv:2305.14342")
+SOPHIA_BETA_1 = Range(2e-2, 0.2, _FANTASTIC)
+SOPHIA_BETA_2 = Range(5e-3, 0.1, _FANTASTIC)
+SOPHIA_GAMMA = Range(6.25e-3, 5e-2, _FANTASTIC)
+MARQUARDT_DAMPING = Range(
+    1e-6, 1.0, "Madsen, Nielsen & Tingleff, 2004, Methods for Non-Linear Least Squares, §3.2"
+)

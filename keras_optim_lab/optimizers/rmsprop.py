@@ -17,6 +17,10 @@ class RMSprop(Optimizer):
     second moment. With `momentum` μ > 0 the scaled gradients are added up: b ← μ b + g / (√v + ε),
     w ← w − η b.
 
+    When to use it:
+        For recurrent networks and reinforcement learning, where recipes were made with it.
+        Elsewhere Adam does the same and is easier to tune.
+
     Reference:
         Tieleman & Hinton, 2012, Lecture 6.5 of "Neural Networks for Machine Learning"; centered
         as in Graves, 2013, arXiv:1308.0850.

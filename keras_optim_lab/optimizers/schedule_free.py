@@ -69,6 +69,10 @@ class ScheduleFreeSGD(ScheduleFree):
     your own, call `optimizer.to_gradient_point(weights)` before training and
     `optimizer.finalize_variable_values(weights)` after it.
 
+    When to use it:
+        In place of momentum, where the length of training is not known beforehand. Tune η: it wants
+        a larger one than momentum with a schedule.
+
     Reference:
         Defazio et al., 2024, arXiv:2405.15682, equations 3 to 5 and section 4.1.
 
@@ -103,6 +107,10 @@ class ScheduleFreeAdamW(ScheduleFree):
 
     As `ScheduleFreeSGD`, which says how to use it in a loop of your own. β₁ is no momentum but
     how near to the average the gradients are taken; a warm-up of some hundred steps helps.
+
+    When to use it:
+        When training may end at any time and nothing is to be tuned but η. A schedule that ends at
+        zero, tuned, can still be a little better.
 
     Reference:
         Defazio et al., 2024, arXiv:2405.15682, Algorithm 1.

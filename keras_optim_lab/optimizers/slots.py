@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_optim_lab.optimizers.fields import Decay
 from keras_optim_lab.optimizers.precision import HALF, arithmetic_dtype
 
 Shape = tuple[int, ...]
@@ -92,6 +93,21 @@ class Record(Mapping[str, Any]):
 
     def __call__(self, **changes) -> "Record":
         return Record({**self._values, **changes})
+
+    def at(self, t) -> "Record":
+        """The hyperparameters at another step."""
+        decays = {n: v.at(v.complement, t) for n, v in self.items() if isinstance(v, Decay)}
+        return self(**decays, t=t)
+
+    def within(self, key: str) -> "Record":
+        """The values `key.name` by their names, and `t`."""
+        prefix = f"{key}."
+        inner = {n.removeprefix(prefix): v for n, v in self.items() if n.startswith(prefix)}
+        return Record({"t": self.t, **inner} if "t" in self else inner)
+
+    def including(self, key: str, inner: "Record") -> "Record":
+        """A copy with the values of such a record put back."""
+        return self(**{f"{key}.{name}": value for name, value in inner.items() if name != "t"})
 
     def note(self, **values) -> None:
         """Gives values of a rule a name in a step-by-step trace; in training it does nothing."""

@@ -39,7 +39,9 @@ thead + tbody td { white-space: nowrap; }
 pre { background: #f6f7f9; padding: .9rem 1.1rem; border-radius: 6px; font-size: .9rem;
   white-space: pre-wrap; overflow-wrap: anywhere; }
 @media (max-width: 600px) { body { padding: 1.2rem 1rem 3rem; } h1 { font-size: 1.5rem; }
-  th, td { padding: .35rem .5rem; } }
+  th, td { padding: .35rem .5rem; }
+  .text td { display: block; padding-left: 0; }
+  .text td:first-child { border-bottom: 0; padding-bottom: 0; } }
 """
 
 

@@ -12,6 +12,8 @@ import numpy as np
 from keras_optim_lab.optimizers.fields import near_matches
 from keras_optim_lab.tasks.splits import Split, length
 
+_SEEDS = 2**31  # NumPy takes twice as many; trials and evaluations count up from the study's
+
 Shuffle: TypeAlias = Literal["every epoch", "once", "never"]
 
 
@@ -162,6 +164,14 @@ def check_count(argument: str, value: Any) -> int:
     if value < 1:
         raise ValueError(f"{argument}={value!r} must be 1 or more.")
     return operator.index(value)
+
+
+def check_seed(seed: Any) -> int:
+    if isinstance(seed, bool | np.bool_) or not hasattr(seed, "__index__"):
+        raise TypeError(f"`seed` must be an integer ≥ 0. Received: seed={seed!r}")
+    if not 0 <= seed < _SEEDS:
+        raise ValueError(f"`seed` must be in [0, {_SEEDS}). Received: seed={seed!r}")
+    return operator.index(seed)
 
 
 def check_name(name: Any) -> None:

@@ -83,8 +83,9 @@ class Epoch:
         self._joins = model.joins(optimizer)
         paths = None if self._joins else [place.path for place in model.places]
         self._functional = Functional(optimizer, paths)
-        defaults = optimizer.get_config()
-        self._defaults = {name: defaults[name] for name in optimizer.numeric}
+        self._defaults = {
+            name: field.config(optimizer) for name, field in optimizer.numeric.items()
+        }
         samples = len(model.task.order(0))
         self._steps = model.task.training_steps or 0
         self._whole = samples - samples % model.task.batch_size

@@ -121,7 +121,8 @@ class PureModel:
         several = len(self.weights) > 1
         alike = len({weight.dtype for weight in self.weights}) == 1
         free = all(weight.constraint is None for weight in self.weights)
-        alone = optimizer.elementwise and type(optimizer).survey is Optimizer.survey
+        alone = optimizer.elementwise and not optimizer.surveys
+        alone = alone and len(set(optimizer.parts(self.places))) == 1
         return backend.rows().JOINS_WEIGHTS and alone and several and alike and free
 
     def parts(self, weights: Tensors) -> Tensors:

@@ -125,11 +125,11 @@ def _take_over(kept: keras.Model, fresh: keras.Model) -> None:
     for variable, value in zip(_state(kept), _state(fresh), strict=True):
         variable.assign(value)
     optimizer, other = _own(kept.optimizer), _own(fresh.optimizer)
-    for name, field in optimizer.numeric.items():
+    for field in optimizer.numeric.values():
         if isinstance(field.given(optimizer), keras.Variable):
             # Its variable has it already, but the optimizer also remembers the number that was
             # given, which its variable rounds.
-            setattr(optimizer, name, field.number(other))
+            field.give(optimizer, field.number(other))
 
 
 def _read_first_batch(model: keras.Model, iterator: Iterable[Any]) -> None:

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
@@ -20,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from keras_optim_lab import tasks
 from keras_optim_lab.optimizers import Optimizer, entry
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tasks.checks import check_count
+from keras_optim_lab.tasks.checks import check_count, check_seed
 from keras_optim_lab.tuning import choices
 from keras_optim_lab.tuning.abandoned import ERROR, is_repeated, lost
 from keras_optim_lab.tuning.buffered import BufferedStorage
@@ -40,7 +39,6 @@ _CHOICES = "choices"  # names of its sampler and pruner, for other processes
 _TRIALS = "trials"  # how many finished ones it is to have
 _CONFIRMATION = "confirmation"
 ENGINE = "engine"  # and the one that says what trained it
-_SEEDS = 2**31  # NumPy takes twice as many; trials and evaluations count up from the study's
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _PAUSE = 1.0  # seconds between two looks at what other processes have done
 
@@ -450,14 +448,6 @@ def _check_model_hands_out_its_loss(task: Task, space: SearchSpace) -> None:
     curved = [entry(name) for name in space.optimizers if entry(name).needs_objective]
     if curved and not task.depends_on_trial:
         curved[0].cls().check_model(task.build_model(0))
-
-
-def check_seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise TypeError(f"`seed` must be an integer ≥ 0. Received: seed={seed!r}")
-    if not 0 <= seed < _SEEDS:
-        raise ValueError(f"`seed` must be in [0, {_SEEDS}). Received: seed={seed!r}")
-    return int(seed)
 
 
 def _new_name(task: Task, space: SearchSpace) -> str:

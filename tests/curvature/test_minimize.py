@@ -8,12 +8,14 @@ from scipy import optimize
 
 import keras_optim_lab as kol
 from keras_optim_lab.curvature.minimize import Minimizer
+from keras_optim_lab.curvature.objective import Objective
+from keras_optim_lab.curvature.step_rules import STEP_RULES, TAKEN
 from tests.curvature.functions import BANANA, CURVES, monkey_saddle, rosenbrock, saddle
 
 HUNDRED = np.tile(BANANA, 50)
 
 
-def test_newton_solves_any_convex_quadratic_in_one_step():
+def test_newton_solves_any_convex_quadratic_in_one_step(agreement):
     rng = np.random.default_rng(0)
     size = 6
     for condition in (1.0, 1e3, 1e6):
@@ -26,17 +28,20 @@ def test_newton_solves_any_convex_quadratic_in_one_step():
             return curved - ops.sum(ops.convert_to_tensor(line) * x)
 
         result = kol.minimize(quadratic, rng.normal(size=size), "newton", steps=1, tol=None)
-        np.testing.assert_allclose(result.x, np.linalg.solve(matrix, line), rtol=1e-7, atol=1e-9)
+        minimum = np.linalg.solve(matrix, line)
+        np.testing.assert_allclose(result.x, minimum, rtol=1e-7, atol=1e-9)
+        error = np.linalg.norm(result.x - minimum) / np.linalg.norm(minimum)
+        agreement("newton", "the minimum of a quadratic, in one step", error)
 
 
 def test_newton_finds_the_minimum_of_rosenbrock_in_25_steps():
-    result = kol.minimize(rosenbrock, BANANA, "newton", steps=25)
+    result = kol.minimize(rosenbrock, BANANA, "newton", steps=25, tol=np.float32(1e-6))
     assert result.success
     assert result.nit <= 25
     np.testing.assert_allclose(result.x, [1.0, 1.0], atol=1e-6)
 
 
-def test_lbfgs_takes_no_more_evaluations_than_scipy_on_rosenbrock():
+def test_lbfgs_takes_no_more_evaluations_than_scipy_on_rosenbrock(agreement):
     minimize = Minimizer(rosenbrock, "lbfgs")
     for start in (BANANA, HUNDRED):
         result = minimize(start, steps=2000)
@@ -50,9 +55,11 @@ def test_lbfgs_takes_no_more_evaluations_than_scipy_on_rosenbrock():
         assert result.success
         assert result.fun <= 1e-10
         assert result.nfev <= 1.5 * reference.nfev
+        error = np.abs(result.x - reference.x).max()
+        agreement("lbfgs", "the minimum that scipy.optimize's L-BFGS-B finds", error)
 
 
-def test_newton_cg_takes_no_more_evaluations_than_scipy_for_a_lower_value():
+def test_newton_cg_takes_no_more_evaluations_than_scipy_for_a_lower_value(agreement):
     minimize = Minimizer(rosenbrock, "newton_cg")
     for start in (BANANA, HUNDRED):
         reference = optimize.minimize(
@@ -68,16 +75,34 @@ def test_newton_cg_takes_no_more_evaluations_than_scipy_for_a_lower_value():
         assert result.fun <= 1e-10
         assert result.nfev <= 1.5 * reference.nfev
         assert result.njev <= 1.5 * reference.njev
+        error = np.abs(result.x - reference.x).max()
+        agreement("newton_cg", "the minimum that scipy.optimize's Newton-CG finds", error)
+
+
+def test_gauss_newton_solves_linear_least_squares_in_one_step(agreement):
+    rng = np.random.default_rng(0)
+    matrix, target = rng.normal(size=(9, 4)), rng.normal(size=9)
+
+    def residuals(x):
+        return ops.matmul(ops.convert_to_tensor(matrix), x) - ops.convert_to_tensor(target)
+
+    result = kol.minimize(residuals, rng.normal(size=4), "gauss_newton", steps=1, tol=None)
+    optimum = np.linalg.lstsq(matrix, target, rcond=None)[0]
+    np.testing.assert_allclose(result.x, optimum, rtol=1e-9)
+    error = np.linalg.norm(result.x - optimum) / np.linalg.norm(optimum)
+    agreement("gauss_newton", "the optimum of linear least squares, in one step", error)
 
 
 @pytest.mark.parametrize("curve", CURVES)
-def test_levenberg_marquardt_reaches_the_optimum_of_scipy(curve):
+def test_levenberg_marquardt_reaches_the_optimum_of_scipy(curve, agreement):
     residuals, start = CURVES[curve]
     result = kol.minimize(residuals, start, "levenberg_marquardt", steps=100)
     reference = optimize.least_squares(lambda b: residuals(b, np), start, method="lm", xtol=1e-12)
     assert result.success, result.message
     np.testing.assert_allclose(result.fun, reference.cost, rtol=1e-8)
     np.testing.assert_allclose(result.x, reference.x, rtol=1e-4)
+    error = np.abs(result.x / reference.x - 1.0).max()
+    agreement("levenberg_marquardt", "the optimum that scipy.optimize.least_squares finds", error)
 
 
 @pytest.mark.parametrize(
@@ -151,19 +176,32 @@ def test_every_evaluation_within_a_line_search_is_counted(step_rule):
     assert result.nfev == calls
 
 
-@pytest.mark.once
-def test_a_search_that_fails_keeps_the_best_point_and_says_so():
-    def misleading(x):
-        # Its gradient has the wrong sign, as that of a function with a mistake in it.
-        return ops.sum(ops.stop_gradient(2.0 * x**2) - x**2)
+def misleading(x):
+    # Its gradient has the wrong sign, as that of a function with a mistake in it.
+    return ops.sum(ops.stop_gradient(2.0 * x**2) - x**2)
 
-    result = kol.minimize(misleading, [1.0, 2.0], "lbfgs", steps=5)
+
+def misleading_residuals(x):
+    return ops.stop_gradient(2.0 * x) - x
+
+
+@pytest.mark.once("torch")
+@pytest.mark.parametrize(
+    ("fun", "optimizer"),
+    [
+        (misleading, "lbfgs"),
+        (misleading, "newton"),
+        (misleading_residuals, "levenberg_marquardt"),
+    ],
+)
+def test_a_search_that_fails_keeps_the_best_point_and_says_so(fun, optimizer):
+    result = kol.minimize(fun, [1.0, 2.0], optimizer, steps=5)
     assert not result.success
     assert "No decrease was found along the direction of step 1" in result.message
     np.testing.assert_array_equal(result.x, [1.0, 2.0])
 
 
-@pytest.mark.once
+@pytest.mark.once("torch")
 def test_lbfgs_goes_on_by_slopes_where_rounding_hides_the_decrease():
     def noisy(x):
         exact = ops.sum(ops.cast([1.0, 30.0, 900.0], x.dtype) * ((x - 1.0) ** 2 + (x - 1.0) ** 4))
@@ -183,6 +221,27 @@ def test_a_hessian_that_is_not_finite_ends_the_minimization_at_the_point_before(
     assert not result.success
     assert "curvature is not finite in step 1" in result.message
     np.testing.assert_array_equal(result.x, [0.0, 0.0])
+
+
+@pytest.mark.once("torch")
+@pytest.mark.parametrize("optimizer", ["newton_cg", "adahessian", "sophia_h"])
+def test_products_that_are_not_finite_end_the_minimization_too(optimizer):
+    def kink(x):
+        return ops.sum(x + ops.abs(x) ** 1.5)  # gradient 1 and curvature ∞ at 0
+
+    result = kol.minimize(kink, [0.0, 0.0], optimizer, tol=None, steps=3)
+    assert "curvature is not finite in step 1" in result.message
+    np.testing.assert_array_equal(result.path.x[-1], [0.0, 0.0])
+
+
+@pytest.mark.once("torch")
+@pytest.mark.parametrize("rule", STEP_RULES.values(), ids=STEP_RULES)
+def test_a_direction_that_is_not_finite_leads_nowhere(rule):
+    objective = Objective(lambda x: ops.sum(x**2))
+    point = objective.point(ops.convert_to_tensor([1.0, 2.0]))
+    after, effort = rule(objective, point, ops.convert_to_tensor([np.nan, 1.0]), 1.0)
+    np.testing.assert_array_equal(ops.convert_to_numpy(after.x), [1.0, 2.0])
+    assert int(effort.status) != TAKEN
 
 
 def test_a_function_that_overflows_ends_at_the_last_finite_point():

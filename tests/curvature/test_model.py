@@ -8,7 +8,6 @@ import pytest
 from keras import layers, ops
 
 import keras_optim_lab as kol
-from tests.curvature.functions import rosenbrock
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 3)).astype("float32")
@@ -195,57 +194,3 @@ def test_choices_and_counts_are_checked():
         kol.LBFGS(step_rule="wolfe")
     with pytest.raises(ValueError, match="an integer ≥ 1"):
         kol.LBFGS(history=0)
-
-
-class Given:
-    """Gives probes instead of drawing them."""
-
-    def probe(self, x, t):
-        return ops.take(
-            ops.convert_to_tensor(self.given, dtype=x.dtype), ops.cast(t, "int32") - 1, axis=0
-        )
-
-
-class GivenAdaHessian(Given, kol.AdaHessian):
-    pass
-
-
-class GivenSophiaH(Given, kol.SophiaH):
-    pass
-
-
-@pytest.mark.once
-@pytest.mark.parametrize("name", ["AdaHessian", "SophiaH"])
-def test_diagonal_methods_match_pytorch_optimizer_when_given_the_same_probes(name):
-    import pytorch_optimizer
-    import torch
-
-    steps = 6
-    start = np.array([-1.2, 1.0, 0.5], "float64")
-    probes = np.random.default_rng(0).choice([-1.0, 1.0], size=(steps, 3))
-    if name == "AdaHessian":
-        ours = GivenAdaHessian(learning_rate=0.1, epsilon=1e-2, weight_decay=0.1)
-        theirs = {"lr": 0.1, "eps": 1e-2, "weight_decay": 0.1, "weight_decouple": True}
-    else:
-        probes = np.random.default_rng(0).normal(size=(steps, 3))
-        ours = GivenSophiaH(learning_rate=0.1, gamma=1.0, clip=0.05, every=2, weight_decay=0.1)
-        theirs = {"lr": 0.1, "p": 0.05, "update_period": 2, "weight_decay": 0.1}
-        theirs |= {"betas": (0.96, 0.99), "eps": 1e-12, "weight_decouple": True}
-    ours.__dict__["given"] = probes
-    result = kol.minimize(rosenbrock, start, ours, steps=steps, tol=None)
-
-    x = torch.tensor(start, requires_grad=True, device="cpu")
-    other = getattr(pytorch_optimizer, name)([x], **theirs)
-    for i in range(steps):
-        with torch.device("cpu"):
-            loss = torch.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
-            (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
-            z = torch.tensor(probes[i])
-            (product,) = torch.autograd.grad(gradient, x, z)
-            x.grad = gradient.detach()
-            due = name == "AdaHessian" or i % 2 == 0
-            if due:
-                other.step(hessian=[z * product])
-            else:
-                other.step()
-        np.testing.assert_allclose(result.path.x[i + 1], x.detach().numpy(), rtol=1e-9)

@@ -48,6 +48,11 @@ def test_a_curvature_method_is_not_run_on_noise_that_it_would_not_see(experiment
     assert made._settings("newton")["surfaces"] == ["booth"]
 
 
+def test_what_searches_its_own_step_is_not_tuned(experiment):
+    settings = experiment(RACES)._settings
+    assert [settings(name)["rounds"] for name in ("momentum", "sophia_h", "newton")] == [2, 2, 1]
+
+
 def test_mistakes_name_their_line(experiment):
     for wrong, line, said in (
         (RACES.replace('"newton"]\nsteps', '"levenberg_marquardt"]\nsteps'), 4, "residuals"),

@@ -82,6 +82,12 @@ def test_race_says_what_became_of_each_method_and_draws_it(monkeypatch, tmp_path
     assert (tmp_path / "race.png").stat().st_size > 1e3
 
 
+def test_a_race_on_the_usual_surface_is_written_under_its_name(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    shown("race", "--optimizers", "gradient-descent, momentum", "--steps", "2")
+    assert (tmp_path / "reports" / "race-rosenbrock.html").exists()
+
+
 def test_surfaces_are_listed_with_their_starts(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     output = shown("surfaces")

@@ -10,7 +10,7 @@ from keras_optim_lab.landscapes import surfaces
 from keras_optim_lab.landscapes.arrival import arrivals
 from keras_optim_lab.landscapes.paths import Paths, descent
 from keras_optim_lab.landscapes.race import race
-from keras_optim_lab.landscapes.rates import rate_range, scores
+from keras_optim_lab.landscapes.rates import rate_range, scores, tuned_rates
 
 BOWL = surfaces.get("ill-conditioned", condition=4.0)
 BOOTH = surfaces.get("booth")
@@ -97,7 +97,25 @@ def test_rates_are_searched_in_a_wider_range_than_that_of_networks():
     field = optimizers.Adam.numeric["learning_rate"].search
     assert searched.low == pytest.approx(field.low / 100)
     assert searched.high == pytest.approx(field.high * 100)
-    assert rate_range(type(optimizers.get("newton"))) is None
+    for name in ("newton", "newton_cg", "lbfgs"):
+        assert rate_range(optimizers.entry(name).cls) is None
+
+
+@pytest.mark.once
+def test_a_curvature_method_that_searches_no_length_gets_the_best_of_the_rates_that_were_tried():
+    optimizer = optimizers.get("adahessian")
+    follow = descent(optimizer, [BOOTH], 4)
+    tried = []
+
+    def watched(starts, steps, learning_rate):
+        paths = follow(starts, steps, learning_rate=learning_rate)
+        tried.extend(zip(paths.values[0, :, -1], learning_rate[0], strict=True))
+        return paths
+
+    watched.surfaces = follow.surfaces
+    (rate,) = tuned_rates(optimizer, watched, 10, width=4, rounds=2)
+    assert len({rate for _, rate in tried}) == 8
+    assert rate == min(tried)[1]
 
 
 @pytest.mark.once

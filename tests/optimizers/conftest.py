@@ -51,7 +51,7 @@ def gradients(start):
 
 def has_branches(optimizer):
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-    return scaled or optimizer.gradient_accumulation_steps
+    return scaled or optimizer.gradient_accumulation_steps or getattr(optimizer, "branches", False)
 
 
 @pytest.fixture

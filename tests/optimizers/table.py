@@ -30,6 +30,11 @@ class Reference:
     ours: dict[str, Any] = field(default_factory=dict)
     why: str = ""
 
+    @property
+    def full_name(self) -> str:
+        package = {"keras": "keras.optimizers", "torch": "torch.optim"}
+        return f"{package.get(self.package, self.package)}.{self.name}"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -44,6 +49,7 @@ class Case:
         keras_has_no: the class that Keras lacks, where the row has no relation to a built-in.
         tolerance: how far a step may be from that of the oracle, as a share of its length.
         fast: a learning rate at which a few steps come a long way.
+        decades: the sizes of gradients in long walks, as powers of ten.
     """
 
     id: str
@@ -54,6 +60,7 @@ class Case:
     keras_has_no: str = ""
     tolerance: float = 1e-6
     fast: float = 0.1
+    decades: tuple[int, int] = (-4, 2)
 
     @property
     def cls(self) -> type[optimizers.Optimizer]:
@@ -774,6 +781,76 @@ CASES = [
         ),
         tolerance=1e-4,
         fast=0.3,
+    ),
+    # Roots and eigenvectors are the more uncertain the nearer to singular their matrix is; these
+    # rows keep away from that.
+    Case(
+        "shampoo",
+        "shampoo",
+        oracles.Shampoo,
+        {"precondition_every": 2, "epsilon": 1e-3},
+        references=(
+            Reference(
+                "pytorch_optimizer",
+                "ScalableShampoo",
+                {
+                    "lr": 1e-3,
+                    "betas": (0.0, 0.9),
+                    "start_preconditioning_step": 2,
+                    "preconditioning_compute_steps": 2,
+                    "shape_interpretation": False,
+                    "graft_type": 1,
+                    "nesterov": False,
+                    "matrix_eps": 0.0,
+                    "use_svd": True,
+                },
+                {"beta_1": 0.0, "beta_2": 0.9, "epsilon": 0.0, "grafting": "momentum"},
+                why="applies momentum after P and Q, and grafts from a v that it does not correct",
+            ),
+        ),
+        keras_has_no="Shampoo",
+        tolerance=1e-4,
+        decades=(0, 0),
+    ),
+    Case(
+        "shampoo-of-2018",
+        "shampoo",
+        oracles.Shampoo,
+        {
+            "precondition_every": 1,
+            "epsilon": 1e-2,
+            "grafting": "none",
+            "sums": True,
+            "beta_1": 0.0,
+        },
+        references=(
+            Reference(
+                "pytorch_optimizer",
+                "Shampoo",
+                {"lr": 1e-3, "matrix_eps": 1e-2},
+            ),
+        ),
+        keras_has_no="Shampoo",
+        tolerance=1e-4,
+        decades=(0, 0),
+    ),
+    Case(
+        "soap",
+        "soap",
+        oracles.SOAP,
+        {"precondition_every": 2, "max_dimension": 3},
+        references=(
+            Reference(
+                "pytorch_optimizer",
+                "SOAP",
+                {"precondition_frequency": 2, "eps": 0.0, "weight_decay": 0.0},
+                {"epsilon": 0.0, "weight_decay": 0.0},
+                why="adds ε before the bias correction and does not decay in the first step",
+            ),
+        ),
+        keras_has_no="SOAP",
+        tolerance=1e-4,
+        decades=(0, 0),
     ),
     Case(
         "prodigy",

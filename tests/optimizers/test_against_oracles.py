@@ -91,10 +91,10 @@ def through_functions(case, gradients):
     return [(each, [*path(i)]) for i, each in enumerate(pieces)]
 
 
-def gradients_of_all_sizes(size):
+def gradients_of_all_sizes(size, decades=(-4, 2)):
     """Each number from 1e-4 to 1e2 at any step, and one in ten exactly zero."""
     rng = np.random.default_rng(1)
-    gradients = rng.normal(size=(STEPS, size)) * 10.0 ** rng.uniform(-4, 2, (STEPS, size))
+    gradients = rng.normal(size=(STEPS, size)) * 10.0 ** rng.uniform(*decades, (STEPS, size))
     return (gradients * (rng.random((STEPS, size)) > 0.1)).astype("float32")
 
 
@@ -122,6 +122,8 @@ def assert_step(case, oracle, t, g, before, after):
     assert excess(new_w, expected_w, allowed) <= 1, f"weight, step {t}"
     assert new_slots.keys() == expected_slots.keys()
     for name, slot in new_slots.items():
+        if name in oracle.undetermined:
+            continue
         allowed = case.tolerance * largest_slots[name]
         assert excess(slot, expected_slots[name], allowed) <= 1, f"{name}, step {t}"
 
@@ -139,8 +141,8 @@ def case(request):
 
 
 @pytest.fixture(scope="module")
-def gradients():
-    return gradients_of_all_sizes(SIZE)
+def gradients(case):
+    return gradients_of_all_sizes(SIZE, case.decades)
 
 
 @pytest.fixture(scope="module")
@@ -156,13 +158,15 @@ def test_every_step_is_that_of_the_paper(paths, case):
             assert_step(case, oracle, t, g, before, after)
 
 
-def test_many_steps_do_not_drift(paths, case):
+def test_many_steps_do_not_drift(paths, case, agreement):
     for gradients, ((start, _), *steps) in paths:
         weights = np.stack([w for w, _ in steps])
         expected = np.stack([*case.expected().descend(start, gradients)])
         way = np.abs(expected).max(axis=0)
         allowed = np.broadcast_to(10 * case.tolerance * way, expected.shape)
-        assert excess(weights, expected, allowed) <= 1
+        share = excess(weights, expected, allowed)
+        assert share <= 1
+        agreement(case.name, "the paper, in NumPy float64", 10 * case.tolerance * share)
 
 
 def check_run(case, optimizer, oracle, gradients, start):

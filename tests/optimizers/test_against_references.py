@@ -124,10 +124,14 @@ def disagreement(ours, theirs):
 
 
 @pytest.mark.parametrize(("case", "reference"), PAIRS)
-def test_the_class_equals_the_reference(case, reference):
+def test_the_class_equals_the_reference(case, reference, agreement):
     gradients = gradients_of_many_sizes()
     ours = trajectory(case.make(**reference.ours), gradients)
-    assert disagreement(ours, other(reference, gradients)) < 1e-5
+    # Decompositions of matrices lose digits in float32, which the oracle does not.
+    allowed = case.tolerance if case.cls.branches else 1e-5
+    error = disagreement(ours, other(reference, gradients))
+    assert error < allowed
+    agreement(case.name, reference.full_name, error)
 
 
 @pytest.mark.parametrize(

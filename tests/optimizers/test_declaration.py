@@ -14,7 +14,7 @@ import pytest
 from keras import ops
 
 from keras_optim_lab import optimizers
-from keras_optim_lab.optimizers import Adam, AdamW, GradientDescent, Momentum
+from keras_optim_lab.optimizers import Adam, AdamW, GradientDescent, Momentum, catalogue
 from keras_optim_lab.optimizers.fields import (
     Constant,
     DecayRate,
@@ -394,7 +394,10 @@ def test_the_catalogue_has_every_public_optimizer_in_order_of_year():
         if inspect.isclass(getattr(optimizers, name))
         and issubclass(getattr(optimizers, name), optimizers.Optimizer)
     } - {optimizers.Optimizer}
-    assert public == set(CLASSES.values())
+    around = {entry.cls for entry in catalogue.compositions()}
+    assert public == {*CLASSES.values(), *around}
+    assert all(cls.composed for cls in around)
+    assert not any(cls.composed for cls in CLASSES.values())
     years = [entry.year for entry in optimizers.entries()]
     assert years == sorted(years)
     assert optimizers.names() == [entry.name for entry in optimizers.entries()]

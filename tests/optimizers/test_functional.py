@@ -114,9 +114,11 @@ CHANGES = {
 @each_case
 @pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
 def test_functions_take_the_steps_of_the_class(case, changes):
+    """Bit for bit where the class too runs the rule as it is written, operation by operation."""
     gradients = [tensors(vector(seed)) for seed in range(1, 4)]
     optimizer, params = Functional(case.make(**changes())), tensors(vector(0))
-    built, weight = case.make(**changes()), keras.Variable(vector(0)["w"])
+    built = case.make(**changes(), execution="per_tensor")
+    weight = keras.Variable(vector(0)["w"])
     state = optimizer.init(params)
     for g in gradients:
         params, state = optimizer.update(params, g, state)

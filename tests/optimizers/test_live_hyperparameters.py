@@ -114,7 +114,9 @@ def test_changing_numbers_between_fits_traces_nothing_again(
     for name, field in cls.numeric.items():
         setattr(model.optimizer, name, 0.5 if isinstance(field, DecayRate) else SMALLEST)
     model.fit(*data, batch_size=4, epochs=1, verbose=0)
-    assert 0 < before == len(calls)
+    # PyTorch cannot record a rule that branches, and has nothing to trace.
+    assert before > 0
+    assert before == len(calls) or (backend == "torch" and cls.branches)
     if hasattr(cls, "average_field"):
         return  # the average goes on moving to where the fast weights are
     # With a learning rate of nearly zero the compiled step moves nothing: the change has arrived.

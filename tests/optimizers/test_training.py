@@ -1,6 +1,6 @@
 """Training as users do it: any dtype, Keras's base arguments, frozen layers, every kind of loop."""
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 import keras
 import numpy as np
@@ -245,7 +245,7 @@ def test_the_average_of_the_weights_equals_its_formula(case, dtype, walk, start,
         for after in path[1:]:
             expected = 0.75 * expected + 0.25 * after[i]
         assert average.dtype == "float32"
-        np.testing.assert_allclose(average, expected, rtol=1e-6)
+        np.testing.assert_allclose(average, expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("dtype", ["float32", *HALF])
@@ -350,6 +350,39 @@ def test_weights_are_left_out_of_decay_by_variable_name_or_layer_path(
     model.save(tmp_path / "built.keras")
     for name in ["fresh", "built"]:
         assert kept(keras.saving.load_model(tmp_path / f"{name}.keras")) == left_out
+
+
+def variables(paths):
+    made = []
+    for path in paths:
+        *scopes, name = path.split("/")
+        with ExitStack() as stack:
+            for scope in scopes:
+                stack.enter_context(keras.name_scope(scope))
+            made.append(keras.Variable(np.ones(2), name=name))
+    return made
+
+
+@pytest.mark.once("torch")
+@pytest.mark.parametrize(
+    ("saved", "loaded"),
+    [
+        (lambda path: path, lambda path: path),
+        (lambda path: f"net/{path}", lambda path: path),
+        (lambda path: path, lambda path: f"net/{path}"),
+    ],
+    ids=["kept", "lost", "new"],
+)
+@pytest.mark.parametrize("left_out", [["dense/kernel"], ["encoder/dense/kernel", "bias"]])
+def test_a_model_that_loses_its_name_decays_the_same_weights(saved, loaded, left_out):
+    paths = ["dense/kernel", "encoder/dense/kernel", "encoder/encoder/dense/kernel", "bias"]
+    before, after = (variables(map(named, paths)) for named in (saved, loaded))
+    optimizer = AdamW()
+    optimizer.exclude_from_weight_decay([before[paths.index(path)] for path in left_out])
+    again = AdamW.from_config(optimizer.get_config())
+    again.build(after)
+    found = [path for path, w in zip(paths, after, strict=True) if not again._use_weight_decay(w)]
+    assert found == [path for path in paths if path in left_out]
 
 
 def test_leaving_weights_out_of_decay_after_build_is_an_error(walk, start):

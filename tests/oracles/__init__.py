@@ -25,11 +25,14 @@ from tests.oracles.prodigy import Prodigy
 from tests.oracles.radam import RAdam
 from tests.oracles.rmsprop import RMSprop
 from tests.oracles.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
+from tests.oracles.shampoo import Shampoo
+from tests.oracles.soap import SOAP
 
 __all__ = [
     "ADOPT",
     "LAMB",
     "LARS",
+    "SOAP",
     "AdEMAMix",
     "AdaBelief",
     "AdaBound",
@@ -52,4 +55,5 @@ __all__ = [
     "RMSprop",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "Shampoo",
 ]

@@ -12,6 +12,8 @@ class Oracle:
     """
 
     shared: ClassVar[tuple[str, ...]] = ()  # scalars of all weights that it counts as slots
+    # Slots of which only the effect is defined, as of eigenvectors, which have no sign.
+    undetermined: ClassVar[tuple[str, ...]] = ()
 
     learning_rate: float
     weight_decay: float = field(default=0.0, kw_only=True)

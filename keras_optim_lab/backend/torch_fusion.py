@@ -1,0 +1,82 @@
+"""Arithmetic of a graph in fewer operations, each of which is one pass over memory."""
+
+from torch.fx import Graph, Node
+
+import torch
+
+_aten = torch.ops.aten
+_ADD, _SUB, _MUL = _aten.add.Tensor, _aten.sub.Tensor, _aten.mul.Tensor
+
+
+def fuse(graph: Graph) -> None:
+    """Moving averages become `lerp`, sums with a product `addcmul`; equal but for rounding."""
+    for rewritten in (_average, _sum_with_product):
+        for node in list(graph.nodes):
+            with graph.inserting_before(node):
+                new = rewritten(graph, node)
+            if new is not None:
+                new.meta = dict(node.meta)
+                node.replace_all_uses_with(new)
+                _erase(graph, node)
+
+
+def _average(graph: Graph, node: Node) -> Node | None:
+    """(a − c a) + c x, with a number c, is what `lerp` computes."""
+    for rest, share in _either_order(_operands(node, _ADD)):
+        for a, decayed in _passing(rest, _SUB):
+            for c, whole in _either_order(_passing(decayed, _MUL)):
+                for factor, x in _either_order(_passing(share, _MUL)):
+                    if whole is a and factor is c and _is_number(c) and _alike(node, a, x):
+                        return graph.call_function(_aten.lerp.Tensor, (a, x, c))
+    return None
+
+
+def _sum_with_product(graph: Graph, node: Node) -> Node | None:
+    """x + y z and x − y z."""
+    sums = [(pair, 1) for pair in _either_order(_operands(node, _ADD))]
+    for (x, product), sign in [*sums, *((pair, -1) for pair in _operands(node, _SUB))]:
+        for y, z in _passing(product, _MUL):
+            if _alike(node, x) and _dtype(y) == _dtype(z) == _dtype(x):
+                return graph.call_function(_aten.addcmul.default, (x, y, z), {"value": sign})
+    return None
+
+
+def _operands(node: Node, operation) -> list[tuple[Node, Node]]:
+    """The two tensors of an operation, if the node is one."""
+    if node.target is operation and not node.kwargs:
+        match node.args:
+            case Node() as x, Node() as y:
+                return [(x, y)]
+    return []
+
+
+def _passing(node: Node, operation) -> list[tuple[Node, Node]]:
+    """The same, if the result is read only once."""
+    return _operands(node, operation) if len(node.users) == 1 else []
+
+
+def _either_order(pairs):
+    return [pair for x, y in pairs for pair in ((x, y), (y, x))]
+
+
+def _is_number(node: Node) -> bool:
+    return node.meta["val"].ndim == 0
+
+
+def _dtype(node: Node):
+    return node.meta["val"].dtype
+
+
+def _alike(*nodes: Node) -> bool:
+    """Whether they are of one shape and one floating dtype."""
+    values = [node.meta["val"] for node in nodes]
+    return values[0].is_floating_point() and len({(v.shape, v.dtype) for v in values}) == 1
+
+
+def _erase(graph: Graph, node: Node) -> None:
+    """Removes an operation, and those that only it has read."""
+    inputs = node.all_input_nodes
+    graph.erase_node(node)
+    for read in inputs:
+        if read.op == "call_function" and not read.users:
+            _erase(graph, read)

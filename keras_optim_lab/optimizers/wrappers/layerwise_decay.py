@@ -1,0 +1,56 @@
+from typing import cast
+
+from keras_optim_lab.optimizers.base import Hyperparameter, Optimizer
+from keras_optim_lab.optimizers.catalogue import register
+from keras_optim_lab.optimizers.composed import Wrapper
+from keras_optim_lab.optimizers.fields import nonnegative
+
+
+@register("layerwise_decay", year=2018)
+class LayerwiseDecay(Wrapper):
+    """Learning rates that fall from the output of a model to its input.
+
+        w ← w − step of `optimizer` at the rate η · decayᵈ       d = 0 for the layer at the output
+
+    In a trained model the layers near the input are the most general and need the least change.
+
+    A layer is what stands right below the model: in `model/block_3/attention/query/kernel` it is
+    `block_3`, with all inside of it. Layers are counted in the order in which the model lists its
+    weights, the last one is at the output. A layer whose weights are all frozen does not count.
+
+    Reference:
+        Howard & Ruder, 2018, arXiv:1801.06146, section 3.2, "discriminative fine-tuning", with one
+        factor 1 / 2.6 from layer to layer; 0.65 to 0.95 are usual for transformers.
+    """
+
+    decay: Hyperparameter = nonnegative(default=0.9, doc="η of a layer as a share of the next.")
+
+    rule_decays = True
+
+    def parts(self, places):
+        inner = self.optimizer.parts(places)
+        return [(d, *part) for d, part in zip(depths([p.path for p in places]), inner, strict=True)]
+
+    def rule(self, g, w, slot, h):
+        depth, *part = h.part
+        h = self.optimizer.at_rate(h, h.within(self.own).decay ** float(depth))
+        return self.optimizer.step(g, w, slot, h(part=tuple(part)))
+
+
+def layerwise(optimizer: Optimizer | str, decay: float = 0.9) -> LayerwiseDecay:
+    """The optimizer with learning rates that fall from the output to the input.
+
+    `kol.layerwise(kol.AdamW(1e-4), decay=0.8)`; see `LayerwiseDecay`.
+    """
+    return LayerwiseDecay(cast(Optimizer, optimizer), decay)
+
+
+def depths(paths: list[str]) -> list[int]:
+    """How many layers lie between each weight's and the output."""
+    layers = [path.split("/")[:-1] or [path] for path in paths]
+    common, shortest = 0, min(map(len, layers), default=1)
+    while common + 1 < shortest and len({layer[common] for layer in layers}) == 1:
+        common += 1
+    order = {layer[common]: None for layer in layers}
+    count = {name: len(order) - 1 - i for i, name in enumerate(order)}
+    return [count[layer[common]] for layer in layers]

@@ -1,0 +1,503 @@
+"""Wrappers and groups: for an optimizer around others, all holds that holds for one alone."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_optim_lab as kol
+from keras_optim_lab import optimizers
+from keras_optim_lab.functional import Functional
+from keras_optim_lab.optimizers import (
+    Adam,
+    AdamW,
+    GradientDescent,
+    Momentum,
+    Muon,
+    Nadam,
+    ScheduleFreeSGD,
+)
+from tests import oracles
+from tests.frameworks import applied, arrays, compiled, tensors
+from tests.optimizers.conftest import as_array
+from tests.oracles import wrappers as around
+
+SHAPES = {"first/kernel": (2, 2, 3), "first/bias": (3,), "head/kernel": (3, 4), "head/bias": (4,)}
+DECAY = {"learning_rate": 0.1, "weight_decay": 0.5}
+STEPS = 7
+
+
+@dataclasses.dataclass(frozen=True)
+class Composition:
+    """An optimizer made of others, and by path what it is to be for each weight."""
+
+    id: str
+    make: object
+    oracle: object
+
+
+def one(oracle):
+    return lambda path: oracle
+
+
+ADAM = oracles.Adam(**DECAY)
+COMPOSITIONS = [
+    Composition(
+        "lookahead",
+        lambda: kol.Lookahead(Adam(**DECAY), steps=3, share=0.25),
+        one(around.Lookahead(ADAM, steps=3, share=0.25)),
+    ),
+    Composition("cautious", lambda: kol.Cautious(Adam(**DECAY)), one(around.Cautious(ADAM))),
+    Composition(
+        "centralized_gradients",
+        lambda: kol.CentralizedGradients(Momentum(**DECAY)),
+        one(around.CentralizedGradients(oracles.Momentum(**DECAY))),
+    ),
+    Composition(
+        "adaptive_clipping",
+        lambda: kol.AdaptiveClipping(Momentum(**DECAY), clipping=0.5, epsilon=0.1),
+        one(around.AdaptiveClipping(oracles.Momentum(**DECAY), clipping=0.5, epsilon=0.1)),
+    ),
+    Composition(
+        "skip_non_finite", lambda: kol.SkipNonFinite(Adam(**DECAY)), one(around.SkipNonFinite(ADAM))
+    ),
+    Composition(
+        "layerwise_decay",
+        lambda: kol.layerwise(Adam(**DECAY), decay=0.5),
+        lambda path: oracles.Adam(**{**DECAY, "learning_rate": 0.1 if "head" in path else 0.05}),
+    ),
+    Composition(
+        "groups",
+        lambda: kol.groups({"head": GradientDescent(0.3), "bias": {"weight_decay": 0.0}}, "adamw"),
+        lambda path: (
+            oracles.GradientDescent(0.3)
+            if "head" in path
+            else oracles.AdamW(weight_decay=0.0 if "bias" in path else 0.01)
+        ),
+    ),
+    Composition(
+        "nested",
+        lambda: kol.SkipNonFinite(
+            kol.groups(
+                {"head": kol.Lookahead(kol.Cautious(Adam(**DECAY)), steps=3)},
+                default=kol.Lookahead(Nadam(**DECAY), steps=2),
+            )
+        ),
+        lambda path: (
+            around.Lookahead(around.Cautious(ADAM), steps=3)
+            if "head" in path
+            else around.Lookahead(oracles.Nadam(**DECAY), steps=2)
+        ),
+    ),
+]
+each_composition = pytest.mark.parametrize("case", COMPOSITIONS, ids=lambda case: case.id)
+some = pytest.mark.parametrize(
+    "case",
+    [case for case in COMPOSITIONS if case.id in ("nested", "lookahead")],
+    ids=lambda c: c.id,
+)
+
+
+def numbers(seed):
+    rng = np.random.default_rng(seed)
+    return {path: rng.normal(size=shape).astype("float32") for path, shape in SHAPES.items()}
+
+
+START, GRADIENTS = numbers(0), [numbers(seed) for seed in range(1, STEPS + 1)]
+
+
+def variables(start=START, dtype="float32"):
+    """Keras variables at these paths."""
+    made = []
+    for path, value in start.items():
+        *layers, name = path.split("/")
+        with keras.name_scope("/".join(layers)):
+            made.append(keras.Variable(value, dtype=dtype, name=name))
+    return made
+
+
+def walk(optimizer, gradients=GRADIENTS, dtype="float32"):
+    """The weights by path after every step of `apply`."""
+    weights = variables(dtype=dtype)
+    step = applied(optimizer, weights)
+    path = []
+    for g in gradients:
+        step([tensors(g[name], dtype) for name in SHAPES])
+        path.append(dict(zip(SHAPES, map(as_array, weights), strict=True)))
+    return path
+
+
+def assert_close(path, expected, rtol=1e-5, atol=1e-6):
+    for weights, others in zip(path, expected, strict=True):
+        for name in SHAPES:
+            np.testing.assert_allclose(weights[name], others[name], rtol, atol, err_msg=name)
+
+
+@each_composition
+def test_steps_are_those_of_the_paper_through_keras_and_as_functions(case):
+    found = walk(case.make())
+    runs = {
+        path: [*case.oracle(path).descend(START[path], [g[path] for g in GRADIENTS])]
+        for path in SHAPES
+    }
+    expected = [{path: run[t] for path, run in runs.items()} for t in range(STEPS)]
+    assert_close(found, expected)
+    functional = Functional(case.make(), list(SHAPES))
+
+    def descend(w, gradients):
+        def step(before, g):
+            after = functional.update(before[0], g, before[1])
+            return after, after[0]
+
+        return ops.scan(step, (w, functional.init(w)), gradients)[1]
+
+    stacked = [np.stack([g[name] for g in GRADIENTS]) for name in SHAPES]
+    then = arrays(compiled(descend)(*tensors(([*START.values()], stacked))))
+    assert_close(
+        [dict(zip(SHAPES, [w[t] for w in then], strict=True)) for t in range(STEPS)], found
+    )
+
+
+def test_functional_paths_decide_as_those_of_weights_do():
+    optimizer = kol.groups({"head": GradientDescent(0.5)}, default=GradientDescent(0.25))
+    params = tensors({"head": np.ones(2, "float32"), "body": np.ones(2, "float32")})
+    functional = Functional(optimizer)
+    after, _ = functional.update(params, params, functional.init(params))
+    assert_equal(after, {"head": 0.5, "body": 0.75})
+    doubled, _ = functional.update(params, params, functional.init(params), learning_rate=0.5)
+    assert_equal(doubled, {"head": 0.0, "body": 0.5})
+    one, _ = functional.update(
+        params, params, functional.init(params), **{"group_1.learning_rate": 0.25}
+    )
+    assert_equal(one, {"head": 0.75, "body": 0.75})
+
+
+def assert_equal(found, expected):
+    for name, number in expected.items():
+        np.testing.assert_array_equal(as_array(found[name]), np.float32(number))
+
+
+# All that is around a step.
+
+
+@each_composition
+def test_a_half_precision_step_is_the_float32_step_rounded_once(case):
+    def halved(weights):
+        return {name: as_array(ops.cast(w, "bfloat16")) for name, w in weights.items()}
+
+    gradients = [halved(GRADIENTS[0])]
+    start = halved(START)
+    full, half = ([*variables(start, dtype)] for dtype in ("float32", "bfloat16"))
+    for weights in (full, half):
+        optimizer = case.make()
+        optimizer.build(weights)
+        optimizer.apply([tensors(g, weights[0].dtype) for g in gradients[0].values()], weights)
+    for one, other in zip(full, half, strict=True):
+        rounded = as_array(ops.cast(as_array(one), "bfloat16"))
+        np.testing.assert_array_equal(as_array(other), rounded)
+
+
+def test_accumulated_gradients_equal_their_mean():
+    case = COMPOSITIONS[-1]
+    changes = {"gradient_accumulation_steps": 2}
+    means = [
+        {name: (a[name] + b[name]) / 2 for name in SHAPES}
+        for a, b in zip(GRADIENTS[0:6:2], GRADIENTS[1:6:2], strict=True)
+    ]
+    found = walk(case.make().changed(changes), GRADIENTS[:6])
+    assert_close(found[1::2], walk(case.make(), means))
+
+
+@some
+def test_averages_and_clipping_and_loss_scales_are_those_of_the_main_member(case):
+    changes = {"use_ema": True, "ema_momentum": 0.5, "global_clipnorm": 0.5}
+    optimizer = case.make().changed(changes)
+    assert (optimizer.use_ema, optimizer.global_clipnorm) == (True, 0.5)
+    path = walk(optimizer, GRADIENTS[:2])
+    norm = np.sqrt(sum(np.sum(np.square(g)) for g in GRADIENTS[0].values()))
+    clipped = [{name: g * min(1, 0.5 / norm) for name, g in GRADIENTS[0].items()}]
+    assert_close(path[:1], walk(case.make(), clipped))
+    for i, name in enumerate(SHAPES):
+        expected = (path[0][name] + path[1][name]) / 2
+        average = as_array(optimizer._model_variables_moving_average[i])
+        np.testing.assert_allclose(average, expected, rtol=1e-6)
+    scaled = case.make().changed({"loss_scale_factor": 4.0})
+    fourfold = [{name: 4 * g for name, g in GRADIENTS[0].items()}]
+    assert_close(walk(scaled, fourfold), walk(case.make(), GRADIENTS[:1]))
+    dynamic = keras.optimizers.LossScaleOptimizer(case.make(), initial_scale=4.0)
+    assert_close(walk(dynamic, fourfold), walk(case.make(), GRADIENTS[:1]))
+
+
+@some
+@pytest.mark.once("torch")
+def test_every_way_of_execution_gives_the_same_steps(case):
+    expected = walk(case.make())
+    for execution in ("blocked", "per_tensor"):
+        assert_close(walk(case.make().changed({"execution": execution})), expected)
+
+
+def test_slots_of_every_member_take_two_bytes_where_it_says_so():
+    optimizer = kol.Lookahead(
+        kol.groups({"head": Momentum(0.1, state_dtype="bfloat16")}, default=Momentum(0.1))
+    )
+    walk(optimizer, GRADIENTS[:2])
+    held = optimizer._slot_variables
+    assert {name: {v.dtype for v in own if v is not None} for name, own in held.items()} == {
+        "momentum": {"float32"},
+        "group_1.momentum": {"bfloat16"},
+        "lookahead.slow": {"float32"},
+    }
+
+
+@each_composition
+def test_a_saved_model_goes_on_as_if_it_had_never_stopped(case, data, tmp_path):
+    model = network(case.make(), run_eagerly=True)
+    model.train_on_batch(*data)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.optimizer.get_config() == model.optimizer.get_config()
+    for each in (model, loaded):
+        each.train_on_batch(*data)
+    for one, other in zip(state(model), state(loaded), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def state(model):
+    return [as_array(v) for v in (*model.trainable_variables, *model.optimizer.variables)]
+
+
+def network(optimizer, **arguments):
+    layers = keras.layers
+    first = layers.Dense(4, activation="tanh", name="first", kernel_initializer=random(1))
+    head = layers.Dense(1, name="head", kernel_initializer=random(2))
+    model = keras.Sequential([keras.Input((3,)), first, head], name="network")
+    model.compile(optimizer, "mse", **arguments)
+    return model
+
+
+def random(seed):
+    return keras.initializers.RandomNormal(0.0, 0.5, seed=seed)
+
+
+def test_the_whole_is_read_and_set_through_its_members():
+    optimizer = kol.Lookahead(Adam(0.5), share=0.25)
+    assert (float(optimizer.learning_rate), optimizer.optimizer.beta_1) == (0.5, 0.9)
+    optimizer.learning_rate = 0.125
+    optimizer.optimizer.beta_1 = 0.5
+    optimizer.share = 0.75
+    found = optimizer.get_config()
+    assert (found["steps"], found["share"]) == (5, 0.75)
+    inner = found["optimizer"]["config"]
+    assert (inner["learning_rate"], inner["beta_1"]) == (0.125, 0.5)
+    assert repr(optimizer).startswith("Lookahead(optimizer=Adam(learning_rate=0.125, beta_1=0.5,")
+    step = walk(optimizer, GRADIENTS[:1])
+    assert_close(step, walk(Adam(0.125, beta_1=0.5), GRADIENTS[:1]))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: kol.Lookahead(keras.optimizers.Adam()), TypeError, "`optimizer` must be an opt"),
+        (lambda: kol.Lookahead("adamm"), ValueError, "Did you mean 'adam'"),
+        (lambda: kol.Lookahead(), TypeError, "missing a required argument: 'optimizer'"),
+        (lambda: kol.Lookahead(kol.LBFGS()), ValueError, "asks for the loss itself"),
+        (lambda: kol.Lookahead(ScheduleFreeSGD()), ValueError, "from one average"),
+        (lambda: kol.Cautious("adam", steps=3), TypeError, "no argument `steps`"),
+        (lambda: kol.Lookahead("adam", steps=0), ValueError, "`steps` must be an integer ≥ 1"),
+        (lambda: optimizers.get("lookahead"), ValueError, r"around another optimizer.*kol.Look"),
+        (lambda: kol.groups([], default="adam"), TypeError, "`rules` must be a dict such as"),
+        (lambda: kol.groups({"(": "adam"}, default="adam"), ValueError, "no regular expression"),
+        (lambda: kol.groups({3: "adam"}, default="adam"), TypeError, r"a key must be.*Received: 3"),
+        (lambda: kol.groups({"a": 3}, default="adam"), TypeError, "Received: 'a': 3"),
+        (
+            lambda: kol.groups({"a": {"beta_3": 0.0}}, default="adam"),
+            TypeError,
+            "Adam has no argument `beta_3`",
+        ),
+        (
+            lambda: kol.groups({"a": Adam(clipnorm=1.0)}, default="adam"),
+            ValueError,
+            r"`clipnorm` belongs to the whole. Give clipnorm=1.0 to the default instead of to 'a'",
+        ),
+        (
+            lambda: kol.groups({"a": "adam"}, default=Adam(0.0)),
+            ValueError,
+            "default's learning_rate must be > 0",
+        ),
+    ],
+)
+def test_what_cannot_be_composed_is_refused_with_what_to_do(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_an_optimizer_in_training_is_refused():
+    adam = Adam()
+    walk(adam, GRADIENTS[:1])
+    with pytest.raises(ValueError, match="in training already"):
+        kol.Lookahead(adam)
+
+
+# Single wrappers.
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_step_that_is_not_finite_changes_nothing_bit_for_bit(bad):
+    optimizer = kol.SkipNonFinite(
+        kol.groups({"head": kol.ScheduleFreeAdamW(0.1)}, default=kol.Prodigy(initial_distance=0.1))
+    )
+    spoilt = {**GRADIENTS[1], "head/bias": GRADIENTS[1]["head/bias"].copy()}
+    spoilt["head/bias"][1] = bad
+    kept = kol.SkipNonFinite(optimizer.optimizer.detached())
+    path = walk(optimizer, [GRADIENTS[0], spoilt, GRADIENTS[2]])
+    expected = walk(kept, [GRADIENTS[0], GRADIENTS[2]])
+    for found, other in zip(path, [expected[0], *expected], strict=True):
+        for name in SHAPES:
+            np.testing.assert_array_equal(found[name], other[name])
+    for name, own in optimizer._slot_variables.items():
+        for slot, other in zip(own, kept._slot_variables[name], strict=True):
+            assert slot is None or np.array_equal(as_array(slot), as_array(other))
+    assert (optimizer.skipped, kept.skipped) == (1, 0)
+    assert kol.SkipNonFinite("adam").skipped == 0
+
+
+def test_adaptive_clipping_and_centralized_gradients_reach_methods_that_look_at_all_weights():
+    flat = {name: g - g.reshape(-1, g.shape[-1]).mean(0) for name, g in GRADIENTS[0].items()}
+    flat = {name: g if len(SHAPES[name]) > 1 else GRADIENTS[0][name] for name, g in flat.items()}
+    prodigy = kol.Prodigy(initial_distance=0.1)
+    found = walk(kol.CentralizedGradients(prodigy.detached()), [GRADIENTS[0]] * 3)
+    assert_close(found, walk(prodigy, [flat] * 3))
+
+
+@pytest.mark.once
+def test_layers_are_what_stands_right_below_the_model():
+    from keras_optim_lab.optimizers.wrappers.layerwise_decay import depths
+
+    assert depths(["net/a/kernel", "net/b/q/kernel", "net/b/k/kernel", "net/c/bias"]) == [
+        2,
+        1,
+        1,
+        0,
+    ]
+    assert depths(["a/kernel", "b/kernel", "b/bias"]) == [1, 0, 0]
+    assert depths(["net/only/kernel", "net/only/bias"]) == [0, 0]
+    assert depths([]) == []
+
+
+# Groups.
+
+
+def rates(optimizer):
+    """By path how far a gradient of 1 moves each weight."""
+    weights = variables({name: np.zeros(shape, "float32") for name, shape in SHAPES.items()})
+    optimizer.build(weights)
+    optimizer.apply([ops.ones(shape) for shape in SHAPES.values()], weights)
+    return {n: float(-as_array(w).ravel()[0]) for n, w in zip(SHAPES, weights, strict=True)}
+
+
+def in_groups(**settings):
+    return kol.groups(
+        {"head": GradientDescent(0.5), "bias": {"learning_rate": 0.25}},
+        default=GradientDescent(1.0, **settings),
+    )
+
+
+def test_the_first_key_that_fits_decides_and_the_default_has_the_rest():
+    found = rates(in_groups())
+    assert [*found.values()] == [1.0, 0.25, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 4.0])
+def test_the_rate_of_the_whole_moves_all_in_proportion(eta):
+    optimizer = in_groups()
+    optimizer.learning_rate = eta
+    assert float(optimizer.learning_rate) == eta
+    assert [*rates(optimizer).values()] == [1.0 * eta, 0.25 * eta, 0.5 * eta, 0.5 * eta]
+    again = type(optimizer).from_config(optimizer.get_config())
+    assert [*rates(again).values()] == [1.0 * eta, 0.25 * eta, 0.5 * eta, 0.5 * eta]
+
+
+def test_callbacks_and_schedules_change_the_rate_of_the_whole(data):
+    halving = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    reducing = keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=0, min_delta=1e9)
+    for wrap in (lambda optimizer: optimizer, kol.Lookahead):
+        model = network(wrap(in_groups()))
+        model.fit(*data, epochs=3, callbacks=[halving, reducing], verbose=0)
+        assert float(model.optimizer.learning_rate) == 2.0**-5
+    scheduled = in_groups()
+    scheduled.learning_rate = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.5, 0.25])
+    assert [*rates(scheduled).values()] == [0.5, 0.125, 0.25, 0.25]
+
+
+def test_a_layer_a_path_or_a_function_chooses_weights_in_a_loaded_model_too(tmp_path):
+    model = network("sgd")
+    keys = {
+        model.layers[1]: GradientDescent(0.5),
+        ("network/first/bias",): GradientDescent(0.25),
+        is_matrix: GradientDescent(0.125),
+    }
+    model.compile(kol.groups(keys, default="adam"), "mse", run_eagerly=True)
+    model.save(tmp_path / "model.keras")
+    for each in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        weights = each.trainable_variables
+        before = [as_array(w) for w in weights]
+        each.optimizer.build(weights)
+        each.optimizer.apply([ops.ones(w.shape) for w in weights], weights)
+        moved = [b - as_array(w) for b, w in zip(before, weights, strict=True)]
+        for step, expected in zip(moved, [0.125, 0.25, 0.5, 0.5], strict=True):
+            np.testing.assert_allclose(step, expected, rtol=1e-5)
+
+
+def test_a_key_that_chooses_nothing_is_an_error_that_lists_the_weights():
+    for keys, message in [
+        ({"heat": "adam"}, r"'heat' chooses no weight.*first/kernel, first/bias, head/kernel"),
+        ({"h": "adam", "head": "adam"}, r"'head' chooses head/kernel, .*which keys before it"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            kol.groups(keys, default="adam").build(variables())
+        with pytest.raises(ValueError, match=message):
+            Functional(kol.groups(keys, default="adam"), list(SHAPES)).init([*START.values()])
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def is_matrix(weight):
+    return len(weight.shape) == 2 and "bias" not in weight.path
+
+
+def test_weights_left_out_of_decay_by_a_member_or_the_whole_stay_so():
+    inner, outer = AdamW(**DECAY), AdamW(**DECAY)
+    inner.exclude_from_weight_decay(var_names=["bias"])
+    wrapped = kol.Lookahead(inner)
+    whole = kol.Lookahead(outer)
+    whole.exclude_from_weight_decay(var_names=["bias"])
+    alone = AdamW(**DECAY)
+    alone.exclude_from_weight_decay(var_names=["bias"])
+    expected = walk(alone, GRADIENTS[:2])
+    for optimizer in (wrapped, whole, type(whole).from_config(whole.get_config())):
+        assert_close(walk(optimizer, GRADIENTS[:2]), expected)
+
+
+def test_schedule_free_members_show_their_average(data):
+    free = kol.groups({"head": ScheduleFreeSGD(0.3)}, default=GradientDescent(0.1))
+    model = network(kol.SkipNonFinite(free))
+    model.fit(*data, batch_size=4, epochs=2, verbose=0)
+    optimizer = model.optimizer
+    shown = [as_array(w) for w in model.trainable_variables]
+    assert not optimizer.at_gradient_point
+    optimizer.to_gradient_point(model.trainable_variables)
+    held = [as_array(w) for w in model.trainable_variables]
+    np.testing.assert_array_equal(shown[0], held[0])
+    fast = as_array(optimizer._slot_variables["group_1.fast"][2])
+    np.testing.assert_allclose(shown[2], held[2] + (1 - 1 / 0.9) * (fast - held[2]), rtol=1e-5)
+    assert np.any(shown[2] != held[2])
+
+
+def test_one_optimizer_in_two_groups_has_a_state_in_each():
+    adam = Adam(0.5)
+    optimizer = kol.groups({"head": adam, "bias": adam}, default=Muon(0.1))
+    walk(optimizer, GRADIENTS[:1])
+    assert len(optimizer.variables) == len({id(v) for v in optimizer.variables})
+    assert len({id(each) for each in optimizer.members.values()}) == 3
