@@ -14,12 +14,14 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8")
 pytestmark = pytest.mark.once
 
 
-def test_there_are_six_examples():
-    assert len(EXAMPLES) == 6
+def test_there_are_seven_examples():
+    assert len(EXAMPLES) == 7
 
 
 @pytest.mark.parametrize(
-    "example", EXAMPLES, ids=["model", "tuning", "functional", "curvature", "optuna", "kerastuner"]
+    "example",
+    EXAMPLES,
+    ids=["model", "tuning", "functional", "groups", "curvature", "optuna", "kerastuner"],
 )
 def test_an_example_runs_and_prints(example, tmp_path):
     fewer = example.replace("trials=20, confirm=3", "trials=2").replace("epochs=10", "epochs=1")
