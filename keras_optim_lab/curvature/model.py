@@ -10,7 +10,7 @@ from keras.src.models.model import functional_init_arguments
 from keras_optim_lab import backend
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.curvature.layout import Layout
-from keras_optim_lab.curvature.model_objective import ModelObjective
+from keras_optim_lab.curvature.model_objective import ModelObjective, changed_in_a_call
 
 if TYPE_CHECKING:
 
@@ -75,7 +75,7 @@ class CurvatureTrainer(KerasTrainer):
     def _looks_at_outputs(self) -> bool:
         """Whether one more forward pass is needed, for metrics or what changes in a call."""
         own_metrics = self.compute_metrics.__func__ is not keras.Model.compute_metrics
-        return bool(self._compile_metrics or own_metrics or self.non_trainable_variables)
+        return bool(self._compile_metrics or own_metrics or changed_in_a_call(self))
 
 
 class Model(CurvatureTrainer, keras.Model):

@@ -35,7 +35,7 @@ class ModelObjective(Objective):
         self._weights = model.trainable_variables
         self._first = [ops.convert_to_tensor(weight) for weight in self._weights]
         # Copies: on PyTorch `forward` would change them.
-        self._others = [(v, ops.copy(v)) for v in model.non_trainable_variables]
+        self._others = [(v, ops.copy(v)) for v in changed_in_a_call(model)]
         self._noise = backend.derivatives().noise_key()
         self._outputs: Layout | None = None
 
@@ -75,3 +75,9 @@ class ModelObjective(Objective):
 
     def _same_noise(self):
         return backend.rows().noise(self._noise, 0)
+
+
+def changed_in_a_call(model: keras.Model) -> list[Any]:
+    """Variables that a call or the loss changes: averages, seeds, the mean loss of each output."""
+    of_outputs = getattr(model._compile_loss, "metrics", ())
+    return [*model.non_trainable_variables, *(v for each in of_outputs for v in each.variables)]

@@ -142,6 +142,21 @@ def test_training_goes_on_where_a_saved_model_stopped(tmp_path):
     np.testing.assert_allclose(again, expected[3:], rtol=1e-4)
 
 
+def test_the_losses_of_several_outputs_are_shown_beside_their_sum():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((3,))
+    model = kol.Model(inputs, {name: layers.Dense(1, name=name)(inputs) for name in ("a", "b")})
+    optimizer = kol.LBFGS(1e-2, step_rule="fixed")
+    model.compile(
+        optimizer=optimizer, loss={"a": "mse", "b": "mae"}, loss_weights={"a": 1.0, "b": 0.5}
+    )
+    first = model.predict(X, verbose=0)
+    logs = model.fit(X, {"a": Y, "b": Y}, **FULL).history
+    assert logs["a_loss"] == pytest.approx([np.mean((first["a"] - Y) ** 2)], rel=1e-4)
+    assert logs["b_loss"] == pytest.approx([np.mean(np.abs(first["b"] - Y))], rel=1e-4)
+    assert logs["loss"][0] == pytest.approx(logs["a_loss"][0] + 0.5 * logs["b_loss"][0], rel=1e-4)
+
+
 def test_half_precision_weights_are_moved_by_arithmetic_in_float32():
     keras.utils.set_random_seed(0)
     model = kol.Sequential([keras.Input((3,)), layers.Dense(1, dtype="bfloat16")])
