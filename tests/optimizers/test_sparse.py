@@ -72,6 +72,18 @@ def test_sparse_gradients_give_the_numbers_of_dense_ones(
 
 
 @with_sparse_tensors
+def test_sparse_gradients_reach_an_optimizer_inside_of_others(
+    walk, table, rows, sparse, assert_same_path
+):
+    def make():
+        inner = optimizers.Lookahead(optimizers.AdaptiveClipping(Nadam(0.1)), steps=2)
+        return optimizers.groups({"variable": inner}, default="adam")
+
+    path, expected = walk(make(), table, sparse(rows[:3])), walk(make(), table, dense(rows[:3]))
+    assert_same_path(path, expected, rtol=1e-6, atol=1e-7)
+
+
+@with_sparse_tensors
 @pytest.mark.parametrize(
     "arguments",
     [

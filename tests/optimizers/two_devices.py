@@ -5,12 +5,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_optim_lab.optimizers import Adam, GradientDescent, Nadam
+from keras_optim_lab.optimizers import (
+    Adam,
+    GradientDescent,
+    Lookahead,
+    Nadam,
+    SkipNonFinite,
+    groups,
+)
 
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 SHARES = tf.constant([0.75, 0.25])  # of a gradient, on the first device and on the second
+
+
+def is_vector(weight):
+    return len(weight.shape) == 1
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +73,9 @@ def test_a_loop_on_two_devices_equals_one_device(
         lambda: Nadam(0.1, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2),
         lambda: Nadam(0.1, loss_scale_factor=8.0),
         lambda: keras.optimizers.LossScaleOptimizer(Nadam(0.1), initial_scale=8.0),
+        lambda: SkipNonFinite(groups({is_vector: Adam(0.2)}, default=Lookahead(Nadam(0.1)))),
     ],
-    ids=["accumulation", "average", "loss-scale", "dynamic-loss-scale"],
+    ids=["accumulation", "average", "loss-scale", "dynamic-loss-scale", "composed"],
 )
 def test_what_keras_does_around_a_step_works_on_two_devices(
     make, mirrored_walk, walk, start, gradients, assert_same_path

@@ -31,7 +31,8 @@ class SkipNonFinite(Wrapper):
         """How many steps have been left out."""
         if not self.built:
             return 0
-        return int(ops.convert_to_numpy(self._shared_variables[f"{self.own}.skipped"]))
+        counts = (shared[f"{self.own}.skipped"] for shared in self._cohorts.values())
+        return max(int(ops.convert_to_numpy(count)) for count in counts)
 
     @property
     def surveys(self):
