@@ -32,10 +32,11 @@ class Agreement:
         assert error <= bound, f"{name} was {known:g} from {other} and is {error:.2g}"
 
     def write(self) -> None:
-        record = {
+        measured = {
             name: {other: _one_digit(error) for other, error in sorted(found.items())}
-            for name, found in sorted(self._measured.items())
+            for name, found in self._measured.items()
         }
+        record = dict(sorted({**self._known, **measured}.items()))
         AGREEMENT.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 

@@ -102,6 +102,11 @@ class Axes(NamedTuple):
             x = ops.reshape(turned, (x.shape[0], *x.shape[2:], x.shape[1]))
         return found
 
+    def averaged(self, slot, g, share):
+        """(1 − share) of the slot and `share` of the squares of g, scaled before they are large."""
+        squares = self.squares(self.blocks(ops.sqrt(share) * g))
+        return (1.0 - share) * slot + self.packed(squares, slot)
+
 
 def merged(shape) -> tuple[int, ...]:
     """A kernel's axes, neighbours merged as long as they are not longer than its longest axis.
@@ -138,11 +143,6 @@ def multiplied(x, matrices):
 
 def transposed(matrices) -> list:
     return [None if m is None else ops.transpose(m, (0, 2, 1)) for m in matrices]
-
-
-def nearer(average, x, share):
-    """(1 − share) · average + share · x, in one pass over the memory less than as a sum."""
-    return average + share * (x - average)
 
 
 def inverse_root(matrix, power: int, floor, *, relative: bool):

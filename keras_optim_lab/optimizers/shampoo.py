@@ -9,7 +9,6 @@ from keras_optim_lab.optimizers.kronecker import (
     has_axes,
     inverse_root,
     multiplied,
-    nearer,
 )
 from keras_optim_lab.optimizers.norms import norm
 from keras_optim_lab.optimizers.ranges import ALGOPERF_RATE, SHAMPOO_BETA_1
@@ -55,8 +54,8 @@ class Shampoo(Optimizer):
     Relation to others:
         Keras has no Shampoo. pytorch_optimizer's `Shampoo` is the method of 2018; its
         `ScalableShampoo` applies momentum after P and Q, so that the two agree with β₁ = 0.
-        On TensorFlow's CPU compile models with `jit_compile=False`: XLA takes forty times as long
-        for roots of layers of 256 units.
+        On TensorFlow's CPU leave `jit_compile` off: XLA takes forty times as long for roots of
+        layers of 256 units.
     """
 
     learning_rate: Hyperparameter = rate(default=1e-3, search=ALGOPERF_RATE)
@@ -103,10 +102,10 @@ class Shampoo(Optimizer):
         return h.learning_rate * step, slot
 
     def _learned(self, axes, g, slot, h):
-        new = axes.packed(axes.squares(axes.blocks(g)), slot.statistics)
-        total = slot.statistics + new
-        if not self.sums:
-            total = nearer(slot.statistics, new, h.beta_2.complement)
+        if self.sums:
+            total = slot.statistics + axes.packed(axes.squares(axes.blocks(g)), slot.statistics)
+        else:
+            total = axes.averaged(slot.statistics, g, h.beta_2.complement)
 
         def renew(state):
             seen = total if self.sums else h.beta_2.debias(total)

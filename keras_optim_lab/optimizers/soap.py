@@ -9,7 +9,6 @@ from keras_optim_lab.optimizers.kronecker import (
     every,
     has_axes,
     multiplied,
-    nearer,
     transposed,
 )
 from keras_optim_lab.optimizers.ranges import SOAP_BETA_1, SOAP_BETA_2, SOAP_RATE, WEIGHT_DECAY
@@ -51,8 +50,8 @@ class SOAP(Optimizer):
     Relation to others:
         Keras has no SOAP. The authors' code, and pytorch_optimizer's after it, adds ε before the
         bias correction and has no weight decay in the first step; elsewhere they are the same.
-        On TensorFlow's CPU compile models with `jit_compile=False`: XLA takes forty times as long
-        for eigenvectors of layers of 256 units.
+        On TensorFlow's CPU leave `jit_compile` off: XLA takes forty times as long for
+        eigenvectors of layers of 256 units.
     """
 
     learning_rate: Hyperparameter = rate(default=3e-3, search=SOAP_RATE)
@@ -97,15 +96,14 @@ class SOAP(Optimizer):
             return axes.joined(multiplied(axes.blocks(x), bases), x.shape) if axes else x
 
         square = ops.square(rotated(g, bases))
-        m = nearer(slot.momentum, g, h.moves * h.beta_1.complement)
-        v = nearer(slot.velocity, square, h.moves * h.beta_2.complement)
+        m = _nearer(slot.momentum, g, h.moves * h.beta_1.complement)
+        v = _nearer(slot.velocity, square, h.moves * h.beta_2.complement)
         step = rotated(rotated(m, bases) / (ops.sqrt(v) + h.floor), transposed(bases))
         slot = slot(momentum=m, velocity=v)
         return h.rate * step, self._learned(axes, g, slot, h) if axes else slot
 
     def _learned(self, axes, g, slot, h):
-        new = axes.packed(axes.squares(axes.blocks(g)), slot.statistics)
-        statistics = nearer(slot.statistics, new, h.beta_2.complement)
+        statistics = axes.averaged(slot.statistics, g, h.beta_2.complement)
         matrices = axes.matrices(statistics)
 
         def first(state):
@@ -129,6 +127,11 @@ class SOAP(Optimizer):
         due = ops.logical_and(due, ops.logical_not(begins))
         bases, velocity = every(due, later, every(begins, first, old))
         return slot(statistics=statistics, bases=bases, velocity=velocity)
+
+
+def _nearer(average, x, share):
+    """(1 − share) · average + share · x."""
+    return average + share * (x - average)
 
 
 def _iterated(matrix, basis):
