@@ -39,6 +39,9 @@ class SOAP(Optimizer):
     vectors, which are left to Adam. An embedding of as many symbols costs the most: give a lower
     `max_dimension`.
 
+    Vectors of equal eigenvalues, as those of directions that no gradient has had yet, are not
+    determined: there backends, or a row of a population and `fit`, take other steps, as good.
+
     When to use it:
         Where steps are dear and memory is not: it takes fewer of them than Adam, most so with large
         batches. Layers of thousands of units make its bases slow.

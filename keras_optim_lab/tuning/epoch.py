@@ -247,7 +247,9 @@ class Epoch:
     def _vectorized_update(self, runs: int):
         rows = backend.rows()
         update = self._update_joined if self._joins else rows.for_all_rows(self._update)
-        return rows.update_rows(update, float(runs) * self._steps * self.model.numbers)
+        # A rule that branches is not compiled: PyTorch would try for a minute, and give up.
+        worth = 0.0 if self.optimizer.branches else float(runs) * self._steps * self.model.numbers
+        return rows.update_rows(update, worth)
 
     def _update_joined(self, weights, gradients, optimizer, held, schedule):
         """All rows at once by broadcasting: a row is one vector and its scalars one column."""
