@@ -689,7 +689,8 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         exclusions = config.pop("weight_decay_exclusions", None)
         births = config.pop("joined_after", [])
         optimizer = cls(**config)
-        optimizer.__dict__["_loaded_births"] = births
+        if births:
+            optimizer.__dict__["_loaded_births"] = births
         if exclusions is not None:
             optimizer.exclude_from_weight_decay(var_names=exclusions["names"])
             optimizer.__dict__["_exclusions"]["loaded"] = exclusions["paths"]
