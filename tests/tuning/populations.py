@@ -141,11 +141,11 @@ def assert_same_as_fit(task=None, optimizer="adam", width=2, form=None, rtol=1e-
     return engine.summary
 
 
-def assert_first_same_as_fit(task, **changes):
+def assert_first_same_as_fit(task, optimizer="gradient_descent", **changes):
     """As `assert_same_as_fit`, of the first of two trials that are trained side by side."""
     engine = PopulationEngine(2)
-    found = by_seed(search(engine, task, trials=2, **changes))
-    ((seed, expected),) = by_seed(search(FitEngine(), task, trials=1, **changes)).items()
+    found = by_seed(search(engine, task, optimizer, trials=2, **changes))
+    ((seed, expected),) = by_seed(search(FitEngine(), task, optimizer, trials=1, **changes)).items()
     assert found[seed][:2] == expected[:2]
     np.testing.assert_allclose(found[seed][2], expected[2], rtol=1e-4)
     (other,) = (trial for number, trial in found.items() if number != seed)
