@@ -301,11 +301,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def _births_in(self, variables) -> list[int]:
         """By weight, after how many steps it joined, from a configuration that was loaded."""
-        loaded = self.__dict__.get("_loaded_births", [])
-        return [
-            next((n for n, own in loaded if any(same_place(p, _path(v)) for p in own)), 0)
-            for v in variables
-        ]
+        loaded = {path: n for n, own in self.__dict__.get("_loaded_births", []) for path in own}
+        paths = [_path(variable) for variable in variables]
+        births = dict(zip(_as_named_here([*loaded], paths), loaded.values(), strict=True))
+        return [births.get(path, 0) for path in paths]
 
     def _age_of(self, index: int) -> int:
         """How many steps a weight has taken."""
@@ -739,9 +738,3 @@ def _as_named_here(loaded: list[str], weights: Iterable[str]) -> list[str]:
     lost = [path.partition("/")[2] for path in loaded]
     new = [f"{root}/{path}" for root in roots if len(roots) == 1 for path in loaded]
     return max((loaded, lost, new), key=lambda paths: len(known.intersection(paths)))
-
-
-def same_place(path: str, other: str) -> bool:
-    """Whether two paths name the same weight: a model that is loaded may lose its own name."""
-    short, long = sorted((path.split("/"), other.split("/")), key=len)
-    return len(long) - len(short) <= 1 and long[-len(short) :] == short

@@ -9,7 +9,7 @@ import keras
 from keras import Variable
 from keras.saving import deserialize_keras_object, serialize_keras_object
 
-from keras_optim_lab.optimizers.base import Optimizer, same_place
+from keras_optim_lab.optimizers.base import Optimizer
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.composed import Composed, Member, fast_weights, free_key, member
 from keras_optim_lab.optimizers.fields import Constant, Field, KerasArgument, Numeric
@@ -317,8 +317,14 @@ def _chooses(key: Key, place: Place) -> bool:
     if isinstance(key, keras.layers.Layer):
         return any(place.path == variable.path for variable in key.variables)
     if isinstance(key, tuple):
-        return any(same_place(place.path, path) for path in key)
+        return any(_same_place(place.path, path) for path in key)
     return bool(key(place))
+
+
+def _same_place(path: str, other: str) -> bool:
+    """Whether two paths name the same weight: a model that is loaded may lose its own name."""
+    short, long = sorted((path.split("/"), other.split("/")), key=len)
+    return len(long) - len(short) <= 1 and long[-len(short) :] == short
 
 
 def _key_config(key: Key) -> Any:
