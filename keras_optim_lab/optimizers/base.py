@@ -267,8 +267,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             {name: own[i] for name, own in self._slot_variables.items() if own[i] is not None}
             for i in range(len(variables))
         ]
-        self._cohorts = {birth: self._add_shared() for birth in sorted({*births}) or [0]}
-        self._shared_variables = next(iter(self._cohorts.values()))
+        cohorts = {birth: self._add_shared() for birth in sorted({*births}) or [0]}
+        self.__dict__["_cohorts"] = cohorts
+        self._shared_by_cohort = [*cohorts.values()]  # where TensorFlow's checkpoints find them
+        self._shared_variables = self._shared_by_cohort[0]
         self.__dict__["_in_place"] = backend.updates().InPlace(self)
         places = [place_of(variable) for variable in variables]
         self.check_places(places)
