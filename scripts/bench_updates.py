@@ -248,8 +248,8 @@ def contestants(name: str, shapes, executions: list[str]):
     if BACKEND == "torch" and torchs:
         made["torch foreach"] = lambda: torch_step(torchs, shapes, foreach=True)
         if torchs in ("SGD", "Adam", "AdamW", "Adagrad"):
-            settings = {} if torchs == "Adagrad" else {"fused": True}
-            made["torch fused"] = lambda: torch_step(torchs, shapes, **settings)
+            fused = {} if torchs == "Adagrad" else {"fused": True}
+            made["torch fused"] = lambda: torch_step(torchs, shapes, **fused)
     if BACKEND == "jax" and optaxs:
         made["optax"] = lambda: optax_step(optaxs, shapes)
     return made
