@@ -4,7 +4,8 @@ Optuna takes a transaction for every value, and several statements in it. These 
 same tables, whose layout Optuna keeps from one version to the next, with one transaction for all.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from json import dumps
 from typing import Any
@@ -64,7 +65,7 @@ class Database:
 
     def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
         """New running trials, with a first sign of life."""
-        with self._storage.engine.begin() as connection:
+        with self._writing() as connection:
             # Whoever numbers trials waits here for others that do.
             connection.execute(
                 select(StudyModel.study_id).where(StudyModel.study_id == study_id).with_for_update()
@@ -111,7 +112,7 @@ class Database:
 
     def write(self, changes: Sequence[Changes]) -> set[int]:
         """Writes all changes; returns the trials that others have finished, of which nothing is."""
-        with self._storage.engine.begin() as connection:
+        with self._writing() as connection:
             ids = [each.trial_id for each in changes]
             running = set(
                 connection.scalars(
@@ -140,6 +141,14 @@ class Database:
                     .values(state=state, datetime_complete=_utc_now())
                 )
         return set(ids) - running
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction in which what is read stays true until it is written."""
+        with self._storage.engine.begin() as connection:
+            if connection.dialect.name == "sqlite":  # locks no rows, and nothing before it writes
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
 
     def _first_signs(self, connection: Connection, trial_ids: Sequence[int]) -> None:
         if self._storage.heartbeat_interval is not None:
