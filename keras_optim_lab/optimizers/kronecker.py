@@ -130,6 +130,11 @@ def has_axes(place) -> bool:
     return len(place.shape) > 1 and math.prod(place.shape) > 0
 
 
+def matrices_of(optimizer, place):
+    """Shape of a slot for the matrices of a weight, None for a vector."""
+    return optimizer.axes(place.shape).slot if has_axes(place) else None
+
+
 def multiplied(x, matrices):
     """Blocks, each of their axes multiplied by its matrix from the right."""
     for matrix in matrices:

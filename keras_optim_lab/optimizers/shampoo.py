@@ -8,14 +8,11 @@ from keras_optim_lab.optimizers.kronecker import (
     every,
     has_axes,
     inverse_root,
+    matrices_of,
     multiplied,
 )
 from keras_optim_lab.optimizers.norms import norm
 from keras_optim_lab.optimizers.ranges import ALGOPERF_RATE, SHAMPOO_BETA_1
-
-
-def _matrices(optimizer, place):
-    return optimizer.axes(place.shape).slot if has_axes(place) else None
 
 
 def _velocity(optimizer, place):
@@ -75,8 +72,8 @@ class Shampoo(Optimizer):
     slots = (
         Slot("momentum"),
         Slot("velocity", shape=_velocity),
-        Slot("statistics", shape=_matrices, low_precision=False),
-        Slot("roots", shape=_matrices, low_precision=False),
+        Slot("statistics", shape=matrices_of, low_precision=False),
+        Slot("roots", shape=matrices_of, low_precision=False),
     )
     elementwise = False
     branches = True

@@ -7,15 +7,11 @@ from keras_optim_lab.optimizers.kronecker import (
     Axes,
     eigenbasis,
     every,
-    has_axes,
+    matrices_of,
     multiplied,
     transposed,
 )
 from keras_optim_lab.optimizers.ranges import SOAP_BETA_1, SOAP_BETA_2, SOAP_RATE, WEIGHT_DECAY
-
-
-def _matrices(optimizer, place):
-    return optimizer.axes(place.shape).slot if has_axes(place) else None
 
 
 @register("soap", year=2024)
@@ -70,8 +66,8 @@ class SOAP(Optimizer):
     slots = (
         Slot("momentum"),
         Slot("velocity"),
-        Slot("statistics", shape=_matrices, low_precision=False),
-        Slot("bases", shape=_matrices, low_precision=False),
+        Slot("statistics", shape=matrices_of, low_precision=False),
+        Slot("bases", shape=matrices_of, low_precision=False),
     )
     elementwise = False
     branches = True
