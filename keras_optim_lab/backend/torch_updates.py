@@ -548,5 +548,6 @@ def _block() -> int:
     return _BLOCK * torch.get_num_threads()
 
 
+@functools.cache
 def _compiler() -> bool:
     return any(map(shutil.which, ("c++", "g++", "clang++", "cl")))

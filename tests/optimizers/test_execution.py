@@ -313,6 +313,7 @@ def test_without_a_compiler_rules_run_in_blocks(monkeypatch, walk, start, gradie
     from keras_optim_lab.backend import torch_updates
 
     monkeypatch.setattr(torch_updates.shutil, "which", lambda name: None)
+    monkeypatch.setattr(torch_updates, "_compiler", torch_updates._compiler.__wrapped__)
     monkeypatch.setattr(torch_updates, "_PATIENCE", 0.0)
     monkeypatch.setattr(torch_updates, "_compiled", {})
     optimizer = Adam(0.1)
