@@ -709,7 +709,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 def _cast(value, dtype: str):
     # Before every step of a small model on PyTorch, a cast that changes nothing is seen.
     if isinstance(value, Variable) and value.dtype == dtype:
-        return value.value
+        return backend.updates().value(value)
     return ops.cast(value, dtype)
 
 
