@@ -1,5 +1,5 @@
-"""The README's examples run as they stand. What they print is not compared: numbers differ a
-little between machines."""
+"""The examples of the README and the other documents run as they stand. What they print is not
+compared: numbers differ a little between machines."""
 
 import re
 import subprocess
@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+EXAMPLES = [
+    block
+    for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    if "import keras_optim_lab" in block
+]
 
 pytestmark = pytest.mark.once
 
@@ -21,7 +27,7 @@ def test_there_are_seven_examples():
 @pytest.mark.parametrize(
     "example",
     EXAMPLES,
-    ids=["model", "tuning", "functional", "groups", "curvature", "optuna", "kerastuner"],
+    ids=["model", "tuning", "functional", "composing", "curvature", "optuna", "kerastuner"],
 )
 def test_an_example_runs_and_prints(example, tmp_path):
     fewer = example.replace("trials=20, confirm=3", "trials=2").replace("epochs=10", "epochs=1")
@@ -32,3 +38,9 @@ def test_an_example_runs_and_prints(example, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stdout.strip()
+
+
+def test_links_between_the_documents_lead_somewhere():
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "experiments" / "README.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
