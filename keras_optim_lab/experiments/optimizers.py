@@ -3,7 +3,7 @@
 import math
 from typing import Any, ClassVar
 
-from keras_optim_lab.experiments import figures, schema, search
+from keras_optim_lab.experiments import document, figures, schema, search
 from keras_optim_lab.experiments.experiment import Experiment, OnProgress, Part
 from keras_optim_lab.experiments.fresh_runs import FreshRuns
 from keras_optim_lab.experiments.names import check_methods, check_metric, optimizer_name
@@ -17,6 +17,8 @@ from keras_optim_lab.tuning.evaluation import Runs
 from keras_optim_lab.tuning.objective import Objective
 from keras_optim_lab.tuning.study import TuningStudy
 
+_RESULTS = "Default and tuned settings on the test split"
+_SETTINGS = "Settings found"
 _METHOD = {
     "name": Key(schema.text),
     "optimizer": Key(optimizer_name),
@@ -36,6 +38,7 @@ class Optimizers(Experiment):
         **search.KEYS,
         "optimizers": Key(_optimizers, None),
         "methods": Key(schema.tables, None),
+        "document": Key(schema.text, ""),
     }
 
     def check(self) -> None:
@@ -116,13 +119,8 @@ class Optimizers(Experiment):
 
     def write(self, page: Page) -> None:
         metric, pairs = self.read["metric"], self._pairs()
-        page.heading("Default and tuned settings on the test split")
-        metrics = list(next(iter(pairs.values()))[0].scores)
-        header = ["method", *(f"{m}, {which}" for m in metrics for which in ("default", "tuned"))]
-        rows = [
-            [name, *(mean_and_spread(runs, m) for m in metrics for runs in pair)]
-            for name, pair in pairs.items()
-        ]
+        header, rows = self._results()
+        page.heading(_RESULTS)
         page.table(header, rows)
         page.figure(figures.default_and_tuned(pairs, metric), height=120 + 45 * len(pairs))
         page.heading("During training")
@@ -133,12 +131,32 @@ class Optimizers(Experiment):
                 for name, (default, tuned) in pairs.items()
             ]
         )
-        page.heading("Settings found")
-        found = []
-        for method in self._methods:
-            best = self._finished(method).best_configuration
-            found.append((method["name"], shown_settings(best.name, best.settings)))
-        page.facts(found)
+        page.heading(_SETTINGS)
+        page.facts(self._found())
+        if path := document.path_of(self):
+            sections = [
+                (_RESULTS, [document.table(header, rows)]),
+                (_SETTINGS, ["\n".join(f"- {name}: `{shown}`" for name, shown in self._found())]),
+            ]
+            document.write(self, path, f"Optimizers tuned on {self.read['task']}", sections)
+
+    def _results(self) -> tuple[list[str], list[list[str]]]:
+        """The table of all metrics, the best one when tuned first."""
+        pairs = self._pairs()
+        names = sorted(pairs, key=lambda name: self._rank(pairs[name][1]))
+        metrics = list(pairs[names[0]][0].scores)
+        header = ["method", *(f"{m}, {which}" for m in metrics for which in ("default", "tuned"))]
+        return header, [
+            [name, *(mean_and_spread(runs, m) for m in metrics for runs in pairs[name])]
+            for name in names
+        ]
+
+    def _found(self) -> list[tuple[str, str]]:
+        """By method, the settings that its search found."""
+        bests = {
+            method["name"]: self._finished(method).best_configuration for method in self._methods
+        }
+        return [(name, shown_settings(best.name, best.settings)) for name, best in bests.items()]
 
     def facts(self) -> list[tuple[str, str]]:
         read = self.read

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_optim_lab import curvature  # noqa: F401, puts its methods in the catalogue
-from keras_optim_lab.experiments import schema
+from keras_optim_lab.experiments import document, schema
 from keras_optim_lab.experiments.experiment import Experiment, OnProgress, Part
 from keras_optim_lab.experiments.names import optimizer_name
 from keras_optim_lab.experiments.schema import Key
@@ -118,8 +118,8 @@ class Races(Experiment):
         for race in races:
             page.heading(f"On {race.surface.name}")
             page.figure(figures.still(figures.contours(View(race))), 620, wide=True)
-        if self.read["document"]:
-            self._write_document((self.file.folder / self.read["document"]).resolve(), races)
+        if path := document.path_of(self):
+            document.write(self, path, "Optimizers compared", self._document(path, races))
 
     def facts(self) -> list[tuple[str, str]]:
         read = self.read
@@ -267,36 +267,18 @@ class Races(Experiment):
         arrived = [self._on(name, surface).get("arrived") or 0 for name in chosen]
         return min(self.read["steps"], max(50, int(1.3 * max(arrived))))
 
-    def _write_document(self, path: Path, races: list[Race]) -> None:
-        lines = [
-            "# Optimizers compared",
-            self.file.question,
-            self.verdict(),
-            "This page is written by a command, with its tables and pictures:",
-            f"```\n{self.command}\n```",
+    def _document(self, path: Path, races: list[Race]) -> list[tuple[str, list[str]]]:
+        """Its sections; pictures are drawn into a folder beside it."""
+        sections = [
+            (title, [document.table(*table), note]) for title, table, note in self._tables()
         ]
-        for title, table, note in self._tables():
-            lines += [f"## {title}", _markdown(*table), note]
-        pictures = path.parent / "pictures"
         for race in races:
             surface = race.surface
-            picture = race.picture(pictures / f"{surface.name}.png")
-            lines += [
-                f"## On {surface.name}",
-                f"`{surface.formula}`: {surface.note}.",
-                f"![The paths on {surface.name}](pictures/{picture.name})",
-            ]
-        lines += [
-            "## How it was measured",
-            "\n".join(f"- {what}: {how}" for what, how in self.facts()),
-        ]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _markdown(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+            picture = race.picture(path.parent / "pictures" / f"{surface.name}.png")
+            about = f"`{surface.formula}`: {surface.note}."
+            shown = f"![The paths on {surface.name}](pictures/{picture.name})"
+            sections.append((f"On {surface.name}", [about, shown]))
+        return sections
 
 
 KIND = Races

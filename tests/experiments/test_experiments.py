@@ -113,13 +113,18 @@ def test_published_numbers_stand_beside_ours_with_their_differences(experiment):
 
 
 def test_optimizers_are_ranked_by_their_test_runs(experiment):
-    run = experiment(OPTIMIZERS)
+    run = experiment(OPTIMIZERS + 'document = "../docs/tuned.md"\n')
     page = run.run().read_text(encoding="utf-8")
     best = re.search(r"the best on the test split is (\w+): loss \S+ ± 0", run.verdict())
     assert best[1] in ("momentum", "adam")
     assert "Tuned with 3 trials each on small" in run.verdict()
     assert run.verdict().split(":")[0] in page
     assert "Momentum(learning_rate=" in page
+    document = Path("docs/tuned.md").read_text(encoding="utf-8")
+    assert run.command in document
+    first, second = re.findall(r"^\| (momentum|adam) \|.*", document, flags=re.MULTILINE)
+    assert first == best[1] != second
+    assert "- momentum: `Momentum(learning_rate=" in document
 
 
 def test_methods_of_one_optimizer_have_studies_of_their_own(experiment):

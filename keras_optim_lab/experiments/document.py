@@ -1,0 +1,46 @@
+"""An experiment as a Markdown document, for those who read the repository."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_optim_lab.experiments.experiment import Experiment
+
+
+def path_of(experiment: "Experiment") -> Path | None:
+    """Where its file wants the document: `document`, beginning at the file's folder."""
+    wanted = experiment.read["document"]
+    return (experiment.file.folder / wanted).resolve() if wanted else None
+
+
+def write(
+    experiment: "Experiment", path: Path, title: str, sections: Sequence[tuple[str, Sequence[str]]]
+) -> None:
+    """Writes question, verdict, command, these sections and how all was measured.
+
+    Args:
+        experiment: whose trainings have all ended.
+        path: of the document; its folder is made.
+        title: of the document.
+        sections: heading and blocks of Markdown.
+    """
+    blocks = [
+        f"# {title}",
+        experiment.file.question,
+        experiment.verdict(),
+        "This page is written by a command, with all that it shows:",
+        f"```\n{experiment.command}\n```",
+    ]
+    for heading, body in sections:
+        blocks += [f"## {heading}", *body]
+    facts = "\n".join(f"- {what}: {how}" for what, how in experiment.facts())
+    blocks += ["## How it was measured", facts]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; numbers, in all columns but the first, end at their right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
