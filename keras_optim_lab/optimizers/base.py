@@ -7,6 +7,7 @@
 import math
 import re
 import sys
+import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -651,6 +652,8 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             raise ValueError(self._other_weights(f"It has no state for {', '.join(unknown)}."))
 
     def stateless_apply(self, optimizer_variables, grads, trainable_variables):
+        if not trainable_variables:  # as Keras does on its other backends
+            warnings.warn("The model does not have any trainable weights.", stacklevel=2)
         known = [tuple(v.shape) for v in self._trainable_variables]
         given = [tuple(v.shape) for v in trainable_variables]
         if self.built and known != given:

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab import tasks
 from keras_optim_lab.optimizers import Optimizer, entry
+from keras_optim_lab.optimizers.carrying import check_trainable
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count, check_seed
 from keras_optim_lab.tuning import choices
@@ -97,7 +98,8 @@ class TuningStudy:
                 f"Received: task={task!r}"
             )
         _check_steps_are_known(task, searched)
-        _check_model_hands_out_its_loss(task, searched)
+        _check_something_is_searched(task, searched)
+        _check_model(task, searched)
         wanted = Objective.of(objective, task)
         chosen_sampler = choices.sampler(sampler, seed)
         chosen_pruner = choices.pruner(pruner, task.epochs)
@@ -444,10 +446,27 @@ def _check_steps_are_known(task: Task, space: SearchSpace) -> None:
         )
 
 
-def _check_model_hands_out_its_loss(task: Task, space: SearchSpace) -> None:
-    curved = [entry(name) for name in space.optimizers if entry(name).needs_objective]
-    if curved and not task.depends_on_trial:
-        curved[0].cls().check_model(task.build_model(0))
+def _check_something_is_searched(task: Task, space: SearchSpace) -> None:
+    chosen = space.distributions or space.schedule or any(space.fixed.values())
+    if chosen or task.depends_on_trial:
+        return
+    cls = entry(space.optimizers[0]).cls
+    raise ValueError(
+        f"{cls.__name__} has no search space, and all trials would be equal. Pass `space` with a "
+        f"(low, high) range for one or more of {', '.join(cls.numeric)}; or train it as it is: "
+        "task.fit(task.build(optimizer, seed), seed)."
+    )
+
+
+def _check_model(task: Task, space: SearchSpace) -> None:
+    """Refuses what cannot be trained, as far as that is seen without a trial."""
+    if task.depends_on_trial:
+        return
+    model = task.build_model(0)
+    check_trainable(f"task {task.name!r}", model)
+    for name in space.optimizers:
+        if entry(name).needs_objective:
+            entry(name).cls().check_model(model)
 
 
 def _new_name(task: Task, space: SearchSpace) -> str:

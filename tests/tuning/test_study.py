@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 import keras_optim_lab as kol
 from keras_optim_lab.results import TuningResult
-from tests.studies import Formula, small_task
+from tests.studies import Formula, small_model, small_task
 
 
 def results(study):
@@ -573,6 +573,12 @@ def test_a_candidate_makes_a_new_optimizer_of_its_settings_each_time(make_study)
 # Bad input.
 
 
+def frozen_model():
+    model = small_model()
+    model.trainable = False
+    return model
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -597,6 +603,12 @@ def test_a_candidate_makes_a_new_optimizer_of_its_settings_each_time(make_study)
         ),
         ({"pruner": 3}, TypeError, r"`pruner` must be an Optuna pruner"),
         ({"space": {"beta1": 0.9}}, ValueError, r"Did you mean 'beta_1'"),
+        (
+            {"optimizer": "newton"},
+            ValueError,
+            r"Newton has no search space.*`space`.*learning_rate, damping.*task\.fit",
+        ),
+        ({"task": small_task(model=frozen_model)}, ValueError, r"'small': .*layers are frozen"),
         (
             {"objective": "val_los"},
             ValueError,
