@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 import keras_optim_lab as kol
 from keras_optim_lab.results import TuningResult
-from tests.studies import Formula, small_model, small_task
+from tests.studies import Formula, small_task
 
 
 def results(study):
@@ -573,12 +573,6 @@ def test_a_candidate_makes_a_new_optimizer_of_its_settings_each_time(make_study)
 # Bad input.
 
 
-def frozen_model():
-    model = small_model()
-    model.trainable = False
-    return model
-
-
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -608,7 +602,6 @@ def frozen_model():
             ValueError,
             r"Newton has no search space.*`space`.*learning_rate, damping.*task\.fit",
         ),
-        ({"task": small_task(model=frozen_model)}, ValueError, r"'small': .*layers are frozen"),
         (
             {"objective": "val_los"},
             ValueError,
