@@ -62,7 +62,11 @@ def main() -> None:
 def tune(
     task: Annotated[str, typer.Option(help="A task; `keras-optim-lab tasks` lists them.")],
     optimizer: Annotated[
-        str, typer.Option(help="One optimizer, or several with commas for the study to choose.")
+        str,
+        typer.Option(
+            help='One optimizer, such as adam or "lookahead(adam)", or several with commas for '
+            "the study to choose."
+        ),
     ] = "adam",
     trials: Annotated[int, typer.Option(help="Finished trials that the study is to have.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the sampler; trial n trains with seed + n.")] = 0,

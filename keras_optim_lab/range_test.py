@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_optim_lab.optimizers.carrying import check_trainable
 from keras_optim_lab.optimizers.fields import Rate
 
 _DIVERGED = 4.0  # times the lowest smoothed loss
@@ -79,8 +80,8 @@ def find_learning_rate(
         seed: of the order of the samples.
 
     Raises:
-        TypeError, ValueError: an argument is wrong, the model's learning rate is a schedule, or
-            the loss is not finite with the first rates already.
+        TypeError, ValueError: an argument is wrong, the model's learning rate is a schedule, it has
+            no trainable weights, or the loss is not finite with the first rates already.
 
     Reference:
         Smith, 2017, arXiv:1506.01186, section 3.3; growth by a constant factor as in fastai.
@@ -88,6 +89,7 @@ def find_learning_rate(
     optimizer = _checked(model, low, high, steps, batch_size, smoothing)
     given = optimizer.get_config().get("learning_rate")
     model._symbolic_build(data_batch=(x[:1], y[:1]))
+    check_trainable("find_learning_rate", model)
     kept = [*model.variables, *optimizer.variables]
     before = [np.array(ops.convert_to_numpy(variable)) for variable in kept]
     rates = np.geomspace(low, high, steps)

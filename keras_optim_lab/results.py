@@ -13,6 +13,7 @@ from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning import TuningStudy, evaluation
 from keras_optim_lab.tuning.population_engine import PopulationEngine
+from keras_optim_lab.tuning.space import Searched
 from keras_optim_lab.tuning.study import Callback
 
 
@@ -38,7 +39,7 @@ class TuningResult(TuningStudy):
 
 def tune(
     task: Task | str,
-    optimizer: str | Sequence[str] = "adam",
+    optimizer: Searched = "adam",
     *,
     trials: int = 64,
     seed: int = 0,
@@ -63,7 +64,9 @@ def tune(
 
     Args:
         task: a `Task`, or the name of a built-in one.
-        optimizer: a name from the catalogue, or several for the study to choose among.
+        optimizer: a name from the catalogue; an optimizer, such as `kol.Lookahead(kol.Adam())`, of
+            which the study changes the numbers that have a range and leaves the rest; or several
+            of these for the study to choose among. See `SearchSpace`.
         trials: how many finished trials the study is to have, earlier ones included.
         seed: of the sampler; trial n trains with seed + n, or with the next `seeds_per_trial`
             ones from seed + n · `seeds_per_trial`.

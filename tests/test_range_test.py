@@ -90,3 +90,11 @@ def test_a_loss_that_is_never_finite_is_told_and_leaves_no_trace():
     with pytest.raises(ValueError, match="not finite in step 1, with a learning rate of 1e-06"):
         kol.find_learning_rate(model, X * np.nan, Y)
     np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
+@pytest.mark.once
+def test_a_frozen_model_is_refused():
+    model = compiled_model(kol.optimizers.Adam())
+    model.trainable = False
+    with pytest.raises(ValueError, match="no trainable weights: all its layers are frozen"):
+        kol.find_learning_rate(model, X, Y)

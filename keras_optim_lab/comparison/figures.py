@@ -29,6 +29,29 @@ def losses(comparison: BackendComparison) -> list[go.Figure]:
     return [_losses(ours) for ours, *_ in _pairs(comparison)]
 
 
+def over_steps(steps: Sequence[int]) -> go.Figure:
+    """The axes for relative differences after these steps, and the line of what is tolerated."""
+    figure = go.Figure()
+    figure.add_scatter(
+        x=list(steps),
+        y=[tolerance(step) for step in steps],
+        mode="lines",
+        name="1e-6 per step",
+        line={"color": DEFAULT_COLOR, "width": 1, "dash": "dash"},
+        hoverinfo="skip",
+    )
+    figure.update_xaxes(type="log", title="step", dtick=1)
+    decades = {"type": "log", "dtick": 2, "exponentformat": "power", "range": [-8, 0]}
+    figure.update_yaxes(decades, title="relative difference")
+    return figure
+
+
+def drawn(difference: float | None) -> float | None:
+    """A difference where a logarithmic axis has a place for it."""
+    known = difference is not None and math.isfinite(difference)
+    return max(difference, _LEAST) if known else None  # type: ignore[type-var]
+
+
 def _pairs(comparison: BackendComparison) -> list[list[Run]]:
     pairs: dict[str, list[Run]] = {}
     for run in comparison.runs.values():
@@ -37,21 +60,13 @@ def _pairs(comparison: BackendComparison) -> list[list[Run]]:
 
 
 def _grow(pair: Sequence[Run]) -> go.Figure:
-    figure = go.Figure()
     steps = [difference.step for difference in pair[0].by_step]
-    figure.add_scatter(
-        x=steps,
-        y=[tolerance(step) for step in steps],
-        mode="lines",
-        name="1e-6 per step",
-        line={"color": DEFAULT_COLOR, "width": 1, "dash": "dash"},
-        hoverinfo="skip",
-    )
+    figure = over_steps(steps)
     for run in reversed(pair):
         color = TUNED_COLOR if run.method.ours else DEFAULT_COLOR
         figure.add_scatter(
             x=steps,
-            y=[max(d.relative, _LEAST) if math.isfinite(d.relative) else None for d in run.by_step],
+            y=[drawn(difference.relative) for difference in run.by_step],
             mode="lines+markers",
             name=run.method.label,
             line={"color": color, "width": 2},
@@ -59,9 +74,6 @@ def _grow(pair: Sequence[Run]) -> go.Figure:
             text=[f"{d.tensor}{list(d.index)}" for d in run.by_step],
             hovertemplate="step %{x}: %{y:.1e}<br>%{text}<extra></extra>",
         )
-    figure.update_xaxes(type="log", title="step", dtick=1)
-    decades = {"type": "log", "dtick": 2, "exponentformat": "power", "range": [-8, 0]}
-    figure.update_yaxes(decades, title="relative difference")
     return _small(figure)
 
 

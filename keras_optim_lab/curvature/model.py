@@ -11,6 +11,7 @@ from keras_optim_lab import backend
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.model_objective import ModelObjective, changed_in_a_call
+from keras_optim_lab.optimizers.carrying import check_trainable
 
 if TYPE_CHECKING:
 
@@ -50,6 +51,7 @@ class CurvatureTrainer(KerasTrainer):
     def _curvature_step(self, data) -> dict[str, Any]:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         self._build_for(x)
+        check_trainable(type(self.optimizer).__name__, self)
         layout = Layout(self.trainable_variables)
         with backend.derivatives().precision(layout.dtype):
             return self._step_on(layout, data)

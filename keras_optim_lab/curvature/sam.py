@@ -7,6 +7,7 @@ from keras_optim_lab.optimizers.base import Hyperparameter
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.composed import Wrapper
 from keras_optim_lab.optimizers.fields import nonnegative, switch
+from keras_optim_lab.optimizers.ranges import SAM_RADIUS
 
 
 @register("sam", year=2020)
@@ -32,7 +33,9 @@ class SAM(GivenTheLoss, Wrapper):
         opaque_mode=True)`. Keras's example of SAM subclasses the model for it.
     """
 
-    radius: Hyperparameter = nonnegative(default=0.05, doc="ρ ≥ 0, how far to look.")
+    radius: Hyperparameter = nonnegative(
+        default=0.05, search=SAM_RADIUS, doc="ρ ≥ 0, how far to look."
+    )
     adaptive: bool = switch(default=False, doc="In units of each weight's size.")
 
     def _compose(self, values):

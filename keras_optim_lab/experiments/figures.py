@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from keras_optim_lab.comparison.differences import tolerance
+from keras_optim_lab.comparison.figures import drawn, over_steps
 from keras_optim_lab.reports.figures import (
     DEFAULT_COLOR,
     TUNED_COLOR,
@@ -18,7 +18,6 @@ from keras_optim_lab.reports.figures import (
 from keras_optim_lab.tuning.evaluation import Runs
 
 PUBLISHED_COLOR = "#2b6cb0"
-_LEAST = 1e-9  # where a logarithmic axis ends for differences of 0
 
 
 def curves(named: Mapping[str, Runs], metric: str, title: str = "") -> go.Figure:
@@ -79,28 +78,17 @@ def default_and_tuned(pairs: Mapping[str, tuple[Runs, Runs]], metric: str) -> go
 
 def differences(runs: Sequence[tuple[str, list[list[Any]]]]) -> go.Figure:
     """The largest relative difference between backends after every step; ours in red."""
-    figure = go.Figure()
     steps = [step for step, _ in runs[0][1]]
-    figure.add_scatter(
-        x=steps,
-        y=[tolerance(step) for step in steps],
-        mode="lines",
-        name="1e-6 per step",
-        line={"color": DEFAULT_COLOR, "width": 1, "dash": "dash"},
-    )
+    figure = over_steps(steps)
     for label, by_step in runs:
         color = PUBLISHED_COLOR if label.startswith("keras ") else TUNED_COLOR
         figure.add_scatter(
             x=steps,
-            y=[None if value is None else max(value, _LEAST) for _, value in by_step],
+            y=[drawn(value) for _, value in by_step],
             mode="lines",
             name=label,
             line={"color": color, "width": 2},
         )
-    figure.update_xaxes(type="log", title="step", dtick=1)
-    figure.update_yaxes(
-        type="log", title="relative difference", dtick=2, exponentformat="power", range=[-8, 0]
-    )
     return styled(figure)
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from keras_optim_lab import tasks
@@ -62,8 +61,7 @@ class FreshRuns:
 
     def _settings(self, one: Training) -> dict[str, Any]:
         """All that the result of a training depends on."""
-        chosen = asdict(one.configuration)
-        del chosen["stated"]
+        chosen = one.configuration
         return {
             "experiment": self._experiment.name,
             "task": self.recipe.name,
@@ -71,7 +69,10 @@ class FreshRuns:
             "batch_size": self.recipe.batch_size,
             "split": "test",
             "method": one.method,
-            **chosen,
+            "name": chosen.name,
+            "hyperparameters": chosen.hyperparameters,
+            "decay": chosen.decay,
+            "warmup": chosen.warmup,
             "seed": one.seed,
             "backend": self._experiment.backend,
         }

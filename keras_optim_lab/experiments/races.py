@@ -117,7 +117,8 @@ class Races(Experiment):
         races = [self._race(name) for name in self.read["pictures"]]
         for race in races:
             page.heading(f"On {race.surface.name}")
-            page.figure(figures.still(figures.contours(View(race))), 620, wide=True)
+            picture = figures.still(figures.contours(View(race)))
+            page.figure(picture, 620, narrow=figures.narrow(picture))
         if path := document.path_of(self):
             document.write(self, path, "Optimizers compared", self._document(path, races))
 

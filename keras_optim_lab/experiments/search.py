@@ -10,10 +10,11 @@ from keras_optim_lab.experiments import schema, trainings
 from keras_optim_lab.experiments.experiment import OnProgress, Part
 from keras_optim_lab.experiments.names import task_name
 from keras_optim_lab.experiments.schema import Key, Table
-from keras_optim_lab.experiments.trainings import Curves, Training
+from keras_optim_lab.experiments.trainings import Training
+from keras_optim_lab.tuning import evaluation
 from keras_optim_lab.tuning.choices import PRUNERS, SAMPLERS
 from keras_optim_lab.tuning.configuration import Configuration
-from keras_optim_lab.tuning.evaluation import CONFIRMATION_SEEDS, EVALUATION_SEEDS
+from keras_optim_lab.tuning.evaluation import EVALUATION_SEEDS
 from keras_optim_lab.tuning.space import SearchSpace
 from keras_optim_lab.tuning.storage import journal_path
 from keras_optim_lab.tuning.study import TuningStudy
@@ -30,8 +31,6 @@ KEYS = {
     "metric": Key(schema.text, "loss"),
     "seeds": Key(schema.whole(1, 1000)),
 }
-
-_CONFIRMATIONS = 3  # fresh seeds of each trial that is confirmed
 
 
 def check_space(table: Table, optimizers: str | Sequence[str]) -> None:
@@ -67,7 +66,7 @@ class Search:
         parts = [Part(f"study {self.name}", trials * runs, done * runs)]
         if confirm := self._read["confirm"]:
             confirmed = self._confirmed(tuning) if tuning else False
-            wanted = min(confirm, trials) * _CONFIRMATIONS
+            wanted = min(confirm, trials) * evaluation.CONFIRMATIONS
             parts.append(Part(f"confirming {self.name}", wanted, wanted if confirmed else 0))
         return parts
 
@@ -124,26 +123,25 @@ class Search:
         )
 
     def _confirmed(self, tuning: TuningStudy) -> bool:
-        kept = tuning.confirmation
-        count = self._read["confirm"]
-        return bool(kept) and kept.keys() == {t.number for t in tuning.ranked_trials[:count]}
+        return evaluation.is_confirmed(tuning, self._read["confirm"])
 
     def _confirm(self, tuning: TuningStudy, on_progress: OnProgress) -> None:
-        """As `evaluation.confirm`, with all runs in one program."""
-        best = tuning.ranked_trials[: self._read["confirm"]]
-        seeds = [tuning.seed + CONFIRMATION_SEEDS + i for i in range(_CONFIRMATIONS)]
-        wanted = [
-            Training(str(trial.number), tuning.space.decode(trial.params), seed)
-            for trial in best
-            for seed in seeds
-        ]
-        values: dict[int, dict[int, float]] = {trial.number: {} for trial in best}
+        def in_one_program(tuning, wanted, on_done):
+            by_number = {str(trial.number): trial for trial, _ in wanted}
+            trainings.train(
+                tuning.task,
+                [
+                    Training(str(trial.number), tuning.space.decode(trial.params), seed)
+                    for trial, seed in wanted
+                ],
+                lambda done, curves: on_done(
+                    by_number[done.method], done.seed, curves[self._read["metric"]][-1]
+                ),
+            )
 
-        def keep(done: Training, curves: Curves) -> None:
-            values[int(done.method)][done.seed] = curves[self._read["metric"]][-1]
-            on_progress(f"confirming {self.name}", sum(map(len, values.values())), len(wanted))
-
-        trainings.train(tuning.task, wanted, keep)
-        tuning.keep_confirmation(
-            {number: [by_seed[seed] for seed in seeds] for number, by_seed in values.items()}
+        evaluation.confirm(
+            tuning,
+            self._read["confirm"],
+            on_run=lambda done, total: on_progress(f"confirming {self.name}", done, total),
+            train=in_one_program,
         )

@@ -1,6 +1,6 @@
 """The search spaces of the optimizers as hyperparameters of KerasTuner's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras_tuner
@@ -12,11 +12,12 @@ from optuna.distributions import (
 
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tuning import SearchSpace
+from keras_optim_lab.tuning.space import Searched
 
 
 def optimizer(
     hp: keras_tuner.HyperParameters,
-    optimizer: str | Sequence[str],
+    optimizer: Searched,
     space: Mapping[str, Any] | None = None,
     steps: int | None = None,
 ) -> Optimizer:
@@ -32,7 +33,7 @@ def optimizer(
 
     Args:
         hp: what the model-building function is called with.
-        optimizer: a name from the catalogue, or several to choose among.
+        optimizer: a name from the catalogue, an optimizer, or several to choose among.
         space: changes to the search space, as in `SearchSpace`.
         steps: of the whole training, batches per epoch times epochs; needed where `space` gives
             the learning rate a schedule.

@@ -1,5 +1,7 @@
 """A race as Plotly figures that can be played, paused and turned."""
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -33,6 +35,38 @@ def still(figure: go.Figure) -> go.Figure:
     """The end of an animation alone, in a tenth of the bytes."""
     figure.frames = ()
     return figure.update_layout(updatemenus=[], sliders=[], margin_b=60)
+
+
+def narrow(figure: go.Figure) -> dict[str, Any]:
+    """The layout on a telephone: one part below the other, and then the controls."""
+    two = "yaxis2" in figure.layout
+    named = sum(trace.showlegend is not False and trace.name is not None for trace in figure.data)
+    top, inside = 30 + 20 * named, 620 if two else 340
+    bottom = (60 if two else 20) + 100 * bool(figure.frames)
+    changes = {
+        "height": top + inside + bottom,
+        "margin": {"l": 58 * two, "r": 12, "t": top, "b": bottom},
+        "font.size": 12,
+        "legend.font.size": 12,
+    }
+    if two:
+        changes |= {
+            "xaxis.domain": [0, 1],
+            "yaxis.domain": [0.53, 1],
+            "xaxis2.domain": [0, 1],
+            "yaxis2.domain": [0, 0.4],
+        }
+    else:
+        changes["scene.camera.eye"] = {"x": -1.13, "y": -1.57, "z": 1.83}  # its labels have no room
+    if figure.frames:
+        below = (65 if two else 5) / inside
+        changes |= {
+            "updatemenus[0].y": -below,
+            "sliders[0].x": 0,
+            "sliders[0].len": 1,
+            "sliders[0].y": -below - 40 / inside,
+        }
+    return changes
 
 
 def graph(view: View) -> go.Figure:

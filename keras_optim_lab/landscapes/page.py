@@ -19,15 +19,14 @@ def write(race: "Race", path: Path) -> Path:
     page = Page(f"A race on {surface.name}")
     if surface.name != surface.formula:
         page.paragraph(f"f = {surface.formula}: {surface.note}.")
-    if view.flat:
-        page.figure(figures.graph(view), 640, wide=True)
-    else:
-        page.figure(figures.contours(view), 680, wide=True)
+    picture = figures.graph(view) if view.flat else figures.contours(view)
+    page.figure(picture, 640 if view.flat else 680, narrow=figures.narrow(picture))
     page.table(*race.table())
     page.paragraph(_said(race), "note")
     if not view.flat:
         page.heading("In three dimensions")
-        page.figure(figures.relief(view), 680, wide=True)
+        picture = figures.relief(view)
+        page.figure(picture, 680, narrow=figures.narrow(picture))
     page.heading("Settings")
     page.facts([(runner.name, repr(runner.optimizer)) for runner in race.runners])
     return page.write(path)

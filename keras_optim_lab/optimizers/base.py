@@ -7,6 +7,7 @@
 import math
 import re
 import sys
+import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from keras_optim_lab.optimizers.fields import (
     TEXT,
     TWO_OR_MORE,
     YES_OR_NO,
+    Field,
     Hyperparameter,
     KerasArgument,
     Numeric,
@@ -183,6 +185,24 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """
         config = {name: value for name, value in self.get_config().items() if name != "name"}
         return type(self).from_config({**config, **changes})
+
+    def settings(self) -> dict[str, tuple["Optimizer", Field]]:
+        """By the name that `changed` knows it by, every tunable field and who has it."""
+        return {name: (self, field) for name, field in self.fields.items() if field.tunable}
+
+    @property
+    def is_rule_only(self) -> bool:
+        """Whether a step is the rule and its weight decay, the same for all weights."""
+        return not self.excludes and not any(
+            getattr(self, name) != field.default
+            for name, field in Optimizer.fields.items()
+            if isinstance(field, KerasArgument) and name not in ("name", "ema_momentum")
+        )
+
+    @property
+    def excludes(self) -> bool:
+        """Whether some weights are left out of weight decay."""
+        return "_exclusions" in self.__dict__
 
     def _keras_arguments(self, values: dict[str, Any]) -> dict[str, Any]:
         return {n: v for n, v in values.items() if isinstance(self.fields[n], KerasArgument)}
@@ -651,6 +671,8 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             raise ValueError(self._other_weights(f"It has no state for {', '.join(unknown)}."))
 
     def stateless_apply(self, optimizer_variables, grads, trainable_variables):
+        if not trainable_variables:  # as Keras does on its other backends
+            warnings.warn("The model does not have any trainable weights.", stacklevel=2)
         known = [tuple(v.shape) for v in self._trainable_variables]
         given = [tuple(v.shape) for v in trainable_variables]
         if self.built and known != given:

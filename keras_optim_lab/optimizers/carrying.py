@@ -92,3 +92,13 @@ def training_model(optimizer: "Optimizer") -> keras.Model | None:
 def is_trained_by(optimizer: "Optimizer", model) -> bool:
     theirs = getattr(model, "optimizer", None)
     return theirs is optimizer or getattr(theirs, "inner_optimizer", None) is optimizer
+
+
+def check_trainable(who: str, model: keras.Model) -> None:
+    """Refuses a model in which nothing can be trained; Keras would train it without a change."""
+    if not model.trainable_variables:
+        why = "all its layers are frozen" if model.weights else "none of its layers has weights"
+        raise ValueError(
+            f"{who}: the model {model.name!r} has no trainable weights: {why}. Unfreeze what is "
+            "to be trained, layer.trainable = True, or add layers with weights."
+        )

@@ -90,23 +90,22 @@ def entry(name: str) -> Entry:
     Raises:
         ValueError: no optimizer has this name; the message lists near ones.
     """
-    wanted = _plain(name)
-    for known, row in _ENTRIES.items():
-        if _plain(known) == wanted and not row.cls.composed:
-            return row
-        if _plain(known) == wanted:
-            raise ValueError(
-                f"{name!r} goes around another optimizer and is none alone. Call it: "
-                f'kol.{row.cls.__name__}("adam"), say.'
-            )
-    raise ValueError(
-        f"There is no optimizer {name!r}.{near_matches(name, _ENTRIES)} "
-        f"Known: {', '.join(names() + names(needs_objective=True))}."
-    )
+    row = _row(name)
+    if row is None:
+        raise ValueError(
+            f"There is no optimizer {name!r}.{near_matches(name, _ENTRIES)} "
+            f"Known: {', '.join(names() + names(needs_objective=True))}."
+        )
+    if row.cls.composed:
+        call = "kol.groups(rules, default)"
+        if _wraps(row):
+            call = f'kol.{row.cls.__name__}("adam"), or name both: "{row.name}(adam)"'
+        raise ValueError(f"{name!r} goes around others and is no optimizer alone. Call {call}.")
+    return row
 
 
 def get(name: str | Optimizer, /, **hyperparameters) -> Optimizer:
-    """A new optimizer by name: `get("radam", learning_rate=3e-4)`.
+    """A new optimizer by name: `get("radam", learning_rate=3e-4)`, `get("lookahead(adam)")`.
 
     An optimizer is returned unchanged, so that arguments may take either.
     """
@@ -114,7 +113,38 @@ def get(name: str | Optimizer, /, **hyperparameters) -> Optimizer:
         return name
     if not isinstance(name, str):
         raise TypeError(f"`name` must be an optimizer's name. Received: name={name!r}")
+    outer, opened, inner = name.strip().partition("(")
+    if opened and inner.endswith(")"):
+        return _wrapper(outer).cls(inner[:-1], **hyperparameters)
     return entry(name).cls(**hyperparameters)
+
+
+def name_of(optimizer: Optimizer) -> str:
+    """What `get` would make another of its kind from; of groups, the names of all members."""
+    known = (row.name for row in _ENTRIES.values() if row.cls is type(optimizer))
+    name = next(known, type(optimizer).__name__)
+    inner = [name_of(each) for each in getattr(optimizer, "members", {}).values()]
+    return f"{name}({', '.join(inner)})" if inner else name
+
+
+def _wrapper(name: str) -> Entry:
+    row = _row(name)
+    if row is None or not _wraps(row):
+        wrappers = [row.name for row in compositions() if _wraps(row)]
+        raise ValueError(
+            f"{name!r} goes around no other optimizer.{near_matches(name, wrappers)} "
+            f"Wrappers: {', '.join(wrappers)}."
+        )
+    return row
+
+
+def _wraps(row: Entry) -> bool:
+    return "optimizer" in row.cls.fields
+
+
+def _row(name: str) -> Entry | None:
+    found = (row for known, row in _ENTRIES.items() if _plain(known) == _plain(name))
+    return next(found, None)
 
 
 def _plain(name: str) -> str:

@@ -24,6 +24,7 @@ class Member(Field):
     """An optimizer inside of another."""
 
     accepts = "an optimizer of this package, or the name of one"
+    tunable = False
 
     def check(self, owner, value):
         if isinstance(value, str):
@@ -267,10 +268,37 @@ class Composed(Following, composed=True):
         trained = (each for key, each in self.members.items() if self.trains(key, place))
         return super().kind(place, dtype), tuple(each.kind(place, dtype) for each in trained)
 
+    def settings(self):
+        of_members = {
+            self._name(key, name): found
+            for key, each in self.members.items()
+            for name, found in each.settings().items()
+        }
+        return {**of_members, **{f"{self.own}.{n}": f for n, f in super().settings().items()}}
+
+    @property
+    def excludes(self):
+        return super().excludes or any(each.excludes for each in self.members.values())
+
     def changed(self, changes: Mapping[str, Any]) -> Optimizer:
-        own = {name: value for name, value in changes.items() if name in self.fields}
-        inner = {name: value for name, value in changes.items() if name not in own}
-        return super().changed({self.main: self.members[self.main].changed(inner), **own})
+        own: dict[str, Any] = {}
+        inner: dict[str, dict[str, Any]] = {key: {} for key in self.members}
+        for name, value in changes.items():
+            key, _, rest = name.partition(".")
+            if name in self.fields:
+                own[name] = value
+            elif key == self.own:
+                own[rest] = value
+            elif rest and key in self.members:
+                inner[key][rest] = value
+            else:
+                inner[self.main][name] = value
+        members = {key: each.changed(inner[key]) for key, each in self.members.items()}
+        return super().changed({**self._arguments_of(members), **own})
+
+    def _arguments_of(self, members: Mapping[str, Optimizer]) -> dict[str, Any]:
+        """The constructor's arguments that make it of these members."""
+        return {self.main: members[self.main]}
 
 
 class Wrapper(Composed):

@@ -75,10 +75,15 @@ class Decay(NamedTuple):
 
 
 class Field:
-    """One argument of an optimizer's constructor."""
+    """One argument of an optimizer's constructor.
+
+    Attributes:
+        tunable: whether it is a setting of the method, which a study may choose.
+    """
 
     accepts = ""
     kw_only = False
+    tunable = True
 
     def __init__(self, default, *, doc: str):
         self.default = default
@@ -204,6 +209,8 @@ class KerasArgument(Argument):
     It is checked here because Keras takes most wrong values in silence: with a negative or NaN
     norm, for one, it does not clip.
     """
+
+    tunable = False
 
 
 class Numeric(Field):

@@ -30,6 +30,7 @@ class _Rules(Field):
     accepts = (
         'a dict such as {"embedding|head": kol.AdamW(3e-4), "bias|norm": {"weight_decay": 0.0}}'
     )
+    tunable = False
 
     def check(self, owner, value):
         if not isinstance(value, Mapping):
@@ -64,6 +65,7 @@ class _Rules(Field):
 
 class _Reference(Constant):
     accepts = "a finite number > 0 or None"
+    tunable = False
 
     def check(self, owner, value):
         return None if value is None else super().check(owner, value)
@@ -157,6 +159,10 @@ class Groups(Composed):
                 "Received: learning_rate=0.0"
             )
         return given
+
+    def _arguments_of(self, members):
+        rules = {key: members[name] for key, name in self._keys.items()}
+        return {"rules": rules, **super()._arguments_of(members)}
 
     def _numeric_of(self, key, name, field):
         lifted = super()._numeric_of(key, name, field)

@@ -47,6 +47,11 @@ SOAP_BETA_2 = Range(1e-2, 0.1, _FANTASTIC)
 PRODIGY_RATE = Range(0.1, 10.0, "Mishchenko & Defazio, 2023, arXiv:2306.06101: around 1")
 SCHEDULE_FREE_BETA = Range(2e-2, 0.2, "Defazio et al., 2024, arXiv:2405.15682: 0.9, 0.95 or 0.98")
 
+LOOKAHEAD_SHARE = Range(0.5, 0.8, "Zhang et al., 2019, arXiv:1907.08610: 0.5 and 0.8")
+LAYERWISE_DECAY = Range(0.7, 0.9, "Clark et al., 2020, arXiv:2003.10555: 0.7, 0.8 or 0.9")
+CLIPPING = Range(0.01, 0.16, "Brock et al., 2021, arXiv:2102.06171: 0.01 to 0.16")
+SAM_RADIUS = Range(0.01, 0.5, "Foret et al., 2020, arXiv:2010.01412: 0.01 to 0.5")
+
 ADAHESSIAN_RATE = Range(
     1e-3,
     0.3,

@@ -14,10 +14,10 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial
 from scipy.special import stdtrit
 
-from keras_optim_lab.optimizers import entry
-from keras_optim_lab.optimizers.fields import DecayRate
+from keras_optim_lab.optimizers.fields import DecayRate, Field
 from keras_optim_lab.reports.numbers import number
 from keras_optim_lab.tuning.evaluation import Evaluation
+from keras_optim_lab.tuning.space import field_name
 from keras_optim_lab.tuning.study import TuningStudy
 
 Outcome = Literal["no better", "steadier", "better once", "perhaps better", "better"]
@@ -130,8 +130,9 @@ def _of_edges(tuning: TuningStudy) -> list[str]:
     for label, distribution in _searched(tuning, name).items():
         if not isinstance(distribution, FloatDistribution):
             continue
+        field = tuning.space.templates[name].fields.get(field_name(_key(tuning, label)))
         for end in ("low", "high"):
-            found = _Edge(_plain(label, several), distribution, end == "high", name)
+            found = _Edge(_key(tuning, label), distribution, end == "high", field)
             sentences += found.sentence(label, best, alike[:_FEW])
     return sentences
 
@@ -139,12 +140,11 @@ def _of_edges(tuning: TuningStudy) -> list[str]:
 class _Edge:
     """One end of the range of a parameter that may be called `1-beta_1`."""
 
-    def __init__(self, key: str, distribution: FloatDistribution, high: bool, optimizer: str):
-        self.name = key.removeprefix("1-")
+    def __init__(self, key: str, distribution: FloatDistribution, high: bool, field: Field | None):
+        self.name = field_name(key)
         self._complement = key != self.name
         self._distribution = distribution
         self._high = high
-        field = entry(optimizer).cls.fields.get(self.name)
         # β and a warm-up are in [0, 1), all other numbers ≥ 0.
         self._limit = 1.0 if isinstance(field, DecayRate) or self.name == "warmup" else math.inf
 
@@ -201,7 +201,7 @@ def _of_few_trials(tuning: TuningStudy) -> list[str]:
     several = len(tuning.space.optimizers) > 1
     sentences = []
     for name in tuning.space.optimizers:
-        labels = [_plain(label, several).removeprefix("1-") for label in _searched(tuning, name)]
+        labels = [field_name(_key(tuning, label)) for label in _searched(tuning, name)]
         trials = sum(
             not several or trial.params.get("optimizer") == name for trial in tuning.finished_trials
         )
@@ -212,9 +212,9 @@ def _of_few_trials(tuning: TuningStudy) -> list[str]:
         enough = _BUDGETS[min(len(labels), len(_BUDGETS) + 1) - 2]
         counted = "1 finished trial is" if trials == 1 else f"{trials} finished trials are"
         sentences.append(
-            f"{counted} few for the {len(labels)} hyperparameters of {entry(name).cls.__name__} "
-            f"that were searched. {PLAYBOOK} tunes {keep} of Adam's with {_BUDGET_OF[keep]}: fix "
-            f"{_listed(fixed)}, or run {enough} trials."
+            f"{counted} few for the {len(labels)} hyperparameters of "
+            f"{tuning.space.templates[name].title} that were searched. {PLAYBOOK} tunes {keep} of "
+            f"Adam's with {_BUDGET_OF[keep]}: fix {_listed(fixed)}, or run {enough} trials."
         )
     return sentences
 
@@ -244,6 +244,6 @@ def _searched(tuning: TuningStudy, optimizer: str) -> dict[str, BaseDistribution
     return {label: each for label, each in every.items() if not each.single()}
 
 
-def _plain(label: str, several: bool) -> str:
+def _key(tuning: TuningStudy, label: str) -> str:
     """A parameter's name without that of its optimizer."""
-    return label.rpartition(".")[2] if several else label
+    return tuning.space.owner(label)[1]

@@ -1,8 +1,10 @@
 """One HTML page: text, tables and figures, with Plotly's script in it or beside it."""
 
 import html
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
@@ -43,6 +45,14 @@ pre { background: #f6f7f9; padding: .9rem 1.1rem; border-radius: 6px; font-size:
   .text td { display: block; padding-left: 0; }
   .text td:first-child { border-bottom: 0; padding-bottom: 0; } }
 """
+
+_NARROW = 600  # pixels
+_RELAYOUT = """
+if (window.innerWidth <= %d) {
+    const figure = document.getElementById('{plot_id}');
+    figure.parentElement.style.height = figure.style.height = '%dpx';
+    Plotly.relayout('{plot_id}', %s);
+}"""
 
 
 class Page:
@@ -85,9 +95,24 @@ class Page:
     def code(self, text: str) -> None:
         self._parts.append(f"<pre>{html.escape(text)}</pre>")
 
-    def figure(self, figure: go.Figure, height: int = 420, *, wide: bool = False) -> None:
-        """A figure; a wide one is scrolled on a screen that is too narrow for it."""
-        drawn = self._drawn(figure, height)
+    def figure(
+        self,
+        figure: go.Figure,
+        height: int = 420,
+        *,
+        wide: bool = False,
+        narrow: Mapping[str, Any] | None = None,
+    ) -> None:
+        """A figure.
+
+        Args:
+            figure: to be drawn.
+            height: in pixels.
+            wide: whether it is scrolled on a screen that is too narrow for it.
+            narrow: what of its layout is different on such a screen, by Plotly's paths
+                (`"yaxis.domain"`), with its height there.
+        """
+        drawn = self._drawn(figure, height, narrow)
         self._parts.append(f'<div class="wide">{drawn}</div>' if wide else drawn)
 
     def figures(self, figures: Sequence[go.Figure], height: int = 300) -> None:
@@ -95,7 +120,9 @@ class Page:
         drawn = "".join(self._drawn(figure, height) for figure in figures)
         self._parts.append(f'<div class="grid">{drawn}</div>')
 
-    def _drawn(self, figure: go.Figure, height: int) -> str:
+    def _drawn(
+        self, figure: go.Figure, height: int, narrow: Mapping[str, Any] | None = None
+    ) -> str:
         self._figures += 1
         script = figure.to_html(
             full_html=False,
@@ -104,6 +131,7 @@ class Page:
             default_height=height,
             auto_play=False,
             config={"displaylogo": False, "responsive": True},
+            post_script=narrow and _RELAYOUT % (_NARROW, narrow["height"], json.dumps(narrow)),
         )
         return f'<div class="figure">{script}</div>'
 

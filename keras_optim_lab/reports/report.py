@@ -2,6 +2,7 @@
 
 import math
 import platform
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,13 +11,13 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 import keras_optim_lab
-from keras_optim_lab.optimizers import entry
 from keras_optim_lab.reports import figures
 from keras_optim_lab.reports.judgement import Outcome, outcome, warnings_of
 from keras_optim_lab.reports.numbers import number
 from keras_optim_lab.reports.page import Page
 from keras_optim_lab.tuning.configuration import SCHEDULE_DEFAULTS, Configuration
 from keras_optim_lab.tuning.evaluation import Evaluation, Runs
+from keras_optim_lab.tuning.space import complement
 from keras_optim_lab.tuning.study import ENGINE, TuningStudy
 
 _SAID: dict[Outcome, str] = {
@@ -30,7 +31,7 @@ _SAID: dict[Outcome, str] = {
 
 def write_report(tuning: TuningStudy, evaluation: Evaluation, path: Path) -> Path:
     """Writes the page to `path`, whose folder is made if need be, and returns `path`."""
-    page = Page(f"{entry(tuning.best_name).cls.__name__} on {tuning.task.name}")
+    page = Page(f"{tuning.best_configuration.template.title} on {tuning.task.name}")
     page.paragraph(verdict(tuning, evaluation), "result")
     page.warnings("Before you trust this result", warnings_of(tuning, evaluation))
     settings(page, tuning)
@@ -43,7 +44,7 @@ def write_report(tuning: TuningStudy, evaluation: Evaluation, path: Path) -> Pat
 
 def verdict(tuning: TuningStudy, evaluation: Evaluation) -> str:
     """The result in one sentence, about the metric that was tuned."""
-    name = entry(tuning.best_name).cls.__name__
+    name = tuning.best_configuration.template.title
     metric, default, tuned = tuning.metric, evaluation.default, evaluation.tuned
     said = _SAID[outcome(tuning, evaluation)]
     return (
@@ -56,20 +57,16 @@ def verdict(tuning: TuningStudy, evaluation: Evaluation) -> str:
 def settings(page: Page, tuning: TuningStudy) -> None:
     """Adds the best settings, beside the defaults and what was searched."""
     best = tuning.best_configuration
-    cls = entry(best.name).cls
+    template = best.template
     page.heading("Settings")
     rows = []
     for name, value in best.settings.items():
-        field = cls.numeric.get(name)
+        field = template.numeric.get(name)
         source = field.search.source if field is not None and field.search is not None else ""
-        default = cls.fields[name].default if name in cls.fields else SCHEDULE_DEFAULTS[name]
+        default = {**SCHEDULE_DEFAULTS, **template.defaults}[name]
         rows.append([name, number(default), number(value), _range(tuning, name), source])
     page.table(["hyperparameter", "default", "tuned", "searched", "range from"], rows)
-    page.code(
-        "import keras_optim_lab as kol\n\n"
-        f"optimizer = {_code(best, tuning.steps)}\n"
-        "model.compile(optimizer=optimizer, ...)"
-    )
+    page.code(f"{_code(best, tuning.steps)}\nmodel.compile(optimizer=optimizer, ...)")
     if best.scheduled:
         page.paragraph(
             f"The schedule is as long as the training of {tuning.task.name}: "
@@ -80,7 +77,14 @@ def settings(page: Page, tuning: TuningStudy) -> None:
 
 
 def _code(best: Configuration, steps: int | None) -> str:
-    """The constructor's call, with digits enough to be read."""
+    """What makes the optimizer, with digits enough to be read."""
+    if best.template.given is not None:
+        names = ", ".join(sorted({*re.findall(r"\w+", best.template.title)}))
+        schedule = "from keras_optim_lab.schedules import WarmupDecay\n" if best.scheduled else ""
+        return (
+            f"from keras_optim_lab import {names}\n{schedule}\n"
+            f"optimizer = {best.optimizer(steps)!r}"
+        )
     given = {name: number(value) for name, value in best.hyperparameters.items()}
     if best.scheduled:
         shape = f"steps={steps}, warmup={number(best.warmup)}, decay={best.decay!r}"
@@ -89,7 +93,10 @@ def _code(best: Configuration, steps: int | None) -> str:
             for name, peak in best.peaks.items()
         }
     arguments = ", ".join(f"{name}={value}" for name, value in given.items())
-    return f"kol.optimizers.{entry(best.name).cls.__name__}({arguments})"
+    return (
+        "import keras_optim_lab as kol\n\n"
+        f"optimizer = kol.optimizers.{best.template.title}({arguments})"
+    )
 
 
 def _comparison(page: Page, tuning: TuningStudy, evaluation: Evaluation) -> None:
@@ -185,16 +192,17 @@ def _engine(tuning: TuningStudy) -> str:
 def _range(tuning: TuningStudy, name: str) -> str:
     """What was searched, in terms of the hyperparameter itself."""
     space = {**tuning.space.spaces[tuning.best_name], **tuning.space.schedule}
-    complement = space.get(f"1-{name}")
-    if isinstance(complement, FloatDistribution):
-        return f"{number(1 - complement.high)} … {number(1 - complement.low)}"
+    if isinstance(decay := space.get(complement(name)), FloatDistribution):
+        return f"{number(1 - decay.high)} … {number(1 - decay.low)}"
     match space.get(name):
         case FloatDistribution() as found:
             return f"{number(found.low)} … {number(found.high)}"
         case CategoricalDistribution() as found:
             return ", ".join(map(str, found.choices))
         case _:
-            return "fixed"
+            own = name in tuning.space.fixed[tuning.best_name]
+            leader = tuning.best_configuration.template.leaders.get(name)
+            return f"as {leader}" if leader and not own else "fixed"
 
 
 def _mean_and_spread(runs: Runs, metric: str) -> str:

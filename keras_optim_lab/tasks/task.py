@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_optim_lab.backend import set_random_seed
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
+from keras_optim_lab.optimizers.carrying import check_trainable
 from keras_optim_lab.tasks.batches import Batches, permutation
 from keras_optim_lab.tasks.checks import (
     Shuffle,
@@ -176,6 +177,7 @@ class Task:
 
         Raises:
             TypeError: the model is built from the trial, and there is none.
+            ValueError: it has no trainable weights.
         """
         check_trial(self.model, trial)
         set_random_seed(seed)
@@ -183,6 +185,7 @@ class Task:
         check_model(model)
         if not model.built:
             model(some_input(self.train))
+        check_trainable(f"task {self.name!r}", model)
         return model
 
     def build(

@@ -1,12 +1,14 @@
 """What one trial has chosen."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from keras_optim_lab.optimizers import Optimizer, entry
+from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.fields import Constant, Numeric, Rate, Static
 from keras_optim_lab.schedules import WarmupDecay
+from keras_optim_lab.tuning.template import Template
 
 # The settings of a study that belong to no optimizer.
 SCHEDULE_DEFAULTS: dict[str, Any] = {"schedule": "constant", "warmup": 0.0}
@@ -17,12 +19,13 @@ class Configuration:
     """An optimizer, its arguments, and the schedule of its learning rate.
 
     Attributes:
-        name: the optimizer's name in the catalogue.
+        name: the optimizer's name in the catalogue, or what the study calls one that was given.
         hyperparameters: its arguments, with a learning rate's peak where it is scheduled.
         decay: how the learning rate falls, a name of `schedules.DECAYS`.
         warmup: share of the training's steps in which it rises before.
         stated: which of "schedule" and "warmup" the search space speaks of; `settings` holds
             these even where they are the defaults.
+        given: what the name stands for; None for an optimizer of the catalogue.
     """
 
     name: str
@@ -30,6 +33,12 @@ class Configuration:
     decay: str = "constant"
     warmup: float = 0.0
     stated: tuple[str, ...] = ()
+    given: Template | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def template(self) -> Template:
+        """The optimizer that the hyperparameters are of."""
+        return self.given or Template.of(self.name)
 
     @property
     def scheduled(self) -> bool:
@@ -43,8 +52,8 @@ class Configuration:
         The optimizer, its switches, and of every number whether it is None and whether it is 0:
         without momentum there is no slot for it.
         """
-        fields = entry(self.name).cls.fields
-        values = {name: self.hyperparameters.get(name, fields[name].default) for name in fields}
+        fields = self.template.fields
+        values = {**self.template.defaults, **self.hyperparameters}
         switches = tuple(
             (name, values[name])
             for name, field in fields.items()
@@ -75,8 +84,8 @@ class Configuration:
         There is one but in AdaBound, whose second one holds the first up if it does not fall too.
         """
         return {
-            name: self.hyperparameters.get(name, field.default)
-            for name, field in entry(self.name).cls.numeric.items()
+            name: self.hyperparameters.get(name, self.template.defaults[name])
+            for name, field in self.template.numeric.items()
             if isinstance(field, Rate)
         }
 
@@ -89,9 +98,8 @@ class Configuration:
         Raises:
             ValueError: a schedule was chosen and `steps` is None.
         """
-        cls = entry(self.name).cls
         if not self.scheduled:
-            return cls(**self.hyperparameters)
+            return self.template.make(self.hyperparameters)
         if steps is None:
             raise ValueError(
                 f"schedule={self.decay!r} with warmup={self.warmup!r} needs to know how many steps "
@@ -101,4 +109,4 @@ class Configuration:
             name: WarmupDecay(peak, steps, self.warmup, self.decay)
             for name, peak in self.peaks.items()
         }
-        return cls(**{**self.hyperparameters, **schedules})
+        return self.template.make({**self.hyperparameters, **schedules})

@@ -146,7 +146,7 @@ class Epoch:
 
     def starts_differ(self, configuration: Configuration) -> bool:
         """Whether the configuration sets what slots begin with, so that not all begin alike."""
-        fields = self.optimizer.fields
+        fields = configuration.template.fields
         return any(isinstance(fields[name], Constant) for name in configuration.hyperparameters)
 
     def empty(self) -> State:

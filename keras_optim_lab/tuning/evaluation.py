@@ -1,7 +1,7 @@
 """Are the settings good, or was their seed? The best trials, and the result, over fresh seeds."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -19,14 +19,30 @@ CONFIRMATION_SEEDS = 1_000_000
 EVALUATION_SEEDS = 2_000_000
 _EVALUATION = "evaluation"
 
+CONFIRMATIONS = 3  # runs of each trial that is confirmed
+
 OnRun = Callable[[int, int], None]
+Wanted = Sequence[tuple[FrozenTrial, int]]
+OnDone = Callable[[FrozenTrial, int, float], None]
 
 
 def _silent(done: int, total: int) -> None:
     pass
 
 
-def confirm(tuning: TuningStudy, top: int, seeds: int = 3, on_run: OnRun = _silent) -> None:
+def _one_by_one(tuning: TuningStudy, wanted: Wanted, on_done: OnDone) -> None:
+    for trial, seed in wanted:
+        optimizer = tuning.space.decode(trial.params).optimizer(tuning.steps)
+        on_done(trial, seed, _train(tuning, trial, optimizer, seed)[1][-1])
+
+
+def confirm(
+    tuning: TuningStudy,
+    top: int,
+    seeds: int = CONFIRMATIONS,
+    on_run: OnRun = _silent,
+    train: Callable[[TuningStudy, Wanted, OnDone], None] = _one_by_one,
+) -> None:
     """Trains the best `top` trials again with `seeds` fresh seeds; the best mean is then the best.
 
     The best of many noisy trials owes part of its lead to its seed. The objective's values are
@@ -38,22 +54,30 @@ def confirm(tuning: TuningStudy, top: int, seeds: int = 3, on_run: OnRun = _sile
         top: how many trials to train again, at least 1.
         seeds: runs of each.
         on_run: called as `on_run(done, total)` after every run.
+        train: trains what is wanted, pairs of a trial and a seed, in any order, and calls
+            `on_done(trial, seed, objective)` after each; one after the other by default.
     """
-    trials = tuning.ranked_trials[: check_count("top", top)]
-    seeds = check_count("seeds", seeds)
-    if {number: len(values) for number, values in tuning.confirmation.items()} == {
-        trial.number: seeds for trial in trials
-    }:
+    best = tuning.ranked_trials[: check_count("top", top)]
+    numbers = [tuning.seed + CONFIRMATION_SEEDS + i for i in range(check_count("seeds", seeds))]
+    if is_confirmed(tuning, top, seeds):
         return
-    values: dict[int, list[float]] = {}
-    for trial in trials:
-        configuration = tuning.space.decode(trial.params)
-        for i in range(seeds):
-            seed = tuning.seed + CONFIRMATION_SEEDS + i
-            _, curve = _train(tuning, trial, configuration.optimizer(tuning.steps), seed)
-            values.setdefault(trial.number, []).append(curve[-1])
-            on_run(sum(map(len, values.values())), len(trials) * seeds)
-    tuning.keep_confirmation(values)
+    wanted = [(trial, seed) for trial in best for seed in numbers]
+    values: dict[tuple[int, int], float] = {}
+
+    def keep(trial: FrozenTrial, seed: int, value: float) -> None:
+        values[trial.number, seed] = value
+        on_run(len(values), len(wanted))
+
+    train(tuning, wanted, keep)
+    tuning.keep_confirmation(
+        {trial.number: [values[trial.number, seed] for seed in numbers] for trial in best}
+    )
+
+
+def is_confirmed(tuning: TuningStudy, top: int, seeds: int = CONFIRMATIONS) -> bool:
+    """Whether the study holds so many fresh runs of each of the best `top` trials, and no more."""
+    kept = {number: len(values) for number, values in tuning.confirmation.items()}
+    return bool(kept) and kept == {trial.number: seeds for trial in tuning.ranked_trials[:top]}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, Literal
 
 from keras_optim_lab import backend
-from keras_optim_lab.optimizers import Optimizer, entry
+from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning.at_once import AtOnce
@@ -23,6 +23,7 @@ from keras_optim_lab.tuning.memory import Need, check_data_fits, check_width_fit
 from keras_optim_lab.tuning.population import Population
 from keras_optim_lab.tuning.pure_model import ImpureModelError, PureModel
 from keras_optim_lab.tuning.sequential_engine import SequentialEngine
+from keras_optim_lab.tuning.session import fresh_session
 
 _log = logging.getLogger("keras_optim_lab")
 
@@ -57,7 +58,7 @@ class PopulationEngine:
         self.summary: dict[str, Any] = {}
 
     def run(self, task: Task, candidates: Candidates) -> None:
-        backend.reuse_compiled_programs()
+        fresh_session()  # as other engines do; groups may tell weights apart by names of layers
         run = None
         try:
             run = _Run(task, candidates, self._width, self._form)
@@ -100,6 +101,8 @@ class _Run:
         optimizers = [each.optimizer(steps=None) for each in candidates.forms]
         if any(each.state_dtype or each.compensated for each in optimizers):
             raise ImpureModelError("its optimizer keeps state in 16 bits")
+        if not all(each.is_rule_only for each in optimizers):
+            raise ImpureModelError("its optimizer leaves to Keras what is around a step")
         # Only the objective and losses are read, and metrics of training steps cost time.
         train_metrics = not candidates.objective.startswith("val_") and (
             candidates.objective != "loss"
@@ -252,7 +255,7 @@ class _Run:
         configuration = candidate.configuration
         form = configuration.form
         if form not in self._groups:
-            optimizer = entry(configuration.name).cls(**configuration.hyperparameters)
+            optimizer = configuration.template.make(configuration.hyperparameters)
             self._groups[form] = _Group(self._populations(optimizer))
         return self._groups[form]
 

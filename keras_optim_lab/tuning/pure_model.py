@@ -122,7 +122,7 @@ class PureModel:
         alike = len({weight.dtype for weight in self.weights}) == 1
         free = all(weight.constraint is None for weight in self.weights)
         alone = optimizer.elementwise and not optimizer.surveys
-        alone = alone and len(set(optimizer.parts(self.places))) == 1
+        alone = alone and not any(optimizer.parts(self.places))
         return backend.rows().JOINS_WEIGHTS and alone and several and alike and free
 
     def parts(self, weights: Tensors) -> Tensors:

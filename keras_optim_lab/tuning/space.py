@@ -22,11 +22,15 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
-from keras_optim_lab.optimizers import Optimizer, entry
-from keras_optim_lab.optimizers.fields import DecayRate, KerasArgument, Rate, near_matches
+from keras_optim_lab.optimizers import Optimizer
+from keras_optim_lab.optimizers.fields import DecayRate, Rate, near_matches
 from keras_optim_lab.schedules import DECAYS, check_decay, check_warmup
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning.configuration import SCHEDULE_DEFAULTS, Configuration
+from keras_optim_lab.tuning.template import Template
+
+# What may be searched.
+Searched = str | Optimizer | Sequence[str | Optimizer]
 
 _COMPLEMENT = "1-"
 
@@ -38,7 +42,11 @@ class SearchSpace:
     name: `adam.learning_rate`. Those of the schedule never do.
 
     Args:
-        optimizers: a name, or a sequence of names, from the catalogue.
+        optimizers: a name from the catalogue, which may be "lookahead(adam)"; an optimizer, of
+            which a study changes what has a range and leaves the rest; or a sequence of these. A
+            number of an optimizer inside has the name that it has in the whole, such as
+            "lookahead.share" and "group_1.learning_rate". Groups of the default's class follow it
+            in what they have in common.
         overrides: by field name (`"adam.beta_1"` for one of several optimizers), an Optuna
             distribution, a `(low, high)` pair, or a number or bool that fixes the field. A pair is
             log-uniform like the field's own range. A field without a range of its own may be given
@@ -55,12 +63,14 @@ class SearchSpace:
             what the field accepts.
     """
 
-    def __init__(self, optimizers: str | Sequence[str], overrides: Mapping[str, Any] | None = None):
-        names = _names(optimizers)
-        self.optimizers = [entry(name).name for name in names]
-        if len(set(self.optimizers)) < len(self.optimizers):
-            raise ValueError(f"`optimizer` names one twice. Received: {names}")
-        self.spaces = {name: _default_space(entry(name).cls) for name in self.optimizers}
+    def __init__(self, optimizers: Searched, overrides: Mapping[str, Any] | None = None):
+        given = _listed(optimizers)
+        templates = [Template.of(each) for each in given]
+        self.optimizers = [each.name for each in templates]
+        self.templates = dict(zip(self.optimizers, templates, strict=True))
+        if len(self.templates) < len(self.optimizers):
+            raise ValueError(f"`optimizer` names one twice. Received: {given}")
+        self.spaces = {each.name: _default_space(each) for each in templates}
         self.fixed: dict[str, dict[str, Any]] = {name: {} for name in self.optimizers}
         # "schedule" and "warmup", each a distribution or what it is fixed to; not the defaults.
         self.schedule: dict[str, Any] = {}
@@ -92,11 +102,11 @@ class SearchSpace:
 
     def defaults(self, optimizer: str) -> dict[str, Any]:
         """The values of these parameters that make the optimizer as it is by default."""
-        fields = entry(optimizer).cls.fields
+        defaults = self.templates[optimizer].defaults
         values = {}
         for key in self.spaces[optimizer]:
-            default = fields[key.removeprefix(_COMPLEMENT)].default
-            values[self._label(optimizer, key)] = default if key in fields else 1.0 - default
+            default = defaults[field_name(key)]
+            values[self._label(optimizer, key)] = default if key in defaults else 1.0 - default
         return values
 
     @property
@@ -119,7 +129,7 @@ class SearchSpace:
             ]
             for values in product(*choices):
                 chosen = dict(zip(space, values, strict=True))
-                configuration = Configuration(name, self._hyperparameters(name, chosen))
+                configuration = self._configuration(name, chosen)
                 found.setdefault(configuration.form, configuration)
         return list(found.values())
 
@@ -138,9 +148,9 @@ class SearchSpace:
         name = params.get("optimizer", self.optimizers[0])
         chosen = {key: params[self._label(name, key)] for key in self.spaces[name]}
         schedule = {key: params.get(key, value) for key, value in self.schedule.items()}
-        return Configuration(
+        return self._configuration(
             name,
-            self._hyperparameters(name, chosen),
+            chosen,
             decay=schedule.get("schedule", "constant"),
             warmup=schedule.get("warmup", 0.0),
             stated=tuple(schedule),
@@ -175,90 +185,104 @@ class SearchSpace:
             },
             "fixed": self.fixed,
         }
+        given = {n: each.config for n, each in self.templates.items() if each.given is not None}
         # Studies without a schedule are described as they were before there was one.
-        return {**description, "schedule": fixed_schedule} if fixed_schedule else description
+        others = {"schedule": fixed_schedule, "given": given}
+        return {**description, **{key: value for key, value in others.items() if value}}
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> "SearchSpace":
         """The space that `describe` described."""
-        space = cls(description["optimizers"])
+        given = description.get("given", {})
+        names = description["optimizers"]
+        space = cls([Template.from_config(n, given.get(n)).given or n for n in names])
         space.fixed = description["fixed"]
         space.spaces = {name: {} for name in space.optimizers}
         space.schedule = dict(description.get("schedule", {}))
         for label, json in description["distributions"].items():
-            name, dot, key = label.rpartition(".")
             if label in SCHEDULE_DEFAULTS:
                 space.schedule[label] = json_to_distribution(json)
             elif label != "optimizer":
-                space.spaces[name if dot else space.optimizers[0]][key] = json_to_distribution(json)
+                name, key = space.owner(label)
+                space.spaces[name or names[0]][key] = json_to_distribution(json)
         return space
 
-    def _hyperparameters(self, optimizer: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    def owner(self, label: str) -> tuple[str | None, str]:
+        """The optimizer that a label names, if it names one, and the rest of it."""
+        for name in self.optimizers:
+            if label.startswith(f"{name}."):
+                return name, label.removeprefix(f"{name}.")
+        return None, label
+
+    def _configuration(self, optimizer: str, chosen: Mapping[str, Any], **schedule):
+        template = self.templates[optimizer]
         searched = {
-            key.removeprefix(_COMPLEMENT): 1.0 - value if key.startswith(_COMPLEMENT) else value
+            field_name(key): value if key == field_name(key) else 1.0 - value
             for key, value in chosen.items()
         }
-        return {**searched, **self.fixed[optimizer]}
+        hyperparameters = template.completed({**searched, **self.fixed[optimizer]})
+        return Configuration(optimizer, hyperparameters, **schedule, given=template)
 
     def _label(self, optimizer: str, key: str) -> str:
         return f"{optimizer}.{key}" if len(self.optimizers) > 1 else key
 
     def _override_schedule(self, key: str, value) -> None:
         for name in self.optimizers:
-            cls = entry(name).cls
-            if not any(isinstance(field, Rate) for field in cls.numeric.values()):
+            template = self.templates[name]
+            if not any(isinstance(field, Rate) for field in template.numeric.values()):
                 raise ValueError(
-                    f"space: {key!r} needs a learning rate to change, and {cls.__name__} has none. "
-                    f"Leave out {key!r} or {name!r}."
+                    f"space: {key!r} needs a learning rate to change, and {template.title} has "
+                    f"none. Leave out {key!r} or {name!r}."
                 )
         chosen = _schedule(value) if key == "schedule" else _warmup(value)
         if isinstance(chosen, BaseDistribution) or chosen != SCHEDULE_DEFAULTS[key]:
             self.schedule[key] = chosen
 
     def _override(self, label: str, value) -> None:
-        prefix, dot, key = label.rpartition(".")
-        if dot and key in SCHEDULE_DEFAULTS:
+        owner, key = self.owner(label)
+        prefix, dot, last = key.rpartition(".")
+        if last in SCHEDULE_DEFAULTS:
             raise ValueError(
                 f"space: {label!r}: the schedule belongs to the study, not to an optimizer. "
-                f"Write {key!r}."
+                f"Write {last!r}."
             )
-        if dot and prefix not in self.optimizers:
+        known = (name for each in self.templates.values() for name in each.fields)
+        if dot and not any(name.startswith(f"{prefix}.") for name in known):
             raise ValueError(
                 f"space: {label!r} speaks of {prefix!r}, which is not searched."
                 f"{near_matches(prefix, self.optimizers)} Searched: {', '.join(self.optimizers)}."
             )
-        for name in [prefix] if dot else self.optimizers:
-            cls = entry(name).cls
-            field_name = key.removeprefix(_COMPLEMENT)
-            field = cls.fields.get(field_name)
-            if field is None or isinstance(field, KerasArgument):
-                known = [n for n, f in cls.fields.items() if not isinstance(f, KerasArgument)]
-                near = near_matches(field_name, [*known, *SCHEDULE_DEFAULTS])
+        for name in [owner] if owner else self.optimizers:
+            template = self.templates[name]
+            plain = field_name(key)
+            field = template.fields.get(plain)
+            if field is None:
+                near = near_matches(plain, [*template.fields, *SCHEDULE_DEFAULTS])
                 raise ValueError(
-                    f"space: {cls.__name__} has no hyperparameter {key!r}.{near} "
-                    f"It has: {', '.join(known)}; and every study has "
+                    f"space: {template.title} has no hyperparameter {key!r}.{near} "
+                    f"It has: {', '.join(template.fields)}; and every study has "
                     f"{' and '.join(SCHEDULE_DEFAULTS)}."
                 )
-            if key != field_name and not isinstance(field, DecayRate):
+            if key != plain and not isinstance(field, DecayRate):
                 raise ValueError(f"space: {key!r}: only a decay rate is searched as 1 − β.")
             space = self.spaces[name]
-            for former in (field_name, _COMPLEMENT + field_name):
+            for former in (plain, complement(plain)):
                 space.pop(former, None)
-            self.fixed[name].pop(field_name, None)
+            self.fixed[name].pop(plain, None)
             if isinstance(value, BaseDistribution):
                 for bound in _bounds(value):
-                    _check(cls, field, key, bound)
+                    _check(template, field, key, bound)
                 space[key] = value
             elif isinstance(value, tuple | list):
                 low, high = _pair(label, value)
-                if isinstance(field, DecayRate) and key == field_name:
-                    key, low, high = _COMPLEMENT + key, 1.0 - high, 1.0 - low
+                if isinstance(field, DecayRate) and key == plain:
+                    key, low, high = complement(key), 1.0 - high, 1.0 - low
                 for bound in (low, high):
-                    _check(cls, field, key, bound)
+                    _check(template, field, key, bound)
                 space[key] = _log_uniform(label, low, high)
             elif isinstance(value, int | float | np.number | np.bool_):
-                number = 1.0 - float(value) if key != field_name else value
-                self.fixed[name][field_name] = field.check(cls.__name__, number)
+                number = 1.0 - float(value) if key != plain else value
+                self.fixed[name][plain] = field.check(template.title, number)
             else:
                 raise TypeError(
                     f"space: {label!r} takes an Optuna distribution, a (low, high) pair, or a "
@@ -266,11 +290,11 @@ class SearchSpace:
                 )
 
 
-def search_space(optimizer: str | Sequence[str], **overrides) -> dict[str, BaseDistribution]:
+def search_space(optimizer: Searched, **overrides) -> dict[str, BaseDistribution]:
     """The Optuna distributions that a study of `optimizer` searches.
 
     Args:
-        optimizer: a name from the catalogue, or several.
+        optimizer: a name from the catalogue, an optimizer, or several.
         **overrides: by field name, as in `SearchSpace`.
     """
     return SearchSpace(optimizer, overrides).distributions
@@ -278,7 +302,7 @@ def search_space(optimizer: str | Sequence[str], **overrides) -> dict[str, BaseD
 
 def suggest(
     trial: optuna.trial.BaseTrial,
-    optimizer: str | Sequence[str],
+    optimizer: Searched,
     space: Mapping[str, Any] | None = None,
     steps: int | None = None,
 ) -> Optimizer:
@@ -289,7 +313,7 @@ def suggest(
 
     Args:
         trial: the trial that the objective is called with.
-        optimizer: a name from the catalogue, or several for the trial to choose among.
+        optimizer: a name from the catalogue, an optimizer, or several to choose among.
         space: changes to the search space, as in `SearchSpace`.
         steps: of the whole training, batches per epoch times epochs; needed where `space` gives
             the learning rate a schedule.
@@ -314,25 +338,39 @@ def suggest_parameter(trial: optuna.trial.BaseTrial, name: str, distribution: Ba
     raise TypeError(f"{name!r}: Optuna has no method that suggests from {distribution!r}.")
 
 
-def _names(optimizers: Any) -> list[str]:
-    names = [optimizers] if isinstance(optimizers, str) else optimizers
-    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+def complement(name: str) -> str:
+    """What the parameter of a decay rate is called: `1-beta_1`, and `group_1.1-beta_1`."""
+    inside, dot, last = name.rpartition(".")
+    return f"{inside}{dot}{_COMPLEMENT}{last}"
+
+
+def field_name(key: str) -> str:
+    """The name of the field that a parameter is of."""
+    inside, dot, last = key.rpartition(".")
+    return f"{inside}{dot}{last.removeprefix(_COMPLEMENT)}"
+
+
+def _listed(optimizers: Any) -> list[str | Optimizer]:
+    several = [optimizers] if isinstance(optimizers, str | Optimizer) else optimizers
+    if not isinstance(several, Sequence) or not all(
+        isinstance(each, str | Optimizer) for each in several
+    ):
         raise TypeError(
-            '`optimizer` must be a name from the catalogue, such as "adam", or a list of names. '
-            f"Received: optimizer={optimizers!r}"
+            '`optimizer` must be a name from the catalogue, such as "adam", an optimizer of this '
+            f"package, or a list of these. Received: optimizer={optimizers!r}"
         )
-    if not names:
+    if not several:
         raise ValueError("`optimizer` must name at least one optimizer. Received: []")
-    return list(names)
+    return list(several)
 
 
-def _default_space(cls: type[Optimizer]) -> dict[str, BaseDistribution]:
+def _default_space(template: Template) -> dict[str, BaseDistribution]:
     return {
-        _COMPLEMENT + name if isinstance(field, DecayRate) else name: FloatDistribution(
+        complement(name) if isinstance(field, DecayRate) else name: FloatDistribution(
             field.search.low, field.search.high, log=True
         )
-        for name, field in cls.numeric.items()
-        if field.search is not None
+        for name, field in template.numeric.items()
+        if field.search is not None and name not in template.leaders
     }
 
 
@@ -378,8 +416,8 @@ def _bounds(distribution: BaseDistribution) -> Sequence[Any]:
     )
 
 
-def _check(cls: type[Optimizer], field, key: str, bound) -> None:
-    field.check(cls.__name__, 1.0 - bound if key.startswith(_COMPLEMENT) else bound)
+def _check(template: Template, field, key: str, bound) -> None:
+    field.check(template.title, bound if key == field_name(key) else 1.0 - bound)
 
 
 def _pair(label: str, value) -> tuple[float, float]:

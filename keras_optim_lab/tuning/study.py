@@ -1,6 +1,7 @@
 """A tuning study: an `optuna.Study` whose trials train a task."""
 
 import datetime
+import json
 import math
 import os
 import re
@@ -17,7 +18,9 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab import tasks
-from keras_optim_lab.optimizers import Optimizer, entry
+from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
+from keras_optim_lab.optimizers import Optimizer
+from keras_optim_lab.optimizers.base import place_of
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count, check_seed
 from keras_optim_lab.tuning import choices
@@ -29,7 +32,8 @@ from keras_optim_lab.tuning.engine import Engine
 from keras_optim_lab.tuning.heartbeat import signs_of_life, take_up_abandoned
 from keras_optim_lab.tuning.objective import Objective
 from keras_optim_lab.tuning.population_engine import PopulationEngine
-from keras_optim_lab.tuning.space import SearchSpace
+from keras_optim_lab.tuning.session import fresh_session
+from keras_optim_lab.tuning.space import Searched, SearchSpace
 from keras_optim_lab.tuning.storage import load_study, open_storage
 
 Callback = Callable[[optuna.Study, FrozenTrial], None]
@@ -75,7 +79,7 @@ class TuningStudy:
     def create(
         cls,
         task: Task | str,
-        optimizer: str | Sequence[str],
+        optimizer: Searched,
         *,
         seed: int = 0,
         sampler: str | BaseSampler | None = None,
@@ -97,7 +101,9 @@ class TuningStudy:
                 f"Received: task={task!r}"
             )
         _check_steps_are_known(task, searched)
-        _check_model_hands_out_its_loss(task, searched)
+        _check_something_is_searched(task, searched)
+        _check_can_be_stored(searched)
+        _check_model(task, searched)
         wanted = Objective.of(objective, task)
         chosen_sampler = choices.sampler(sampler, seed)
         chosen_pruner = choices.pruner(pruner, task.epochs)
@@ -304,7 +310,7 @@ class TuningStudy:
 
     @property
     def best_name(self) -> str:
-        """The name of the best trial's optimizer."""
+        """The name of the best trial's optimizer, such as "adam" or "lookahead(adam)"."""
         return self.best_configuration.name
 
     @property
@@ -323,8 +329,8 @@ class TuningStudy:
         return self.best_configuration.optimizer(self.steps)
 
     def default_optimizer(self) -> Optimizer:
-        """A fresh optimizer of the same class with its default settings."""
-        return entry(self.best_name).cls()
+        """A fresh optimizer of the same class with its default settings, or as it was given."""
+        return self.best_configuration.template.make({})
 
 
 class Asked:
@@ -444,10 +450,43 @@ def _check_steps_are_known(task: Task, space: SearchSpace) -> None:
         )
 
 
-def _check_model_hands_out_its_loss(task: Task, space: SearchSpace) -> None:
-    curved = [entry(name) for name in space.optimizers if entry(name).needs_objective]
-    if curved and not task.depends_on_trial:
-        curved[0].cls().check_model(task.build_model(0))
+def _check_something_is_searched(task: Task, space: SearchSpace) -> None:
+    chosen = space.distributions or space.schedule or any(space.fixed.values())
+    if chosen or task.depends_on_trial:
+        return
+    template = space.templates[space.optimizers[0]]
+    raise ValueError(
+        f"{template.title} has no search space, and all trials would be equal. Pass `space` with a "
+        f"(low, high) range for one or more of {', '.join(template.numeric)}; or train it as it "
+        "is: task.fit(task.build(optimizer, seed), seed)."
+    )
+
+
+def _check_model(task: Task, space: SearchSpace) -> None:
+    """Refuses optimizers that cannot train the model, as far as that is seen without a trial."""
+    special = [each for each in space.templates.values() if each.given or each.needs_objective]
+    if task.depends_on_trial or not special:
+        return
+    fresh_session()  # as before a trial: the names that Keras gives to layers count from here
+    model = task.build_model(0)
+    places = [place_of(weight) for weight in model.trainable_variables]
+    for template in special:
+        optimizer = template.make({})
+        optimizer.check_places(places)
+        if isinstance(optimizer, GivenTheLoss):
+            optimizer.check_model(model)
+
+
+def _check_can_be_stored(space: SearchSpace) -> None:
+    try:
+        SearchSpace.from_description(json.loads(json.dumps(space.describe())))
+    except Exception as error:
+        raise ValueError(
+            f"optimizer: {', '.join(space.optimizers)} cannot be stored with the study, from which "
+            f"other processes make it ({type(error).__name__}: {error}). Choose the weights of "
+            "groups by regular expressions, and register functions and classes of your own with "
+            "keras.saving.register_keras_serializable."
+        ) from error
 
 
 def _new_name(task: Task, space: SearchSpace) -> str:

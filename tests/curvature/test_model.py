@@ -173,6 +173,13 @@ def test_a_plain_keras_model_says_which_line_to_change(make):
         fitted(model, kol.Newton())
 
 
+@pytest.mark.parametrize("make", [kol.LBFGS, lambda: kol.SAM("adam")], ids=["lbfgs", "sam"])
+def test_a_frozen_network_says_that_it_has_no_trainable_weights(make):
+    model = kol.Sequential([keras.Input((3,)), layers.Dense(1, trainable=False)])
+    with pytest.raises(ValueError, match="no trainable weights: all its layers are frozen"):
+        fitted(model, make())
+
+
 def test_a_network_that_is_too_large_for_a_full_hessian_is_refused_before_training():
     model = kol.Sequential([keras.Input((100,)), layers.Dense(60)])
     model.compile(optimizer=kol.Newton(), loss="mse")

@@ -125,11 +125,11 @@ def test_more_than_two_dimensions_cannot_be_drawn():
         View(race)
 
 
-def test_the_page_needs_nothing_but_its_file_and_its_contours_stay_while_it_plays(
+def test_the_page_needs_nothing_but_its_file_plays_with_its_contours_and_fits_a_telephone(
     plane, browser, tmp_path
 ):
     path = plane.html(tmp_path / "race.html")
-    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    page = browser.new_page(viewport={"width": 390, "height": 900})
     page.set_default_timeout(120_000)
     requests, errors = [], []
     page.on("request", lambda request: requests.append(request.url))
@@ -146,6 +146,19 @@ def test_the_page_needs_nothing_but_its_file_and_its_contours_stay_while_it_play
         "document.getElementById('figure-1')._fullData.map(each => each.x.length)"
     )
     assert 4 in moved
+    page.wait_for_function(
+        "[...document.querySelectorAll('.plotly-graph-div')].every(each => each.layout.height)"
+    )
+    tops, bottoms = page.evaluate(
+        """() => {
+            const boxes = ['#figure-1 .main-svg', 'table', '#figure-2 .main-svg', 'table.text'].map(
+                each => document.querySelector(each).getBoundingClientRect());
+            return [boxes.map(each => each.top), boxes.map(each => each.bottom)];
+        }"""
+    )
+    assert all(bottom <= top for bottom, top in zip(bottoms, tops[1:], strict=False))
+    right = "Math.max(...[...document.querySelectorAll('.main-svg')].map({}))"
+    assert page.evaluate(right.format("each => each.getBoundingClientRect().right")) <= 390
     assert errors == []
     assert requests == [path.resolve().as_uri()]
     page.close()

@@ -430,6 +430,14 @@ def test_weights_that_stay_go_on_and_weights_that_join_begin(case, start, gradie
         np.testing.assert_allclose(as_array(weights[i]), as_array(weight), rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.once("jax")
+def test_a_frozen_model_is_warned_about_as_on_other_backends():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, trainable=False)])
+    model.compile(optimizer=Adam(), loss="mse")
+    with pytest.warns(UserWarning, match="not have any trainable weights"):
+        model.fit(np.ones((2, 2)), np.ones((2, 1)), verbose=0)
+
+
 @pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, Lookahead], ids=["alone", "wrapped"])
 def test_layers_that_are_unfrozen_and_frozen_between_fits_leave_the_state_of_others(
     wrap, make_model, data, tmp_path

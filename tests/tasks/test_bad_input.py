@@ -245,6 +245,16 @@ def test_a_builder_that_forgets_to_return_is_named(make_task):
         make_task(model=lambda: None).build("sgd", seed=0)
 
 
+def test_a_builder_of_a_frozen_model_is_refused(make_task, arguments):
+    def build():
+        model = arguments["model"]()
+        model.trainable = False
+        return model
+
+    with pytest.raises(ValueError, match="no trainable weights: all its layers are frozen"):
+        make_task(model=build).build("sgd", seed=0)
+
+
 def test_a_builder_that_returns_the_same_model_twice_is_refused(make_task, arguments):
     model = arguments["model"]()
     task = make_task(model=lambda: model)

@@ -598,6 +598,11 @@ def test_a_candidate_makes_a_new_optimizer_of_its_settings_each_time(make_study)
         ({"pruner": 3}, TypeError, r"`pruner` must be an Optuna pruner"),
         ({"space": {"beta1": 0.9}}, ValueError, r"Did you mean 'beta_1'"),
         (
+            {"optimizer": "newton"},
+            ValueError,
+            r"Newton has no search space.*`space`.*learning_rate, damping.*task\.fit",
+        ),
+        (
             {"objective": "val_los"},
             ValueError,
             r"'val_los'.*Did you mean 'val_loss'.*measures: val",

@@ -4,6 +4,7 @@ from keras_optim_lab.optimizers.base import Hyperparameter
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.composed import Wrapper
 from keras_optim_lab.optimizers.fields import nonnegative
+from keras_optim_lab.optimizers.ranges import CLIPPING
 
 
 @register("adaptive_clipping", year=2021)
@@ -26,7 +27,9 @@ class AdaptiveClipping(Wrapper):
         to have two axes of outputs.
     """
 
-    clipping: Hyperparameter = nonnegative(default=0.01, doc="λ, share of the weights' norm.")
+    clipping: Hyperparameter = nonnegative(
+        default=0.01, search=CLIPPING, doc="λ, share of the weights' norm."
+    )
     epsilon: Hyperparameter = nonnegative(default=1e-3, doc="ε ≥ 0, least norm of the weights.")
 
     elementwise = False

@@ -4,6 +4,7 @@ from keras_optim_lab.optimizers.base import Hyperparameter, Optimizer
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.composed import Wrapper
 from keras_optim_lab.optimizers.fields import nonnegative
+from keras_optim_lab.optimizers.ranges import LAYERWISE_DECAY
 
 
 @register("layerwise_decay", year=2018)
@@ -23,7 +24,9 @@ class LayerwiseDecay(Wrapper):
         factor 1 / 2.6 from layer to layer; 0.65 to 0.95 are usual for transformers.
     """
 
-    decay: Hyperparameter = nonnegative(default=0.9, doc="η of a layer as a share of the next.")
+    decay: Hyperparameter = nonnegative(
+        default=0.9, search=LAYERWISE_DECAY, doc="η of a layer as a share of the next."
+    )
 
     rule_decays = True
 

@@ -4,6 +4,7 @@ from keras_optim_lab.optimizers.base import Hyperparameter, Slot
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.composed import Wrapper
 from keras_optim_lab.optimizers.fields import count, nonnegative
+from keras_optim_lab.optimizers.ranges import LOOKAHEAD_SHARE
 
 
 @register("lookahead", year=2019)
@@ -25,7 +26,9 @@ class Lookahead(Wrapper):
     """
 
     steps: int = count(default=5, doc="k ≥ 1, steps from one return to the next.")
-    share: Hyperparameter = nonnegative(default=0.5, doc="α, the part of the way that is kept.")
+    share: Hyperparameter = nonnegative(
+        default=0.5, search=LOOKAHEAD_SHARE, doc="α, the part of the way that is kept."
+    )
 
     slots = (Slot("slow", low_precision=False),)
     rule_decays = True
