@@ -222,15 +222,14 @@ class _Beginning:
 
     def __init__(self, optimizer):
         self._optimizer = optimizer
-        self._held = [
-            name for name, field in optimizer.numeric.items() if field.given(optimizer) is not None
-        ]
+        given = {n: f for n, f in optimizer.numeric.items() if f.given(optimizer) is not None}
+        self._held, self._fields = [*given], [*given.values()]
         self._program: Any = None
 
     def __call__(self):
         optimizer = self._optimizer
         shared = optimizer._shared_variables
-        held = [optimizer.numeric[name].current(optimizer) for name in self._held]
+        held = [field.current(optimizer) for field in self._fields]
         values = map(_value, (optimizer.iterations, *held, *shared.values()))
         tensors = [x if isinstance(x, torch.Tensor) else torch.as_tensor(x) for x in values]
         if self._program is None:
