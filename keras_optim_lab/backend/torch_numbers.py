@@ -72,6 +72,14 @@ def _kind(dtype) -> type:
     return bool if dtype is torch.bool else int
 
 
+def _log(x):
+    return math.log(x) if x else -math.inf
+
+
+def _log1p(x):  # of −1 for every decay rate of 0
+    return math.log1p(x) if x != -1 else -math.inf
+
+
 def _same(x):
     return x
 
@@ -105,8 +113,8 @@ _PYTHON: dict[str, Callable[..., Any]] = {
     "gt": operator.gt,
     "le": operator.le,
     "lift_fresh_copy": _same,
-    "log": math.log,
-    "log1p": math.log1p,
+    "log": _log,
+    "log1p": _log1p,
     "logical_and": operator.and_,
     "logical_not": operator.not_,
     "lt": operator.lt,
