@@ -53,7 +53,7 @@ OPTIMIZERS = {
 # In as many steps as `period` each does its dear work once. pytorch_optimizer's `Shampoo` has no
 # blocks, so that its embedding alone would take minutes.
 MATRIX_OPTIMIZERS = {
-    "muon": ({}, 1, ("torch.optim", "Muon", {"lr": 2e-2})),
+    "muon": ({"low_precision": True}, 1, ("torch.optim", "Muon", {"lr": 2e-2})),
     "shampoo": (
         {"precondition_every": 20},
         20,
