@@ -1,16 +1,27 @@
 """Arithmetic of a graph in fewer operations, each of which is one pass over memory."""
 
+from typing import Any
+
 from torch.fx import Graph, Node
 
 import torch
 
 _aten = torch.ops.aten
 _ADD, _SUB, _MUL = _aten.add.Tensor, _aten.sub.Tensor, _aten.mul.Tensor
+_PRODUCT = _aten.bmm.default
+_VIEWS = (_aten.expand.default, _aten.view.default, _aten._unsafe_view.default)
 
 
 def fuse(graph: Graph) -> None:
-    """Moving averages become `lerp`, sums with a product `addcmul`; equal but for rounding."""
-    for rewritten in (_average, _sum_with_product):
+    """Fewer operations, equal but for rounding.
+
+    Moving averages become `lerp`, sums with a product `addcmul`, with one of matrices `baddbmm`.
+    """
+    for node in graph.nodes:
+        if node.target in _VIEWS and _layout(node) == _layout(node.all_input_nodes[0]):
+            node.replace_all_uses_with(node.all_input_nodes[0])
+            graph.erase_node(node)
+    for rewritten in (_average, _sum_with_product, _sum_with_matrix_product):
         for node in list(graph.nodes):
             with graph.inserting_before(node):
                 new = rewritten(graph, node)
@@ -41,6 +52,28 @@ def _sum_with_product(graph: Graph, node: Node) -> Node | None:
     return None
 
 
+def _sum_with_matrix_product(graph: Graph, node: Node) -> Node | None:
+    """b X + a Y Z, with constants a and b, and differences of the two."""
+    terms = [(x, y, 1, 1) for x, y in _either_order(_operands(node, _ADD))]
+    for x, y in _operands(node, _SUB):
+        terms += [(x, y, 1, -1), (y, x, -1, 1)]
+    for term, product, sign, own in terms:
+        (x, beta), (matrices, alpha) = _scaled(term), _scaled(product)
+        for y, z in _passing(matrices, _PRODUCT):
+            if _alike(node, x, matrices) and (matrices is product or len(product.users) == 1):
+                factors: dict[str, Any] = {"beta": sign * beta, "alpha": own * alpha}
+                return graph.call_function(_aten.baddbmm.default, (x, y, z), factors)
+    return None
+
+
+def _scaled(node: Node) -> tuple[Node, float]:
+    """A tensor and the constant that it is multiplied by."""
+    match node.args:
+        case Node() as x, float() as factor if node.target is _MUL:
+            return x, factor
+    return node, 1.0
+
+
 def _operands(node: Node, operation) -> list[tuple[Node, Node]]:
     """The two tensors of an operation, if the node is one."""
     if node.target is operation and not node.kwargs:
@@ -61,6 +94,11 @@ def _either_order(pairs):
 
 def _is_number(node: Node) -> bool:
     return node.meta["val"].ndim == 0
+
+
+def _layout(node: Node):
+    value = node.meta["val"]
+    return value.shape, value.stride()
 
 
 def _dtype(node: Node):

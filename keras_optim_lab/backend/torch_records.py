@@ -10,6 +10,7 @@ from typing import Any
 
 from torch.fx import Graph, Node
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.node import map_arg
 
 import torch
 from keras_optim_lab.backend.torch_fusion import fuse
@@ -33,6 +34,7 @@ class Recording:
         fuse(module.graph)
         _write_where_results_stay(module.graph)
         _write_over_what_is_read(module.graph)
+        _call_by_name(module.graph)
         module.recompile()
         self._run = module.forward
 
@@ -86,6 +88,19 @@ def _write_over_what_is_read(graph: Graph) -> None:
             _write(node, unused[_layout(node)].pop())
 
 
+def _call_by_name(graph: Graph) -> None:
+    """Operations on numbers become PyTorch's functions, which begin in half the time."""
+    node: Any
+    for node in filter(_is_pointwise, graph.nodes):
+        function: Any = getattr(torch, node.target.overloadpacket.__name__, None)
+        try:
+            value = function(*map_arg(node.args, _value), **map_arg(node.kwargs, _value))
+        except TypeError:  # there is none, or it takes other arguments
+            continue
+        if (value.shape, value.dtype) == (_value(node).shape, _value(node).dtype):
+            node.target = function
+
+
 def _only_reads(node: Node) -> bool:
     return _is_pointwise(node) or node.target is _COPY
 
@@ -113,6 +128,10 @@ def _writing(operation):
     return None
 
 
+def _value(node: Node):
+    return node.meta["val"]
+
+
 def _layout(node: Node):
-    value = node.meta["val"]
+    value = _value(node)
     return value.shape, value.dtype, value.device

@@ -21,6 +21,7 @@ from keras.src.backend.common.stateless_scope import in_stateless_scope
 from torch.utils import _pytree as tree
 
 import torch
+from keras_optim_lab.backend.torch_numbers import Numbers
 from keras_optim_lab.backend.torch_records import Recording
 
 JOINED = 2**16  # numbers: a call of a program takes as long as updating about so many
@@ -82,15 +83,24 @@ class InPlace:
         """Shared state and scalars of this step, where a program computes them; else None."""
         if self._optimizer.surveys or self._optimizer.execution == "per_tensor":
             return None
-        if hasattr(self._kernel, "scalars"):
-            return self._kernel.scalars(self._optimizer)
         return self._beginning()
 
-    def count(self) -> None:
-        """One more step has been taken."""
-        _value(self._optimizer._iterations).data.add_(1)
+    @torch.no_grad()
+    def step(self, gradients) -> None:
+        """A step of all weights, which joined together, and of nothing else."""
+        optimizer = self._optimizer
+        begun = self.scalars()
+        if begun is None:
+            optimizer._update([*map(dense, gradients)], [*range(len(gradients))])
+        else:
+            shared, h = begun
+            self(optimizer._plan, optimizer._trainable_variables, gradients, optimizer._slots, h)
+            for name, variable in optimizer._shared_variables.items():
+                _value(variable).copy_(shared[name])
+        _value(optimizer._iterations).add_(1)
 
     def __call__(self, plan, variables, gradients, slots, h) -> None:
+        """Updates by the plan; the others are found by the indices of weights."""
         if isinstance(h, dict):
             h = _Scalars(*_flat(h))
         kernel = self._kernel or self._choose(h)
@@ -101,7 +111,7 @@ class InPlace:
             try:
                 kernel(place, g, h, bundle)
             except torch._dynamo.exc.TorchDynamoException as error:
-                if self._optimizer.execution != "auto" or isinstance(h, torch.Tensor):
+                if self._optimizer.execution != "auto":
                     raise
                 # Nothing has been written yet: a compiler fails before the first number.
                 _log.info("the rule is not compiled (%s)", str(error).partition("\n")[0])
@@ -156,9 +166,16 @@ class _Scalars(NamedTuple):
 
     tensors: Sequence[Any]
     layout: "_Layout"
+    vector: Any = None  # all of them in float32, where they are there as such
 
     def named(self) -> dict[str, Any]:
         return self.layout(self.tensors)
+
+    def together(self):
+        """As one vector, for programs that take every argument by itself."""
+        if self.vector is None:
+            return torch.stack([tensor.float() for tensor in self.tensors])
+        return self.vector
 
     def on(self, device) -> "_Scalars":
         """On the device of the weights, which may have moved since they were built."""
@@ -188,12 +205,12 @@ def _flat(h) -> tuple[list[Any], _Layout]:
     )
 
 
-def _recorded(key, function, *examples):
+def _recorded(key, function, *examples, kind=Recording):
     """A recording of the function, which all optimizers of its form share, or itself."""
     try:
         found = _recordings.get(key)
         if found is None:
-            found = _recordings[key] = Recording(function, *examples)
+            found = _recordings[key] = kind(function, *examples)
         return found
     except Exception as error:  # there is no end of what a rule may do that cannot be recorded
         _log.info("a rule is not recorded (%s)", str(error).partition("\n")[0])
@@ -205,27 +222,23 @@ class _Beginning:
 
     def __init__(self, optimizer):
         self._optimizer = optimizer
-        self._held = [
-            name for name, field in optimizer.numeric.items() if field.given(optimizer) is not None
-        ]
-        self._programs: dict = {}
+        given = {n: f for n, f in optimizer.numeric.items() if f.given(optimizer) is not None}
+        self._held, self._fields = [*given], [*given.values()]
+        self._program: Any = None
 
     def __call__(self):
         optimizer = self._optimizer
         shared = optimizer._shared_variables
-        held = (optimizer.numeric[name].current(optimizer) for name in self._held)
+        held = [field.current(optimizer) for field in self._fields]
         values = map(_value, (optimizer.iterations, *held, *shared.values()))
         tensors = [x if isinstance(x, torch.Tensor) else torch.as_tensor(x) for x in values]
-        key = (tensors[0].device, *[tensor.dtype for tensor in tensors])
-        if key not in self._programs:
-            self._programs[key] = self._record(tensors)
-        program, layout = self._programs[key]
-        results = program(*tensors)
-        count = len(shared)
-        return dict(zip(shared, results, strict=False)), _Scalars(results[count:], layout)
+        if self._program is None:
+            self._program = self._made(tensors)
+        return self._program(*tensors)
 
-    def _record(self, tensors):
+    def _made(self, tensors):
         optimizer, held, shared = self._optimizer, self._held, [*self._optimizer._shared_variables]
+        count = len(shared)
 
         def named(iterations, *values):
             numbers = {**dict.fromkeys(optimizer.numeric), **dict(zip(held, values, strict=False))}
@@ -236,10 +249,44 @@ class _Beginning:
             state, h = named(*tensors)
             return [*(state[name] for name in shared), *_flat(h)[0]]
 
+        def begun(results, vector=None):
+            scalars = _Scalars(results[count:], layout, vector)
+            return dict(zip(shared, results, strict=False)), scalars
+
+        def on_host(*tensors):
+            memory.put(program(*tensors))
+            return kept
+
         _, layout = _flat(named(*tensors)[1])
-        dtypes = [tensor.dtype for tensor in tensors]
-        key = ("scalars", optimizer.form, tensors[0].device, *held, *dtypes)
-        return _recorded(key, begin, *tensors), layout
+        device = tensors[0].device
+        key = (optimizer.form, device, *held, *[tensor.dtype for tensor in tensors])
+        if device.type == "cpu":
+            program = _recorded(("numbers", *key), begin, *tensors, kind=Numbers)
+            if isinstance(program, Numbers):
+                memory = _Memory(program.dtypes)
+                kept = begun(memory.tensors, memory.vector[count:])
+                return on_host
+        recording = _recorded(("scalars", *key), begin, *tensors)
+        return lambda *tensors: begun(recording(*tensors))
+
+
+class _Memory:
+    """Where the numbers of a step are put: tensors that stay the same."""
+
+    def __init__(self, dtypes):
+        self.vector = torch.zeros(len(dtypes))
+        self.tensors = [
+            place if dtype is torch.float32 else torch.zeros((), dtype=dtype)
+            for place, dtype in zip(self.vector, dtypes, strict=True)
+        ]
+        self._array = self.vector.numpy()
+        special = [k for k, dtype in enumerate(dtypes) if dtype is not torch.float32]
+        self._special = [(k, self.tensors[k].numpy()) for k in special]
+
+    def put(self, numbers):
+        self._array[:] = numbers
+        for k, place in self._special:
+            place[...] = numbers[k]
 
 
 class _Recorded:
@@ -252,15 +299,15 @@ class _Recorded:
 
     def __call__(self, place, g, h, bundle):
         w, slots = place.weights, place.slots.values()
-        numbers = h.on(w.device).tensors
-        whole = self._block is None or w.device.type != "cpu"
-        size = len(w) if whole else min(self._block, len(w))
-        for first in range(0, len(w), size or 1):
+        numbers = h.on(place.device).tensors
+        whole = self._block is None or place.device.type != "cpu"
+        size = place.length if whole else min(self._block, place.length)
+        for first in range(0, place.length, size or 1):
             tensors = [w, g, *slots]
-            if size < len(w):
+            if size < place.length:
                 tensors = [tensor[first : first + size] for tensor in tensors]
             arguments = (_scalar(bundle.start + first), *tensors, *numbers)
-            key = (len(tensors[0]), g.dtype)
+            key = (min(size, place.length - first), g.dtype)
             if key not in place.programs:
                 place.programs[key] = self._program(place, arguments, h.layout, bundle)
             place.programs[key](*arguments)
@@ -293,16 +340,10 @@ class _Recorded:
 
 
 class _Compiled:
-    """A rule as one kernel that reads and writes every number once, for vectors of any length.
-
-    Another program computes the scalars of a step, as one vector.
-    """
+    """A rule as one kernel that reads and writes every number once, for vectors of any length."""
 
     def __init__(self, optimizer, h, *, cores):
         form = optimizer.detached()
-        names = [slot.name for slot in form.active_slots]
-        held = [name for name, field in form.numeric.items() if field.given(form) is not None]
-        shared = [slot.name for slot in form.shared_slots]
         kinds = _kinds(h)
 
         def update(tensors, names, treatment):
@@ -314,43 +355,19 @@ class _Compiled:
             for name, slot in zip(names, slots, strict=True):
                 slot.copy_(new_slots[name])
 
-        def begin(tensors):
-            iterations, *values = tensors
-            numbers = dict.fromkeys(form.numeric)
-            numbers.update(zip(held, values, strict=False))
-            state = dict(zip(shared, values[len(held) :], strict=True))
-            state, h = form.first_numbers(iterations, numbers, state)
-            return torch.cat([_together(h), *(state[name].float()[None] for name in shared)])
-
-        self._kinds = kinds
-        self._names = names
-        self._held = held
         self._update = _Program(update, cores)
-        self._begin = _Program(begin, cores=1)
         self._eager = _Recorded(form, _block())
 
     def __call__(self, place, g, h, bundle):
         w, slots = place.weights, place.slots
-        vector = (h if isinstance(h, torch.Tensor) else _together(h.named())).to(w.device)
+        vector = h.together()
         # PyTorch would compile another program for one number, and one that is good for no other
         # length where two of its vectors happen to be as long.
         if w.numel() in (0, 1, len(vector)):
-            self._eager(place, g, _Scalars(*_flat(_apart(self._kinds, vector))), bundle)
+            self._eager(place, g, h, bundle)
             return
-        tensors = [w, g, vector, _scalar(bundle.start), *slots.values()]
+        tensors = [w, g, vector.to(w.device), _scalar(bundle.start), *slots.values()]
         self._update(tensors, tuple(slots), bundle.treatment)
-
-    def scalars(self, optimizer):
-        """The shared state and scalars of a step, the latter as a vector."""
-        variables = optimizer._shared_variables
-        tensors = [
-            optimizer.iterations,
-            *(optimizer.numeric[name].current(optimizer) for name in self._held),
-            *variables.values(),
-        ]
-        vector = self._begin([torch.as_tensor(_value(tensor)) for tensor in tensors])
-        count = len(vector) - len(variables)
-        return dict(zip(variables, vector[count:], strict=True)), vector[:count]
 
 
 class _Program:
@@ -432,19 +449,11 @@ def _length(tensors, place):
     return len(tensors[place])
 
 
-# The scalars of a step as one vector, for programs that take every argument by itself.
-
-
 def _kinds(h):
     return {
         name: type(value) if isinstance(value, tuple) else value is not None and value.dtype
         for name, value in h.items()
     }
-
-
-def _together(h):
-    parts = (value if isinstance(value, tuple) else (value,) for value in h.values())
-    return torch.stack([part.float() for own in parts for part in own if part is not None])
 
 
 def _apart(kinds, vector):
@@ -468,12 +477,14 @@ class _Place:
 
     Attributes:
         programs: by length and the gradient's dtype, what updates the numbers.
+        device: of the weights.
         weights: all weights of the bundle in one tensor.
+        length: of its first axis.
         slots: each slot of all of them, in one tensor.
     """
 
     def __init__(self, bundle, variables, slots, scratch):
-        device = _value(variables[0]).device
+        self.device = device = _value(variables[0]).device
         self.programs: dict = {}
         self.weights = _side_by_side(variables, device, bundle.stacked)
         self.slots = {
@@ -489,6 +500,7 @@ class _Place:
             whole = scratch(self.weights.numel(), wide, device)
             self._gradient = whole.view(self.weights.shape)
             self._gradients = _parts(whole, [_value(variable) for variable in variables])
+        self.length = len(self.weights)
         self._shape = self.weights.shape
 
     def holds(self) -> bool:
@@ -496,12 +508,12 @@ class _Place:
         return self._point() == self._pointers and _value(self._variables[0]).dtype == self._dtype
 
     def _point(self):
-        return [_value(variable).data_ptr() for variable in self._variables]
+        return [*map(torch.Tensor.data_ptr, map(_held, self._variables))]
 
     def gather(self, gradients):
         if self._gradients is None:
-            return gradients[0].detach().reshape(self._shape)
-        torch._foreach_copy_(self._gradients, [gradient.detach() for gradient in gradients])
+            return dense(gradients[0]).reshape(self._shape)
+        torch._foreach_copy_(self._gradients, gradients)
         return self._gradient
 
 
@@ -533,6 +545,9 @@ def _side_by_side(variables, device, stacked):
     else:
         whole = values[0].view(-1)
     return whole.view(len(values), *values[0].shape) if stacked else whole
+
+
+_held = operator.attrgetter("_value")
 
 
 def _value(variable):

@@ -2,8 +2,10 @@ from keras import ops
 
 from keras_optim_lab.optimizers.base import Hyperparameter, Optimizer
 from keras_optim_lab.optimizers.catalogue import register
-from keras_optim_lab.optimizers.fields import decay, nonnegative, rate
+from keras_optim_lab.optimizers.fields import Decay, decay, nonnegative, rate
 from keras_optim_lab.optimizers.ranges import ADAM_BETA_1, ADAM_RATE, BETA_2, EPSILON
+
+_TINY = 1e-37  # a gradient divided by it is clipped like one divided by 0
 
 
 @register("adopt", year=2024)
@@ -42,13 +44,17 @@ class ADOPT(Optimizer):
     slots = ("momentum", "velocity")
 
     def prepare(self, shared, h):
-        return shared, h(begins=h.t < 2.0, limit=ops.power(h.t - 1.0, 0.25))
+        # The first step only begins v: the rates in it let m be and v forget all.
+        begins = h.t < 2.0
+        return shared, h(
+            beta_1=Decay.at(ops.where(begins, 0.0, h.beta_1.complement), h.t),
+            beta_2=Decay.at(ops.where(begins, 1.0, h.beta_2.complement), h.t),
+            epsilon=ops.maximum(h.epsilon, _TINY),
+            limit=ops.power(h.t - 1.0, 0.25),
+        )
 
     def rule(self, g, w, slot, h):
-        size = ops.maximum(ops.sqrt(slot.velocity), h.epsilon)
-        scaled = ops.where(size > 0.0, g / ops.where(size > 0.0, size, 1.0), ops.sign(g) * h.limit)
-        clipped = ops.clip(scaled, -h.limit, h.limit)
-        m = ops.where(h.begins, slot.momentum, h.beta_1.average(slot.momentum, clipped))
-        square = ops.square(g)
-        v = ops.where(h.begins, square, h.beta_2.average(slot.velocity, square))
+        scaled = g / ops.maximum(ops.sqrt(slot.velocity), h.epsilon)
+        m = h.beta_1.average(slot.momentum, ops.clip(scaled, -h.limit, h.limit))
+        v = h.beta_2.average(slot.velocity, ops.square(g))
         return h.learning_rate * m, slot(momentum=m, velocity=v)

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter, is_
 from typing import Any
 
 import keras
@@ -47,7 +48,7 @@ from keras_optim_lab.optimizers.slots import Compensation, Place, Record, Slot
 _COMPENSATION = Compensation("compensation")
 
 # Arguments for which Keras does more in a step than to update every weight.
-_AROUND_THE_UPDATE = (
+_around_the_update = attrgetter(
     "clipnorm",
     "clipvalue",
     "global_clipnorm",
@@ -292,6 +293,12 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         self._shared_by_cohort = [*cohorts.values()]  # where TensorFlow's checkpoints find them
         self._shared_variables = self._shared_by_cohort[0]
         self.__dict__["_in_place"] = backend.updates().InPlace(self)
+        # Together from the first step on, and nothing is to be done to them after one.
+        self.__dict__["_is_free"] = (
+            bool(variables)
+            and not any(births)
+            and all(v.constraint is None and not v.overwrite_with_gradient for v in variables)
+        )
         places = [place_of(variable) for variable in variables]
         self.check_places(places)
         parts = self.__dict__["_parts"] = self.parts(places)
@@ -386,32 +393,24 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     # A step.
 
     def apply(self, grads, trainable_variables=None):
-        dense = backend.updates().dense
-        grads = [None if g is None else dense(g) for g in grads]
-        variables = (
-            self._trainable_variables if trainable_variables is None else trainable_variables
-        )
-        if self._is_update_only(grads, variables):
-            self._backend_update_step(grads, variables, None)
-            self._in_place.count()
+        if self._is_update_only(grads, trainable_variables):
+            self._in_place.step(grads)
         else:
-            super().apply(grads, trainable_variables)
+            dense = backend.updates().dense
+            super().apply([None if g is None else dense(g) for g in grads], trainable_variables)
 
     def _is_update_only(self, gradients, variables) -> bool:
         """Whether Keras would only look for what else to do; that takes as long as the update."""
-        in_place = self.built and self._in_place
-        return bool(
-            in_place
-            and in_place.possible()
-            and not any(getattr(self, option) for option in _AROUND_THE_UPDATE)
-            and 0 < len(gradients) == len(variables)
+        in_place = self.__dict__.get("_in_place")
+        if not in_place or not self._is_free or any(_around_the_update(self)):
+            return False
+        own = self._trainable_variables
+        given = own if variables is None else variables
+        return (
+            in_place.possible()
+            and len(gradients) == len(given) == len(own)
+            and all(map(is_, given, own))
             and all(gradient is not None for gradient in gradients)
-            and all(
-                id(v) in self._trainable_variables_indices
-                and v.constraint is None
-                and not v.overwrite_with_gradient
-                for v in variables
-            )
         )
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):

@@ -41,9 +41,9 @@ class Muon(Optimizer):
 
     Relation to Keras:
         On matrices, `Muon(η, match_rms=True)` is `keras.optimizers.Muon(η)`, which leaves kernels
-        of other ranks to Adam, and whose Adam adds ε before its bias correction. PyTorch's rounds
-        the iteration to bfloat16; optax corrects the bias of μ m and of g apart, so that only
-        without Nesterov the two are the same.
+        of other ranks to Adam, and whose Adam adds ε before its bias correction. PyTorch's iterates
+        in bfloat16, as this one does with `low_precision`; optax corrects the bias of μ m and of g
+        apart, so that only without Nesterov the two are the same.
     """
 
     learning_rate: Hyperparameter = rate(default=2e-2, search=MUON_RATE)
@@ -51,6 +51,11 @@ class Muon(Optimizer):
     nesterov: bool = switch(default=True, doc="Take the gradient's share of the step ahead.")
     match_rms: bool = switch(default=False, doc="Steps as large as AdamW's, for the η of AdamW.")
     steps: int = count(default=5, doc="Steps of the Newton–Schulz iteration.")
+    low_precision: bool = switch(
+        default=False,
+        doc="Iterate in bfloat16: the step, whose length is right to 1 %, is several times as fast "
+        "where the processor multiplies such matrices.",
+    )
     adam_for: str = pattern(
         default="embedding|head|logits|classifier", doc="Paths of weights left to AdamW."
     )
@@ -70,7 +75,8 @@ class Muon(Optimizer):
             return self._adam(g, slot, h)
         m = h.momentum.average(slot.momentum, g)
         ahead = h.momentum.average(m, g) if self.nesterov else m
-        direction = ops.reshape(orthogonalized(as_matrices(ahead), self.steps), g.shape)
+        dtype = "bfloat16" if self.low_precision else None
+        direction = ops.reshape(orthogonalized(as_matrices(ahead), self.steps, dtype), g.shape)
         inputs, outputs = matrix_shape(g.shape[1:])
         scale = math.sqrt(max(1.0, outputs / max(inputs, 1)))
         if self.match_rms:

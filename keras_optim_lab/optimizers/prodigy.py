@@ -74,7 +74,7 @@ class Prodigy(Optimizer):
         m = h.beta_1.average(slot.momentum, h.distance * g)
         v = h.beta_2.average(slot.velocity, ops.square(h.distance * g))
         size = ops.sqrt(v) + h.distance * h.epsilon
-        step = ops.where(size > 0.0, m / ops.where(size > 0.0, size, 1.0), 0.0)
+        step = ops.where(size > 0.0, m / size, 0.0)
         return h.learning_rate * step, slot(
             momentum=m,
             velocity=v,

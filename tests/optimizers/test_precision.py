@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_optim_lab import optimizers
 from keras_optim_lab.functional import Functional
-from keras_optim_lab.optimizers import Adam, GradientDescent, Momentum
+from keras_optim_lab.optimizers import Adam, GradientDescent, Momentum, Muon
 from keras_optim_lab.optimizers.precision import rounded_at_random
 from keras_optim_lab.optimizers.slots import Place
 from tests.optimizers.conftest import as_array
@@ -130,3 +130,16 @@ def test_functional_state_follows_the_same_precision(walk, start, gradients):
     held = optimizer._slot_variables["velocity"]
     for value, variable in zip(state.slots["velocity"], held, strict=True):
         np.testing.assert_array_equal(as_array(value), as_array(variable))
+
+
+def test_muon_that_iterates_in_bfloat16_takes_about_the_same_step():
+    g = ops.convert_to_tensor(np.random.default_rng(0).normal(size=(6, 4)).astype("float32"))
+    w = ops.zeros((6, 4))
+
+    def step(optimizer):
+        functional = Functional(optimizer)
+        return as_array(functional.update(w, g, functional.init(w))[0])
+
+    exact, rounded = step(Muon(1.0, steps=2)), step(Muon(1.0, steps=2, low_precision=True))
+    np.testing.assert_allclose(rounded, exact, atol=0.05)
+    assert np.any(rounded != exact)
