@@ -93,6 +93,10 @@ class Groups(Composed):
     What Keras does around a step, such as `clipnorm`, `use_ema` or `gradient_accumulation_steps`,
     belongs to the whole; give it to the default.
 
+    When to use it:
+        When parts of a model want different methods or rates: a new head on a trained body, Muon
+        for matrices and AdamW for the rest, no decay of biases and norms.
+
     Reference:
         Groups of parameters as PyTorch has them, and `optax.multi_transform`.
 
