@@ -214,7 +214,7 @@ def optimizers(
     from keras_optim_lab.optimizers.page import page
 
     if name is not None:
-        console.print(page(entry(name)), highlight=False)
+        console.print(page(entry(name, composed=True)), highlight=False)
         return
     table = _table("name", "year", "idea", "slots", "bytes\nper weight")
     for row in [*entries(), *entries(needs_objective=True)]:
@@ -226,7 +226,7 @@ def optimizers(
     console.print(table)
     table = _table("around others", "year", "idea")
     for row in compositions():
-        table.add_row(f"kol.{row.cls.__name__}", str(row.year), row.idea)
+        table.add_row(row.name, str(row.year), row.idea)
     console.print(table)
 
 

@@ -125,8 +125,8 @@ class Functional:
         for w, g in zip(weights, gradients, strict=True):
             _check_same_shape(w, g)
         places = self._places(params)
-        slots = self._slots(places, weights, state)
         parts = opt.parts(places)
+        slots = self._slots(places, weights, state)
         shared, h = opt.look(shared, h, gradients, weights, [Record(own) for own in slots], parts)
         plan = bundles(
             [
@@ -164,10 +164,11 @@ class Functional:
             return params
         h = opt.scalars(held, state.step)
         weights, places = keras.tree.flatten(params), self._places(params)
+        parts = opt.parts(places)
         slots = self._slots(places, weights, state)
         shown = [
             opt.shown(w, Record(own), h(part=part))
-            for w, own, part in zip(weights, slots, opt.parts(places), strict=True)
+            for w, own, part in zip(weights, slots, parts, strict=True)
         ]
         return keras.tree.pack_sequence_as(params, shown)
 

@@ -67,8 +67,8 @@ class LevenbergMarquardt(CurvatureOptimizer):
     Either the weights or the outputs of a batch may be up to 5,000: the smaller matrix is built.
 
     When to use it:
-        For curve fitting and small regression networks on all samples: the first choice there, and
-        usually the last.
+        For curve fitting and small regression networks on all samples, where it is the first
+        choice.
 
     Reference:
         Levenberg, 1944, doi:10.1090/qam/10666; Marquardt, 1963, doi:10.1137/0111030; the rule for

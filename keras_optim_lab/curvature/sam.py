@@ -24,6 +24,10 @@ class SAM(GivenTheLoss, Wrapper):
     normalization move once. It trains a `kol.Model` or `kol.Sequential`, which can ask for the
     second one. What is around it sees nothing of that, so it goes outermost: `SAM(Lookahead(...))`.
 
+    When to use it:
+        When generalization matters more than time: images, few or noisy labels. A step costs two
+        gradients, so compare it with training twice as long.
+
     Reference:
         Foret, Kleiner, Mobahi & Neyshabur, 2020, arXiv:2010.01412, Algorithm 1; `adaptive`: Kwon,
         Kim, Park & Choi, 2021, arXiv:2102.11600, equation 7, without the constant η.

@@ -20,7 +20,7 @@ class Adan(Optimizer):
     It keeps four slots: the former gradient is one of them.
 
     When to use it:
-        For vision models and large batches that can afford one more slot than Adam. On small tasks
+        For vision models and large batches, where twice Adam's memory is no matter. On small tasks
         it seldom pays.
 
     Reference:

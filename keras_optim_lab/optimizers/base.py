@@ -332,7 +332,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """By weight, after how many steps it joined, from a configuration that was loaded."""
         loaded = {path: n for n, own in self.__dict__.get("_loaded_births", []) for path in own}
         paths = [_path(variable) for variable in variables]
-        births = dict(zip(_as_named_here([*loaded], paths), loaded.values(), strict=True))
+        births = dict(zip(as_named_here([*loaded], paths), loaded.values(), strict=True))
         return [births.get(path, 0) for path in paths]
 
     def _age_of(self, index: int) -> int:
@@ -643,7 +643,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     def _find_excluded(self, paths: list[str]) -> None:
         exclusions = self.__dict__.get("_exclusions", {})
         if "loaded" in exclusions:
-            exclusions["loaded"] = _as_named_here(exclusions["loaded"], paths)
+            exclusions["loaded"] = as_named_here(exclusions["loaded"], paths)
 
     def _use_weight_decay(self, variable):
         exclusions = self.__dict__.get("_exclusions")
@@ -749,7 +749,7 @@ def _path(variable) -> str:
     return getattr(variable, "path", None) or str(variable.name)
 
 
-def _as_named_here(loaded: list[str], weights: Iterable[str]) -> list[str]:
+def as_named_here(loaded: list[str], weights: Iterable[str]) -> list[str]:
     """The paths that weights had in a saved model, as they are in the model that was loaded.
 
     The first part of every path, the model's own name, may be lost on the way, or new. Which of it

@@ -84,8 +84,12 @@ def compositions() -> list[Entry]:
     return sorted(found, key=lambda entry: entry.year)
 
 
-def entry(name: str) -> Entry:
+def entry(name: str, *, composed: bool = False) -> Entry:
     """The catalogue's row for `name`, whose case, spaces, `-` and `_` do not matter.
+
+    Args:
+        name: of an optimizer.
+        composed: whether it may be that of what goes around others, too.
 
     Raises:
         ValueError: no optimizer has this name; the message lists near ones.
@@ -96,7 +100,7 @@ def entry(name: str) -> Entry:
             f"There is no optimizer {name!r}.{near_matches(name, _ENTRIES)} "
             f"Known: {', '.join(names() + names(needs_objective=True))}."
         )
-    if row.cls.composed:
+    if row.cls.composed and not composed:
         call = "kol.groups(rules, default)"
         if _wraps(row):
             call = f'kol.{row.cls.__name__}("adam"), or name both: "{row.name}(adam)"'

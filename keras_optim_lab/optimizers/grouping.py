@@ -2,14 +2,14 @@
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import keras
 from keras import Variable
 from keras.saving import deserialize_keras_object, serialize_keras_object
 
-from keras_optim_lab.optimizers.base import Optimizer
+from keras_optim_lab.optimizers.base import Optimizer, as_named_here
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.composed import Composed, Member, fast_weights, free_key, member
 from keras_optim_lab.optimizers.fields import Constant, Field, KerasArgument, Numeric
@@ -92,6 +92,10 @@ class Groups(Composed):
 
     What Keras does around a step, such as `clipnorm`, `use_ema` or `gradient_accumulation_steps`,
     belongs to the whole; give it to the default.
+
+    When to use it:
+        When parts of a model want different methods or rates: a new head on a trained body, Muon
+        for matrices and AdamW for the rest, no decay of biases and norms.
 
     Reference:
         Groups of parameters as PyTorch has them, and `optax.multi_transform`.
@@ -181,13 +185,32 @@ class Groups(Composed):
 
     def member_of(self, place: Place) -> str:
         """The key in `members` of the optimizer that trains a weight."""
-        chosen = (self._keys[key] for key in self._rules if _chooses(key, place))
+        chosen = (self._keys[key] for key in self._rules if self._chooses(key, place))
         return next(chosen, self.main)
+
+    def _chooses(self, key: Key, place: Place) -> bool:
+        if isinstance(key, str):
+            return re.search(key, place.path) is not None
+        if isinstance(key, keras.layers.Layer):
+            return any(place.path == variable.path for variable in key.variables)
+        if isinstance(key, tuple):
+            return place.path in self.__dict__.get("_here", {}).get(key, key)
+        return bool(key(place))
+
+    def _find_here(self, paths: Sequence[str]) -> None:
+        """Finds the paths of keys among these, of all weights: those of a loaded model differ."""
+        named = (key for key in self._rules if isinstance(key, tuple))
+        self.__dict__["_here"] = {key: frozenset(as_named_here([*key], paths)) for key in named}
+
+    def _find_excluded(self, paths):
+        super()._find_excluded(paths)
+        self._find_here(paths)
 
     def trains(self, key, place):
         return self.member_of(place) == key
 
     def parts(self, places):
+        self._find_here([place.path for place in places])
         found: list[Any] = [None] * len(places)
         keys = [self.member_of(place) for place in places]
         for key, each in self.members.items():
@@ -198,10 +221,11 @@ class Groups(Composed):
         return found
 
     def check_places(self, places):
+        self._find_here([place.path for place in places])
         keys = [self.member_of(place) for place in places]
         for key, name in self._keys.items():
             if name not in keys:
-                chosen = [place.path for place in places if _chooses(key, place)]
+                chosen = [place.path for place in places if self._chooses(key, place)]
                 why = (
                     f"chooses {', '.join(chosen)}, which keys before it have chosen"
                     if chosen
@@ -315,22 +339,6 @@ def _checked_key(owner: str, key: Any) -> Key:
     if paths or isinstance(key, keras.layers.Layer) or callable(key):
         return key
     raise TypeError(f"{owner}: a key must be {_KEYS}. Received: {key!r}")
-
-
-def _chooses(key: Key, place: Place) -> bool:
-    if isinstance(key, str):
-        return re.search(key, place.path) is not None
-    if isinstance(key, keras.layers.Layer):
-        return any(place.path == variable.path for variable in key.variables)
-    if isinstance(key, tuple):
-        return any(_same_place(place.path, path) for path in key)
-    return bool(key(place))
-
-
-def _same_place(path: str, other: str) -> bool:
-    """Whether two paths name the same weight: a model that is loaded may lose its own name."""
-    short, long = sorted((path.split("/"), other.split("/")), key=len)
-    return len(long) - len(short) <= 1 and long[-len(short) :] == short
 
 
 def _key_config(key: Key) -> Any:

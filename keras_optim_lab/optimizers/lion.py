@@ -19,8 +19,8 @@ class Lion(Optimizer):
     keeps one slot where Adam keeps two, and gains most from large batches, whose signs are sure.
 
     When to use it:
-        For large batches and long training, where half of Adam's state matters. Take a third to a
-        tenth of Adam's η and as much more λ; small batches do worse.
+        For large batches and long training where memory is short: half of Adam's state. Take Adam's
+        η divided by three to ten and λ times as much. Not for small batches.
 
     Reference:
         Chen et al., 2023, arXiv:2302.06675, Algorithm 2.

@@ -33,6 +33,8 @@ def page(entry: Entry) -> Group:
         "Compared with": _agreement(entry.name),
         "Reference": _prose(sections.get("Reference", "")),
     }
+    if entry.cls.composed:
+        del order["Compared with"]  # what it was compared with depends on what is inside
     return Group(
         Text.assemble((entry.name, "bold"), f"   {entry.cls.__name__}, {entry.year}"),
         Text(idea),
@@ -67,7 +69,8 @@ def _fields(entry: Entry) -> Table:
     table = _table("", "default", "searched", "what")
     # By keyword only are the arguments that every optimizer has, weight decay among them.
     for field in (f for f in entry.cls.fields.values() if not f.kw_only or "decay" in f.name):
-        table.add_row(field.name, str(field.default), _searched(field), _meaning(field))
+        default = "" if field.default is inspect.Parameter.empty else str(field.default)
+        table.add_row(field.name, default, _searched(field), _meaning(field))
     return table
 
 
@@ -85,12 +88,14 @@ def _meaning(field: Field) -> str:
 
 
 def _state(entry: Entry) -> Table:
-    optimizer = entry.cls()
     table = _table("", "")
     for slot in (*entry.cls.weight_slots, *entry.cls.shared_slots):
         table.add_row(slot.name, _kept(slot, entry))
-    in_all = f"{optimizer.bytes_per_weight:.3g} bytes per weight of a matrix of 1024 × 1024"
-    table.add_row("in all", in_all)
+    if entry.cls.composed:
+        table.add_row("inside", "what the optimizers keep that it is made of")
+    else:
+        in_all = f"{entry.cls().bytes_per_weight:.3g} bytes per weight of a matrix of 1024 × 1024"
+        table.add_row("in all", in_all)
     return table
 
 

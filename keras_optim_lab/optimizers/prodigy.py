@@ -24,7 +24,7 @@ class Prodigy(Optimizer):
 
     When to use it:
         When there is no time to tune η: leave it at 1 and give it a decaying schedule. A tuned Adam
-        is as good and has half the state.
+        is as good with half the state.
 
     Reference:
         Mishchenko & Defazio, 2023, arXiv:2306.06101, Algorithm 4. Weight decay is decoupled, at

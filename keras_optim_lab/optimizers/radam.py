@@ -19,7 +19,7 @@ class RAdam(Optimizer):
     out; then its share r grows to 1.
 
     When to use it:
-        In place of Adam, if there is no warm-up and early steps are unstable. After some hundred
+        In place of Adam, if early steps are unstable and you want no warm-up. After some hundred
         steps the two are nearly the same.
 
     Reference:

@@ -39,8 +39,8 @@ class Shampoo(Optimizer):
     and R are sums, to which ε itself is added: the method of 2018.
 
     When to use it:
-        For large networks and long training, where the fewest steps count: it won AlgoPerf with
-        tuning. It takes more memory than Adam, and small or short trainings see little of it.
+        For large networks and long training, where the fewest steps count: it won AlgoPerf's
+        tuned track. It takes three times Adam's memory; short training sees little of it.
 
     Reference:
         Gupta, Koren & Singer, 2018, arXiv:1802.09568, Algorithms 1 and 2; blocks, grafting and

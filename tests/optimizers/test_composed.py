@@ -19,6 +19,7 @@ from keras_optim_lab.optimizers import (
     Nadam,
     ScheduleFreeSGD,
 )
+from keras_optim_lab.optimizers.slots import Place
 from tests import oracles
 from tests.frameworks import applied, arrays, compiled, tensors
 from tests.optimizers.conftest import as_array
@@ -442,6 +443,15 @@ def test_a_layer_a_path_or_a_function_chooses_weights_in_a_loaded_model_too(tmp_
         moved = [b - as_array(w) for b, w in zip(before, weights, strict=True)]
         for step, expected in zip(moved, [0.125, 0.25, 0.5, 0.5], strict=True):
             np.testing.assert_allclose(step, expected, rtol=1e-5)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("root", ["", "model/"])
+def test_a_path_is_not_taken_for_one_that_ends_alike(root):
+    places = [Place(f"{root}{path}", (2, 2)) for path in ("encoder/dense/kernel", "dense/kernel")]
+    for key in ("dense/kernel", "model/dense/kernel"):
+        groups = kol.groups({(key,): GradientDescent()}, default="adam")
+        assert groups.parts(places) == [("default",), ("group_1",)]
 
 
 def test_a_key_that_chooses_nothing_is_an_error_that_lists_the_weights():

@@ -19,6 +19,10 @@ class AdaptiveClipping(Wrapper):
     which one norm for all weights cannot know. The paper leaves the last layer unclipped:
     `kol.groups({"head": optimizer}, default=kol.AdaptiveClipping(optimizer))`.
 
+    When to use it:
+        For networks without normalization, and for batches or rates so large that training breaks.
+        The larger the batch, the smaller λ.
+
     Reference:
         Brock, De, Smith & Simonyan, 2021, arXiv:2102.06171, equation 3.
 

@@ -14,6 +14,10 @@ class Cautious(Wrapper):
     Momentum carries on against a gradient that has turned; there the loss would rise, and the step
     waits. What is left is made longer by as much as is left out. Weight decay is not held back.
 
+    When to use it:
+        Around methods with momentum, at the rate that they have: it costs no state and seldom
+        harms. What it gains is more certain with a rate tuned for it.
+
     Reference:
         Liang et al., 2024, arXiv:2411.16085, with the mean and the bound 10⁻³ of the authors' code.
 

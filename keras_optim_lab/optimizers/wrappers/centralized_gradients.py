@@ -14,6 +14,10 @@ class CentralizedGradients(Wrapper):
     The sum of the weights that lead to one output then stays as it began, up to weight decay, which
     keeps them small and the loss smooth. Weights of fewer than two axes are left as they are.
 
+    When to use it:
+        For convolutional networks, around momentum or Adam: cheap to try, for a small gain. Keep
+        embeddings out of it: it would move the rows of words that a batch has not seen.
+
     Reference:
         Yong, Huang, Hua & Zhang, 2020, arXiv:2004.01461, equation 1. Keras's kernels have their
         outputs last, PyTorch's first.

@@ -19,9 +19,16 @@ class LayerwiseDecay(Wrapper):
     `block_3`, with all inside of it. Layers are counted in the order in which the model lists its
     weights, the last one is at the output. A layer whose weights are all frozen does not count.
 
+    When to use it:
+        To fine-tune a pretrained model, transformers above all. Not to train from scratch, where
+        the first layers have as much to learn.
+
     Reference:
         Howard & Ruder, 2018, arXiv:1801.06146, section 3.2, "discriminative fine-tuning", with one
         factor 1 / 2.6 from layer to layer; 0.65 to 0.95 are usual for transformers.
+
+    Relation to Keras:
+        Keras has one rate for all layers. Rates that follow no such rule are groups: `kol.groups`.
     """
 
     decay: Hyperparameter = nonnegative(

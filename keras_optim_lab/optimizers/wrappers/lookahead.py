@@ -18,6 +18,10 @@ class Lookahead(Wrapper):
     to and fro; rates too large for `optimizer` alone are often right here. Slots of `optimizer`
     are kept when the weights go back.
 
+    When to use it:
+        Around an optimizer whose loss is noisy, or whose rate is on the large side: it steadies
+        both for one slot more. Under a schedule that ends near zero it has little to add.
+
     Reference:
         Zhang, Lucas, Hinton & Ba, 2019, arXiv:1907.08610, Algorithm 1.
 

@@ -15,6 +15,10 @@ class SkipNonFinite(Wrapper):
     for good. `skipped` says how many there were: a training that skips often is broken elsewhere.
     Keep it outermost, so that nothing else sees what it leaves out.
 
+    When to use it:
+        Where one bad batch must not end a long training: unclean data, half precision,
+        reinforcement learning.
+
     Reference:
         `optax.apply_if_finite`, which gives up after a number of such steps in a row, and the
         dynamic loss scaling of Micikevicius et al., 2018, arXiv:1710.03740, section 3.2.
