@@ -88,7 +88,45 @@ def _detached(tree):
 
 
 def for_all_rows(function):
-    return torch.func.vmap(function, randomness="different")
+    def on_images(*rows):
+        with _RowImages():
+            return function(*rows)
+
+    return torch.func.vmap(on_images, randomness="different")
+
+
+class _RowImages(torch.overrides.TorchFunctionMode):
+    """What layers on images need under vmap.
+
+    It makes the convolutions of all rows a grouped one, in which the rows' channels stand side by
+    side. Pooling has them there too: with channels last in memory, it is six times as fast as with
+    every row's images one after the other.
+    """
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is torch.Tensor.is_contiguous and "memory_format" in kwargs:
+            return True  # vmap cannot tell, and the grouped convolution lays its images out itself
+        if (
+            function is torch.nn.functional.max_pool2d
+            and _is_of_rows(args[0])
+            and args[0].ndim == 4
+        ):
+            return _pooled(*args, **kwargs)
+        return function(*args, **kwargs)
+
+
+# Not part of PyTorch's public interface, which has no way to see all rows from within one.
+_functorch = torch._C._functorch
+_is_of_rows = _functorch.is_batchedtensor
+
+
+def _pooled(x, *settings, **more):
+    level, axis = _functorch.maybe_get_level(x), _functorch.maybe_get_bdim(x)
+    images = _functorch.get_unwrapped(x).movedim(axis, 1)
+    together = images.flatten(1, 2).contiguous(memory_format=torch.channels_last)
+    pooled = torch.nn.functional.max_pool2d(together, *settings, **more)
+    return _functorch._add_batch_dim(pooled.unflatten(1, images.shape[1:3]), 1, level)
 
 
 def update_rows(function, numbers):
@@ -160,12 +198,10 @@ def choose(condition, yes, no, state):
 
 def _of_all_rows(condition):
     """The conditions of the rows that vmap does at once, or None outside of it."""
-    # Not part of PyTorch's public interface, which has no way to ask whether any row needs work.
-    functorch = torch._C._functorch
-    if not functorch.is_batchedtensor(condition):
+    if not _is_of_rows(condition):
         return None
-    while functorch.is_batchedtensor(condition):
-        condition = functorch.get_unwrapped(condition)
+    while _is_of_rows(condition):
+        condition = _functorch.get_unwrapped(condition)
     return condition
 
 
