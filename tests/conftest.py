@@ -60,7 +60,8 @@ def pytest_collection_modifyitems(items):
         (there,) = once.args or (ONCE,) if once else (backend,)
         if backend != there:
             item.add_marker(pytest.mark.skip(reason=f"the same on every backend: run on {there}"))
-        if item.get_closest_marker("shell") and backend != EVERY_FORM and not _is_a_kind(item):
+        skips = item.get_closest_marker("shell") and not item.config.option.keyword
+        if skips and backend != EVERY_FORM and not _is_a_kind(item):
             reason = f"the same for every optimizer: all of them on {EVERY_FORM}, here one a kind"
             item.add_marker(pytest.mark.skip(reason=reason))
 

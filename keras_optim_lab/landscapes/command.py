@@ -110,6 +110,10 @@ def race(
     wrong = [path for path in paths if path.suffix not in (".html", ".gif", ".png")]
     if wrong:
         raise ValueError(f"--output ends on .html, .gif or .png. Received: {str(wrong[0])!r}")
+    if any(path.suffix != ".html" for path in paths):
+        from keras_optim_lab.landscapes.pictures import library
+
+        library()  # before the race, not after it
     given = {} if learning_rate is None else {"learning_rate": learning_rate}
     entered = [entry(name.strip()).cls(**given) for name in optimizers.split(",")]
     console = Console()

@@ -1,7 +1,9 @@
 """A race as a GIF or PNG, drawn by Matplotlib."""
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,17 +18,22 @@ _REST = 2000  # and the last one
 _RC: Any = {"font.size": 13, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": EDGE}
 
 
-def write(race: "Race", path: Path) -> Path:
-    """Draws the race into a .gif, step by step, or its whole paths into a .png."""
-    if path.suffix not in (".gif", ".png"):
-        raise ValueError(f"A picture is a .gif or a .png. Received: {path.name!r}")
+def library() -> ModuleType:
+    """Matplotlib, or a ModuleNotFoundError that says how it is installed."""
     try:
-        import matplotlib
+        return importlib.import_module("matplotlib")
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             'Pictures need Matplotlib: pip install "keras-optim-lab[pictures]". '
             "The page with the animated race needs nothing more."
         ) from error
+
+
+def write(race: "Race", path: Path) -> Path:
+    """Draws the race into a .gif, step by step, or its whole paths into a .png."""
+    if path.suffix not in (".gif", ".png"):
+        raise ValueError(f"A picture is a .gif or a .png. Received: {path.name!r}")
+    matplotlib = library()
     path.parent.mkdir(parents=True, exist_ok=True)
     view = View(race)
     with matplotlib.rc_context(_RC):

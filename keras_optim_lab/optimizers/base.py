@@ -39,6 +39,7 @@ from keras_optim_lab.optimizers.fields import (
     Static,
     choice,
     keras_argument,
+    near_matches,
     nonnegative,
     switch,
 )
@@ -172,6 +173,13 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def _compose(self, values: dict[str, Any]) -> None:
         """For optimizers made of others, from the checked arguments."""
+
+    def __setattr__(self, name, value):
+        if not name.startswith("_") and not hasattr(self, name):
+            near = near_matches(name, self.fields)
+            if near:  # misspelt, it would become an attribute that nothing reads
+                raise AttributeError(f"{type(self).__name__} has no field `{name}`.{near}")
+        super().__setattr__(name, value)
 
     def count_by(self, iterations) -> None:
         """Makes another optimizer's count of steps its own."""

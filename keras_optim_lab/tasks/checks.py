@@ -74,6 +74,24 @@ def check_model(model: Any) -> None:
         )
 
 
+def check_takes(owner: str, model: keras.Model, split: str, x: Any) -> None:
+    """Refuses data of other shapes than a model declares for its inputs."""
+    declared = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    given = keras.tree.flatten(x)
+    if len(declared) != len(given):
+        return  # Keras finds inputs by name, and may leave some out
+    for wanted, array in zip(declared, given, strict=True):
+        shape = (None, *array.shape[1:])
+        if len(shape) == len(wanted.shape) and any(
+            None not in (one, other) and one != other
+            for one, other in zip(wanted.shape, shape, strict=True)
+        ):
+            raise ValueError(
+                f"{owner}: x of `{split}` has samples of shape {shape[1:]}, and the model takes "
+                f"{wanted.shape[1:]}. Change the data, or the model's Input."
+            )
+
+
 def check_optimizer(optimizer: Any) -> None:
     if getattr(optimizer, "built", False):
         raise ValueError(

@@ -24,6 +24,7 @@ from keras_optim_lab.tasks.checks import (
     check_name,
     check_optimizer,
     check_shuffle,
+    check_takes,
     check_trial,
     copies,
     takes_trial,
@@ -177,7 +178,7 @@ class Task:
 
         Raises:
             TypeError: the model is built from the trial, and there is none.
-            ValueError: it has no trainable weights.
+            ValueError: it has no trainable weights, or takes samples of another shape.
         """
         check_trial(self.model, trial)
         set_random_seed(seed)
@@ -186,6 +187,9 @@ class Task:
         if not model.built:
             model(some_input(self.train))
         check_trainable(f"task {self.name!r}", model)
+        for name, split in self._splits().items():
+            if not is_pipeline(split):
+                check_takes(f"task {self.name!r}", model, name, some_input(split))
         return model
 
     def build(

@@ -138,6 +138,13 @@ def test_a_misspelt_argument_is_answered_with_the_right_name(cls, name):
         cls(**{misspelt: 1.0})
 
 
+def test_a_misspelt_field_cannot_be_set():
+    optimizer = Adam()
+    with pytest.raises(AttributeError, match=r"Adam has no field `beta1`\. Did you mean 'beta_1'"):
+        optimizer.beta1 = 0.5
+    optimizer.remark = "what is no field may be noted"
+
+
 def test_an_unknown_argument_is_answered_with_all_names(nothing_is_built):
     with pytest.raises(TypeError) as error:
         Adam(bogus=1)
