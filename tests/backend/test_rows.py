@@ -257,3 +257,34 @@ def test_rows_of_a_vectorized_step_drop_what_each_would_drop_alone():
     for row in range(3):
         alone = one(torch.ones(50, 4), seeds[row], steps[row])
         np.testing.assert_array_equal(numpy(together[row]), numpy(alone))
+
+
+@only_torch
+@pytest.mark.parametrize(
+    "settings", [{"strides": 2, "padding": "same"}, {"dilation_rate": 2}, {"groups": 2}], ids=str
+)
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_images_of_rows_are_convolved_and_pooled_as_those_of_one(data_format, settings):
+    groups = settings.get("groups", 1)
+    rng = np.random.default_rng(0)
+    shape = (3, 2, 7, 7, 4) if data_format == "channels_last" else (3, 2, 4, 7, 7)
+    x, kernel = tensors(rng.normal(size=shape), rng.normal(size=(3, 3, 3, 4 // groups, 6)))
+    options = {"data_format": data_format, **settings}
+    options.pop("groups", None)
+
+    def one(x, kernel):
+        x = ops.conv(x, kernel, **options)
+        return ops.max_pool(x, 2, padding="same", data_format=data_format)
+
+    def value_and_gradients(function):
+        weights = [tensor.clone().requires_grad_() for tensor in (x, kernel)]
+        y = function(*weights)
+        (y**2).sum().backward()
+        return [y.detach(), *(weight.grad for weight in weights)]
+
+    def one_by_one(x, kernel):
+        return ops.stack([one(*row) for row in zip(x, kernel, strict=True)])
+
+    together = value_and_gradients(rows.for_all_rows(one))
+    for found, expected in zip(together, value_and_gradients(one_by_one), strict=True):
+        np.testing.assert_allclose(numpy(found), numpy(expected), rtol=1e-5, atol=1e-5)
