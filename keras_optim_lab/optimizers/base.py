@@ -302,10 +302,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         self._shared_variables = self._shared_by_cohort[0]
         self.__dict__["_in_place"] = backend.updates().InPlace(self)
         # Together from the first step on, and nothing is to be done to them after one.
-        self.__dict__["_is_free"] = (
-            bool(variables)
-            and not any(births)
-            and all(v.constraint is None and not v.overwrite_with_gradient for v in variables)
+        self.__dict__["_is_free"] = bool(variables and not any(births)) and all(
+            getattr(v, "constraint", None) is None and not self._overwrite_variable_with_gradient(v)
+            for v in variables
         )
         places = [place_of(variable) for variable in variables]
         self.check_places(places)
