@@ -274,13 +274,14 @@ def _best(result: Any) -> str:
 
 
 def _run_trials(result: Any, trials: int, engine: Any) -> None:
-    with _progress("no result yet", total=trials, done=len(result.finished_trials)) as step:
+    with _progress("", total=trials) as step:
 
-        def told(study, trial):
-            complete = [t for t in result.finished_trials if t.state.name == "COMPLETE"]
-            best = f"best {result.objective.name} {study.best_value:.5g}" if complete else ""
-            step(len(result.finished_trials), trials, best)
+        def told(study, trial=None):
+            complete = any(t.state.name == "COMPLETE" for t in result.finished_trials)
+            best = f"{result.objective.name} {study.best_value:.5g}" if complete else ""
+            step(len(result.finished_trials), trials, f"best {best}" if best else "no result yet")
 
+        told(result.study)
         result.run(trials, engine, [told])
 
 
@@ -299,7 +300,7 @@ def _write_report(result: Any, output: Path | None, seeds: int) -> None:
 
 
 @contextmanager
-def _progress(description: str, total: int | None = None, done: int = 0):
+def _progress(description: str, total: int | None = None):
     """A progress bar as a function `step(done, total, description)`."""
     columns = (
         BarColumn(),
@@ -308,7 +309,7 @@ def _progress(description: str, total: int | None = None, done: int = 0):
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=console) as bar:
-        running = bar.add_task(description, total=total, completed=done)
+        running = bar.add_task(description, total=total)
 
         def step(done: int, total: int, description: str | None = None) -> None:
             bar.update(running, completed=done, total=total, description=description)
