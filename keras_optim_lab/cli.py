@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from keras_optim_lab import __version__
 from keras_optim_lab import backend as backends
 from keras_optim_lab.comparison.command import compare_backends
 from keras_optim_lab.experiments.command import run
@@ -23,7 +24,6 @@ from keras_optim_lab.redaction import without_password
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Keras imports TensorFlow where it is
 
 app = typer.Typer(
-    help="Optimizers for Keras 3, and the tuner that finds their settings.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -56,6 +56,22 @@ def main() -> None:
         message = Text.assemble(("Error: ", "red"), without_password(error))
         Console(stderr=True).print(message, soft_wrap=True)
         sys.exit(2)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        console.print(f"keras-optim-lab {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Optimizers for Keras 3, and the tuner that finds their settings."""
 
 
 @app.command()

@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+import keras_optim_lab as kol
 from keras_optim_lab import cli
 from keras_optim_lab.backend import selection
 from keras_optim_lab.optimizers import entries
@@ -60,6 +61,10 @@ def study(name="mine"):
 
 
 # What it shows.
+
+
+def test_the_version_is_shown(command):
+    assert command("--version").output == f"keras-optim-lab {kol.__version__}\n"
 
 
 def test_optimizers_lists_the_catalogue(command):
@@ -312,6 +317,12 @@ def test_the_traceback_of_a_mistake_can_be_asked_for(command, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["keras-optim-lab", "report", "nothing"])
     with pytest.raises(ValueError, match="There is no study"):
         cli.main()
+
+
+def test_a_database_that_is_given_as_a_path_is_answered_with_its_url(main):
+    Path("sq.db").write_bytes(b"SQLite format 3\0")
+    _, _, error = main("report", "mine", "--storage", "sq.db")
+    assert "an Optuna URL such as sqlite:///sq.db." in error
 
 
 # Workers.
