@@ -30,6 +30,11 @@ app = typer.Typer(
 )
 console = Console()
 
+_BUILT_IN_A_STEP = (
+    "Bytes are what is kept between steps. In each step newton also builds the n × n Hessian of n "
+    "weights; gauss_newton and levenberg_marquardt a matrix of n × n, or of outputs × outputs if "
+    "that is smaller."
+)
 _INTERRUPTED = 130  # what shells report for Ctrl-C
 
 Backend = Annotated[
@@ -230,16 +235,21 @@ def optimizers(
     from keras_optim_lab.optimizers.page import page
 
     if name is not None:
-        console.print(page(entry(name, composed=True)), highlight=False)
+        console.print(page(entry(name, composed=True)), highlight=False, crop=False)
         return
-    table = _table("name", "year", "idea", "slots", "bytes\nper weight")
-    for row in [*entries(), *entries(needs_objective=True)]:
-        optimizer = row.cls()
-        slots = len(optimizer.active_slots)
-        table.add_row(
-            row.name, str(row.year), row.idea, str(slots), f"{optimizer.bytes_per_weight:.2g}"
-        )
-    console.print(table)
+    for title, found in (
+        ("name", entries()),
+        ("with kol.Model", entries(needs_objective=True)),
+    ):
+        table = _table(title, "year", "idea", "slots", "bytes\nper weight")
+        for row in found:
+            optimizer = row.cls()
+            slots = len(optimizer.active_slots)
+            table.add_row(
+                row.name, str(row.year), row.idea, str(slots), f"{optimizer.bytes_per_weight:.2g}"
+            )
+        console.print(table, "")
+    console.print(f"{_BUILT_IN_A_STEP}\n", highlight=False)
     table = _table("around others", "year", "idea")
     for row in compositions():
         table.add_row(row.name, str(row.year), row.idea)

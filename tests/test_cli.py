@@ -77,6 +77,8 @@ def test_optimizers_lists_the_catalogue(command):
             *(entry.name, str(entry.year), entry.idea),
             *(str(len(optimizer.active_slots)), f"{optimizer.bytes_per_weight:.2g}"),
         ]
+    assert shown.output.index("with kol.Model") < shown.output.index("\nnewton ")
+    assert "the n × n Hessian" in shown.output
 
 
 def test_optimizers_with_a_name_shows_its_page(command):
