@@ -218,7 +218,12 @@ __all__ = [
 
 def __getattr__(name: str):
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from difflib import get_close_matches
+
+        near = ", ".join(map(repr, get_close_matches(name, _HOMES)))
+        hint = f". Did you mean {near}?" if near else ""
+        # With `name` given, Python adds no hint of its own to the traceback.
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}", name=name)
     home = _HOMES[name]
     if home is None:
         return import_module(f"{__name__}.{name}")

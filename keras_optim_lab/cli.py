@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from keras_optim_lab import __version__
 from keras_optim_lab import backend as backends
 from keras_optim_lab.comparison.command import compare_backends
 from keras_optim_lab.experiments.command import run
@@ -23,13 +24,17 @@ from keras_optim_lab.redaction import without_password
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Keras imports TensorFlow where it is
 
 app = typer.Typer(
-    help="Optimizers for Keras 3, and the tuner that finds their settings.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 console = Console()
 
+_BUILT_IN_A_STEP = (
+    "Bytes are what is kept between steps. In each step newton also builds the n × n Hessian of n "
+    "weights; gauss_newton and levenberg_marquardt a matrix of n × n, or of outputs × outputs if "
+    "that is smaller."
+)
 _INTERRUPTED = 130  # what shells report for Ctrl-C
 
 Backend = Annotated[
@@ -56,6 +61,22 @@ def main() -> None:
         message = Text.assemble(("Error: ", "red"), without_password(error))
         Console(stderr=True).print(message, soft_wrap=True)
         sys.exit(2)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        console.print(f"keras-optim-lab {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Optimizers for Keras 3, and the tuner that finds their settings."""
 
 
 @app.command()
@@ -214,16 +235,21 @@ def optimizers(
     from keras_optim_lab.optimizers.page import page
 
     if name is not None:
-        console.print(page(entry(name, composed=True)), highlight=False)
+        console.print(page(entry(name, composed=True)), highlight=False, crop=False)
         return
-    table = _table("name", "year", "idea", "slots", "bytes\nper weight")
-    for row in [*entries(), *entries(needs_objective=True)]:
-        optimizer = row.cls()
-        slots = len(optimizer.active_slots)
-        table.add_row(
-            row.name, str(row.year), row.idea, str(slots), f"{optimizer.bytes_per_weight:.2g}"
-        )
-    console.print(table)
+    for title, found in (
+        ("name", entries()),
+        ("with kol.Model", entries(needs_objective=True)),
+    ):
+        table = _table(title, "year", "idea", "slots", "bytes\nper weight")
+        for row in found:
+            optimizer = row.cls()
+            slots = len(optimizer.active_slots)
+            table.add_row(
+                row.name, str(row.year), row.idea, str(slots), f"{optimizer.bytes_per_weight:.2g}"
+            )
+        console.print(table, "")
+    console.print(f"{_BUILT_IN_A_STEP}\n", highlight=False)
     table = _table("around others", "year", "idea")
     for row in compositions():
         table.add_row(row.name, str(row.year), row.idea)
@@ -274,13 +300,14 @@ def _best(result: Any) -> str:
 
 
 def _run_trials(result: Any, trials: int, engine: Any) -> None:
-    with _progress("no result yet", total=trials, done=len(result.finished_trials)) as step:
+    with _progress("", total=trials) as step:
 
-        def told(study, trial):
-            complete = [t for t in result.finished_trials if t.state.name == "COMPLETE"]
-            best = f"best {result.objective.name} {study.best_value:.5g}" if complete else ""
-            step(len(result.finished_trials), trials, best)
+        def told(study, trial=None):
+            complete = any(t.state.name == "COMPLETE" for t in result.finished_trials)
+            best = f"{result.objective.name} {study.best_value:.5g}" if complete else ""
+            step(len(result.finished_trials), trials, f"best {best}" if best else "no result yet")
 
+        told(result.study)
         result.run(trials, engine, [told])
 
 
@@ -299,7 +326,7 @@ def _write_report(result: Any, output: Path | None, seeds: int) -> None:
 
 
 @contextmanager
-def _progress(description: str, total: int | None = None, done: int = 0):
+def _progress(description: str, total: int | None = None):
     """A progress bar as a function `step(done, total, description)`."""
     columns = (
         BarColumn(),
@@ -308,7 +335,7 @@ def _progress(description: str, total: int | None = None, done: int = 0):
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=console) as bar:
-        running = bar.add_task(description, total=total, completed=done)
+        running = bar.add_task(description, total=total)
 
         def step(done: int, total: int, description: str | None = None) -> None:
             bar.update(running, completed=done, total=total, description=description)

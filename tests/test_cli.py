@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+import keras_optim_lab as kol
 from keras_optim_lab import cli
 from keras_optim_lab.backend import selection
 from keras_optim_lab.optimizers import entries
@@ -62,6 +63,10 @@ def study(name="mine"):
 # What it shows.
 
 
+def test_the_version_is_shown(command):
+    assert command("--version").output == f"keras-optim-lab {kol.__version__}\n"
+
+
 def test_optimizers_lists_the_catalogue(command):
     shown = command("optimizers")
     assert shown.exit_code == 0
@@ -72,6 +77,8 @@ def test_optimizers_lists_the_catalogue(command):
             *(entry.name, str(entry.year), entry.idea),
             *(str(len(optimizer.active_slots)), f"{optimizer.bytes_per_weight:.2g}"),
         ]
+    assert shown.output.index("with kol.Model") < shown.output.index("\nnewton ")
+    assert "the n × n Hessian" in shown.output
 
 
 def test_optimizers_with_a_name_shows_its_page(command):
@@ -314,6 +321,12 @@ def test_the_traceback_of_a_mistake_can_be_asked_for(command, monkeypatch):
         cli.main()
 
 
+def test_a_database_that_is_given_as_a_path_is_answered_with_its_url(main):
+    Path("sq.db").write_bytes(b"SQLite format 3\0")
+    _, _, error = main("report", "mine", "--storage", "sq.db")
+    assert "an Optuna URL such as sqlite:///sq.db." in error
+
+
 # Workers.
 
 
@@ -323,7 +336,10 @@ def test_a_worker_trains_what_a_study_still_lacks(command):
     assert shown.exit_code == 0
     assert "Best: trial" in shown.output
     assert len(study().finished_trials) == 7
-    assert command("worker", "mine").exit_code == 0  # seven is what it was last told
+    again = command("worker", "mine")  # seven is what it was last told
+    assert again.exit_code == 0
+    assert "no result yet" not in again.output
+    assert "7/7 0:00:00 best val_loss" in again.output
     assert len(study().finished_trials) == 7
 
 

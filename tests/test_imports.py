@@ -62,6 +62,11 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = kol.adam
 
 
+def test_a_name_that_is_nearly_right_is_asked_for():
+    with pytest.raises(AttributeError, match=r"has no attribute 'Adma'\. Did you mean .*'Adam'"):
+        _ = kol.Adma
+
+
 FRAMEWORKS = ["import tensorflow as tf", "import jax", "from jax import numpy", "import torch"]
 FORBIDDEN = {
     "backend/x.py": [

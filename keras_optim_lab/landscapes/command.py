@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from keras_optim_lab import backend as backends
+from keras_optim_lab.landscapes import tables
 
 if TYPE_CHECKING:
     from keras_optim_lab.landscapes.surfaces import Surface
@@ -121,7 +121,7 @@ def race(
         found = run(where, entered, steps=steps, start=_numbers(start), tune=tune, seed=seed)
     header, rows = found.table()
     console.print(f"[bold]{found.surface.name}[/bold] from {found.surface.start}", highlight=False)
-    console.print(_table(header, rows))
+    console.print(tables.table(header, rows))
     for path in paths:
         written = found.html(path) if path.suffix == ".html" else found.picture(path)
         console.print(f"Picture: {written.resolve()}", highlight=False, soft_wrap=True)
@@ -133,7 +133,7 @@ def surfaces(backend: Backend = None) -> None:
     from keras_optim_lab.landscapes.surfaces import get, names
 
     found = [get(name) for name in names()]
-    rows = [[each.name, _point(each.start), each.note, each.formula] for each in found]
+    rows = [[each.name, tables.point(each.start), each.note, each.formula] for each in found]
     table = Table(header_style="bold", box=None, pad_edge=False)
     for header in ("name", "start", "what it is", "formula"):
         table.add_column(header, no_wrap=header in ("name", "start"), overflow="fold")
@@ -206,33 +206,13 @@ def _numbers(text: str | None) -> tuple[float, ...] | None:
 
 def _show(found: "Trace", digits: int) -> None:
     console = Console()
-    where = _point(tuple(found.start.tolist()))
-    console.print(
-        f"{found.optimizer!r}\non {found.function} from {where}\n", highlight=False, soft_wrap=True
-    )
-    table = _table(found.symbols, found.cells(digits))
-    wide = Console(width=10_000)
-    needed = Measurement.get(wide, wide.options, table).maximum
-    Console(width=max(needed, console.width)).print(table)  # no digit is left out
+    console.print(f"{found.heading}\n", highlight=False, soft_wrap=True)
+    table = tables.table(found.symbols, found.cells(digits))
+    Console(width=max(tables.width(table), console.width)).print(table)  # no digit is left out
     console.print(
         "\nf and g are those of the point that a step starts from; θ is where it leads.",
         highlight=False,
     )
-
-
-def _table(header: list[str], rows: list[list[str]]) -> Table:
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for column in header:
-        words = column in ("method", "learning rate", "arrived")
-        table.add_column(column, justify="left" if words else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _point(point: tuple[float, ...]) -> str:
-    numbers = [f"{number:g}" for number in point]
-    return numbers[0] if len(numbers) == 1 else f"({', '.join(numbers)})"
 
 
 _FORMATS = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_optim_lab.curvature import Newton
-from keras_optim_lab.landscapes import rates, surfaces
+from keras_optim_lab.landscapes import rates, surfaces, tables
 from keras_optim_lab.landscapes.arrival import arrivals, distances
 from keras_optim_lab.landscapes.formula import Formula
 from keras_optim_lab.landscapes.paths import Paths, descent
@@ -92,6 +92,10 @@ class Race:
             ]
             for runner in self.runners
         ]
+
+    def __str__(self) -> str:
+        where = tables.point(self.surface.start)
+        return f"{self.surface.name} from {where}\n\n{tables.text(tables.table(*self.table()))}"
 
     def outcome(self, runner: Runner) -> str:
         """`step 57`, `no`, or where it was last seen."""
@@ -196,6 +200,11 @@ def _surface(given: Any) -> Surface:
         return surfaces.of_formula(given.text)
     if isinstance(given, str) and any(sign in given for sign in "+*/("):
         return surfaces.of_formula(given)
+    if not isinstance(given, str | Surface):
+        raise TypeError(
+            "race: `surface` must be the name of a test surface, a kol.Surface, or a formula as "
+            f'text, such as "x**2 + 3*y**2". Received: surface={given!r}'
+        )
     return surfaces.get(given)
 
 

@@ -15,6 +15,7 @@ from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
 from keras_optim_lab.functional import Functional, State
+from keras_optim_lab.landscapes import tables
 from keras_optim_lab.landscapes.formula import Formula
 from keras_optim_lab.landscapes.observed import Observed
 from keras_optim_lab.landscapes.paths import check_scalar
@@ -60,6 +61,15 @@ class Trace:
     def __getitem__(self, column: str) -> np.ndarray:
         """One column for all steps."""
         return np.stack([row[column] for row in self.rows])
+
+    @property
+    def heading(self) -> str:
+        """What was traced, and where."""
+        where = tables.point(tuple(np.ravel(self.start).tolist()))
+        return f"{self.optimizer!r}\non {self.function} from {where}"
+
+    def __str__(self) -> str:
+        return f"{self.heading}\n\n{tables.text(tables.table(self.symbols, self.cells()))}"
 
     def cells(self, digits: int = 6) -> list[list[str]]:
         """The rows as text; the components of a vector stand under each other."""
@@ -114,7 +124,7 @@ class Trace:
 def trace(
     optimizer: str | Optimizer,
     fun: str | Surface | Callable[[Any], Any],
-    x0,
+    start,
     steps: int = 10,
 ) -> Trace:
     """Follows a method step by step, in 64-bit arithmetic.
@@ -125,9 +135,9 @@ def trace(
 
     Args:
         optimizer: an optimizer, which is not changed, or its name.
-        fun: a formula as text, a surface, or a function of a tensor like `x0` that returns a
+        fun: a formula as text, a surface, or a function of a tensor like `start` that returns a
             scalar tensor.
-        x0: the start: a number or an array of floats.
+        start: a number or an array of floats.
         steps: how many.
 
     Raises:
@@ -138,7 +148,7 @@ def trace(
         raise ValueError(f"trace: `steps` must be a whole number ≥ 1. Received: steps={steps!r}")
     function = Formula(fun) if isinstance(fun, str) else fun
     components = _components(function)
-    start = np.asarray(x0, "float64")
+    start = np.asarray(start, "float64")
     if components:
         start = np.atleast_1d(start)
     with backend.double_precision():

@@ -17,6 +17,7 @@ from keras_optim_lab.optimizers.catalogue import Entry
 from keras_optim_lab.optimizers.fields import DecayRate, Field, Numeric
 from keras_optim_lab.optimizers.slots import Slot
 
+_COLUMN = 12  # what is longer, such as a pattern, has no room in a column of defaults
 AGREEMENT = Path(__file__).with_name("agreement.json")
 
 
@@ -62,7 +63,12 @@ def _paragraphs(text: str) -> Iterator[Text]:
     for number, paragraph in enumerate(re.split(r"\n\s*\n", text.strip("\n"))):
         is_formula = paragraph.startswith(" ")
         words = paragraph if is_formula else " ".join(paragraph.split())
-        yield Text(f"\n{words}" if number or is_formula else words, overflow="fold")
+        # A formula in two lines is another one, so a narrow terminal is left to cut or break it.
+        yield Text(
+            f"\n{words}" if number or is_formula else words,
+            overflow="ignore" if is_formula else "fold",
+            no_wrap=is_formula,
+        )
 
 
 def _fields(entry: Entry) -> Table:
@@ -70,7 +76,10 @@ def _fields(entry: Entry) -> Table:
     # By keyword only are the arguments that every optimizer has, weight decay among them.
     for field in (f for f in entry.cls.fields.values() if not f.kw_only or "decay" in f.name):
         default = "" if field.default is inspect.Parameter.empty else str(field.default)
-        table.add_row(field.name, default, _searched(field), _meaning(field))
+        what = _meaning(field)
+        if len(default) > _COLUMN:
+            default, what = "", f"{what} Default: {default}"
+        table.add_row(field.name, default, _searched(field), what)
     return table
 
 
@@ -134,5 +143,5 @@ def digits(error: float) -> int:
 def _table(*header: str) -> Table:
     table = Table(header_style="dim", box=None, pad_edge=False, show_header=any(header))
     for column in header:
-        table.add_column(column, overflow="fold", no_wrap=False)
+        table.add_column(column, overflow="fold", no_wrap=column in ("default", "searched"))
     return table

@@ -148,15 +148,40 @@ def parallel_coordinates(tuning: TuningStudy) -> go.Figure:
         study, params=_searched(study), target_name=tuning.objective.name
     )
     trials = _complete(study)
+    values = [cast(float, trial.value) for trial in trials]
+    if _is_wide(values):
+        _first_axis_by_logarithm(figure, values)
     maximize = tuning.objective.direction == "maximize"
-    ascending = np.argsort([cast(float, trial.value) for trial in trials])
+    ascending = np.argsort(values)
     lines = [figure.data[i] for i in (ascending if maximize else ascending[::-1])]
     for line, shade in zip(lines, sample_colorscale(_SHADES, len(lines)), strict=True):
         line.update(line_color=shade, opacity=0.8)
     best = figure.data[[trial.params for trial in trials].index(tuning.best_trial.params)]
     best.update(line={"color": TUNED_COLOR, "width": 3}, opacity=1)
     figure.data = [line for line in lines if line is not best] + [best]
-    return styled(figure)
+    # Room at both sides, and long names in two lines: none is cut.
+    names = [tuning.objective.name, *sorted(_searched(study))]
+    names = [name.replace(".", ".<br>") for name in names]
+    figure.update_xaxes(ticktext=names, range=(-0.4, len(names) - 0.6))
+    # Clear, so that the shade of an edge behind it shows where the figure goes on.
+    clear = "rgba(0, 0, 0, 0)"
+    return styled(figure).update_layout(paper_bgcolor=clear, plot_bgcolor=clear)
+
+
+def _first_axis_by_logarithm(figure: go.Figure, values: Sequence[float]) -> None:
+    """Redraws the first of parallel axes, which Optuna draws linear; lines in order of `values`."""
+    heights = np.log10(values)
+    low, high = heights.min(), heights.max()
+    for line, height in zip(figure.data, heights, strict=False):
+        line.y = [(height - low) / (high - low), *line.y[1:]]
+    first, *_ = (each for each in figure.layout.annotations if each.x == 0)
+    others = [each for each in figure.layout.annotations if each.x != 0]
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    shown = [tick for tick in ticks if low <= math.log10(tick) <= high]
+    steps = {(math.log10(tick) - low) / (high - low): f"{tick:g}" for tick in shown}
+    drawn = [go.layout.Annotation(first, y=y, text=text) for y, text in steps.items()]
+    figure.layout.annotations = [*drawn, *others]
 
 
 def enough_for_importances(tuning: TuningStudy) -> bool:
@@ -192,8 +217,12 @@ def _complete(study: optuna.Study) -> Sequence[FrozenTrial]:
 def log_if_wide(figure: go.Figure, values: Sequence[float | None]) -> None:
     """Makes the y axis logarithmic where losses span more than a decade."""
     finite = [value for value in values if value is not None and math.isfinite(value)]
-    if finite and min(finite) > 0 and max(finite) > 10 * min(finite):
+    if _is_wide(finite):
         figure.update_yaxes(log_axis(finite))
+
+
+def _is_wide(values: Sequence[float]) -> bool:
+    return bool(values) and min(values) > 0 and max(values) > 10 * min(values)
 
 
 def log_axis(values: Sequence[float]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ enough for what was searched.
 """
 
 import math
+import shlex
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -24,6 +25,7 @@ Outcome = Literal["no better", "steadier", "better once", "perhaps better", "bet
 
 PLAYBOOK = "Google's Tuning Playbook (github.com/google-research/tuning_playbook)"
 _CONFIDENCE = 0.95
+_MORE_SEEDS = 20  # that a report is advised to be written over
 # The best value is at an edge within this share of the range, on the range's own scale; so are
 # the best trials if most of these few are.
 _EDGE = 0.05
@@ -98,23 +100,24 @@ def outcome(tuning: TuningStudy, evaluation: Evaluation) -> Outcome:
 
 
 def _of_luck(tuning: TuningStudy, evaluation: Evaluation) -> list[str]:
+    more = f"keras-optim-lab report {shlex.quote(tuning.study.study_name)} --seeds {_MORE_SEEDS}"
     match outcome(tuning, evaluation):
         case "better once":
             return [
                 "A single run of each cannot tell a gain from the luck of a seed: write the report "
-                "over more seeds."
+                f"over more seeds, {more}."
             ]
         case "perhaps better":
             found = gain(tuning, evaluation)
             if math.isnan(found.low):
                 return [
                     "The seeds with which neither setting diverged are too few to tell a gain from "
-                    "luck: write the report over more seeds."
+                    f"luck: write the report over more seeds, {more}."
                 ]
             return [
                 f"The gain lies within the spread of the seeds: {number(found.mean)} on average, "
                 f"with a 95 % confidence interval of {number(found.low)} … {number(found.high)} "
-                "(paired t-test). Write the report over more seeds to tell it from luck."
+                f"(paired t-test). Write the report over more seeds to tell it from luck: {more}."
             ]
     return []
 

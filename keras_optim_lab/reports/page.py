@@ -35,7 +35,13 @@ thead + tbody td { white-space: nowrap; }
 .text td { text-align: left; vertical-align: top; }
 .text td:first-child { color: var(--soft); white-space: nowrap; }
 .text td:last-child { overflow-wrap: anywhere; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; background:
+  linear-gradient(to right, #fff 1.5rem, transparent) left / 3rem 100% no-repeat local,
+  linear-gradient(to left, #fff 1.5rem, transparent) right / 3rem 100% no-repeat local,
+  linear-gradient(to right, #1d243333, transparent) left / .9rem 100% no-repeat scroll,
+  linear-gradient(to left, #1d243333, transparent) right / .9rem 100% no-repeat scroll; }
+.wide::-webkit-scrollbar { height: 7px; }
+.wide::-webkit-scrollbar-thumb { background: #b9c0cc; border-radius: 4px; }
 .wide > .figure { min-width: 620px; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
 pre { background: #f6f7f9; padding: .9rem 1.1rem; border-radius: 6px; font-size: .9rem;

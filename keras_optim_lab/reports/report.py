@@ -93,10 +93,7 @@ def _code(best: Configuration, steps: int | None) -> str:
             for name, peak in best.peaks.items()
         }
     arguments = ", ".join(f"{name}={value}" for name, value in given.items())
-    return (
-        "import keras_optim_lab as kol\n\n"
-        f"optimizer = kol.optimizers.{best.template.title}({arguments})"
-    )
+    return f"import keras_optim_lab as kol\n\noptimizer = kol.{best.template.title}({arguments})"
 
 
 def _comparison(page: Page, tuning: TuningStudy, evaluation: Evaluation) -> None:
@@ -119,6 +116,7 @@ def search(page: Page, tuning: TuningStudy) -> None:
     page.heading("The search")
     page.paragraph(f"{tuning.objective.name} of every complete trial and the best so far.", "note")
     page.figure(figures.history(tuning))
+    _confirmed(page, tuning)
     if len(tuning.space.optimizers) > 1:
         page.heading("By optimizer")
         page.figure(figures.by_optimizer(tuning))
@@ -138,12 +136,47 @@ def search(page: Page, tuning: TuningStudy) -> None:
         "note",
     )
     page.figures(figures.slices(tuning))
+    _why_not_the_lowest(page, tuning)
     page.heading("Parallel coordinates")
     page.paragraph(
         "Every complete trial is a line; darker ones are better, and the red one is the best.",
         "note",
     )
     page.figure(figures.parallel_coordinates(tuning), wide=True)
+    _why_not_the_lowest(page, tuning)
+
+
+def _confirmed(page: Page, tuning: TuningStudy) -> None:
+    """Adds what the best trials gave over fresh seeds, if they were trained again."""
+    confirmed, metric = tuning.confirmation, tuning.objective.name
+    if not confirmed:
+        return
+    best = tuning.best_trial.number
+    rows = [
+        [
+            f"{trial.number}{', the best' if trial.number == best else ''}",
+            f"{trial.value:.4g}",
+            _mean_and_spread(Runs("", {metric: confirmed[trial.number]}, []), metric),
+        ]
+        for trial in tuning.ranked_trials
+        if trial.number in confirmed
+    ]
+    page.paragraph(
+        f"The best of many trials owe part of their lead to their seeds: these were trained again "
+        f"with {len(confirmed[best])} fresh ones, and the best mean is the result.",
+        "note",
+    )
+    page.table(["trial", f"{metric} in the search", "over fresh seeds"], rows)
+
+
+def _why_not_the_lowest(page: Page, tuning: TuningStudy) -> None:
+    best = tuning.best_trial.number
+    if best != tuning.ranked_trials[0].number:
+        page.paragraph(
+            f"The best one, trial {best}, has the best mean over fresh seeds: "
+            "others were better in the search only.",
+            "note",
+        )
 
 
 def _versions() -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Schedules: what changes with the steps of a training, for any hyperparameter.
 
 rate = kol.schedules.WarmupDecay(1e-2, steps=2000, warmup=0.1, decay="cosine")
-model.compile(optimizer=kol.optimizers.Adam(learning_rate=rate), loss="mse")
+model.compile(optimizer=kol.Adam(learning_rate=rate), loss="mse")
 """
 
 from keras_optim_lab.schedules.inverse_square_root import InverseSquareRoot

@@ -51,8 +51,15 @@ def open_storage(storage: str | Path | BaseStorage | None, name: str) -> BaseSto
             f"The storage {without_password(storage)!r} cannot be opened ({reason}). "
             "Give the path of a journal "
             "file in a folder that can be written, or an Optuna URL such as "
-            "sqlite:///studies.db."
+            f"{_as_url(storage)}."
         ) from error
+
+
+def _as_url(storage: str | Path) -> str:
+    """The URL that was meant where a path looks like that of a database."""
+    path = Path(storage)
+    meant = "://" not in str(storage) and path.suffix in (".db", ".sqlite", ".sqlite3")
+    return f"sqlite:///{path if meant else 'studies.db'}"
 
 
 def _database(url: str) -> RDBStorage:

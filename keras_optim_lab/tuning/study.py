@@ -31,6 +31,7 @@ from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.engine import Engine
 from keras_optim_lab.tuning.heartbeat import signs_of_life, take_up_abandoned
 from keras_optim_lab.tuning.objective import Objective
+from keras_optim_lab.tuning.plan import check_same_plan
 from keras_optim_lab.tuning.population_engine import PopulationEngine
 from keras_optim_lab.tuning.session import fresh_session
 from keras_optim_lab.tuning.space import Searched, SearchSpace
@@ -133,7 +134,7 @@ class TuningStudy:
             study.set_user_attr(_PLAN, {**plan, "seed": seed})
             study.set_user_attr(_CHOICES, choices.described(sampler, pruner))
         else:
-            _check_same_plan(name, study, plan)
+            check_same_plan(name, study.user_attrs.get(_PLAN), plan)
             if not isinstance(sampler, BaseSampler):
                 # The same seed again would ask for the same first trials again.
                 study.sampler = choices.sampler(sampler, seed + len(study.trials))
@@ -495,35 +496,3 @@ def _new_name(task: Task, space: SearchSpace) -> str:
     few = len(space.optimizers) <= 3
     searched = "+".join(space.optimizers) if few else f"{len(space.optimizers)}-optimizers"
     return re.sub(r"[^\w.+-]+", "-", f"{task.name}-{searched}-{now}").lstrip("-.+")
-
-
-def _check_same_plan(name: str, study: optuna.Study, plan: dict[str, Any]) -> None:
-    stored = study.user_attrs.get(_PLAN)
-    if stored is None:
-        raise ValueError(
-            f"The storage holds a study {name!r} that was not made by keras_optim_lab. "
-            "Choose another name."
-        )
-    stored = {"seeds_per_trial": 1, **stored}
-    for part, wanted in plan.items():
-        if stored.get(part) != wanted:
-            held, asked = _difference(stored.get(part), wanted)
-            raise ValueError(
-                f"The study {name!r} exists with another {part}: {held}, not {asked}. "
-                "Choose another name for a new study, or the same settings to continue this one."
-            )
-
-
-def _difference(stored: Any, wanted: Any) -> tuple[Any, Any]:
-    """Two values, or what differs in them if they are dicts."""
-    if not isinstance(stored, dict) or not isinstance(wanted, dict):
-        return stored, wanted
-    differences = {
-        key: _difference(stored.get(key), wanted.get(key))
-        for key in {**stored, **wanted}
-        if stored.get(key) != wanted.get(key)
-    }
-    return (
-        {key: held for key, (held, _) in differences.items()},
-        {key: asked for key, (_, asked) in differences.items()},
-    )

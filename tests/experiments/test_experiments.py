@@ -144,7 +144,7 @@ def test_a_study_says_whether_tuning_helped(experiment):
     run = experiment(STUDY)
     page = run.run().read_text(encoding="utf-8")
     assert "Tuned Adam is better than its defaults on the test split of small" in run.verdict()
-    assert "kol.optimizers.Adam(learning_rate=" in page
+    assert "kol.Adam(learning_rate=" in page
     assert "keras-optim-lab run experiments/mine.toml" in page
 
 

@@ -122,6 +122,10 @@ def test_a_curvature_method_that_searches_no_length_gets_the_best_of_the_rates_t
 def test_a_race_that_cannot_be_run_is_refused_before_it_begins():
     with pytest.raises(ValueError, match=r"no surface 'boot'\. Did you mean 'booth'"):
         race("boot")
+    with pytest.raises(
+        TypeError, match=r"or a formula as text, such as .* Received: surface=<func"
+    ):
+        race(lambda x: x)
     with pytest.raises(ValueError, match=r"`steps` must be a whole number ≥ 1\. Received: steps=0"):
         race("booth", steps=0)
     with pytest.raises(ValueError, match=r"`start` must be 2 numbers on booth"):

@@ -146,6 +146,15 @@ def test_markdown_is_a_table_with_papers_symbols_and_vectors_in_one_cell(short):
 
 
 @pytest.mark.once
+def test_printed_it_is_the_table_of_the_command(short):
+    what, where, _, header, *rows = str(short).splitlines()
+    assert what == repr(short.optimizer)
+    assert where == "on x**2 + 3*y from (0.5, 1)"
+    assert header.split() == short.symbols
+    assert [row.split()[:3] for row in rows[::2]] == [["1", "3.25", "1"], ["2", "3.1501", "0.98"]]
+
+
+@pytest.mark.once
 def test_what_cannot_be_traced_is_said():
     with pytest.raises(ValueError, match=r"`steps` must be a whole number ≥ 1. Received: steps=0"):
         trace("adam", "x**2", 1.0, steps=0)

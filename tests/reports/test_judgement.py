@@ -84,6 +84,7 @@ def test_a_gain_within_the_spread_is_said_with_its_confidence_interval():
     (said,) = warned(tuning, evaluation)
     assert said.startswith("The gain lies within the spread of the seeds: 0.05 on average, with")
     assert "95 % confidence interval of -0.1736 … 0.2736 (paired t-test)" in said
+    assert said.endswith("to tell it from luck: keras-optim-lab report study --seeds 20.")
 
 
 def test_too_few_seeds_without_divergence_are_said():

@@ -278,6 +278,28 @@ def test_the_line_of_the_best_trial_lies_in_front():
     assert front.y[0] == min(line.y[0] for line in figure.data)
 
 
+def test_parallel_coordinates_are_logarithmic_where_losses_span_decades():
+    losses = iter([0.01, 0.1, 10.0])
+    figure = figures.parallel_coordinates(
+        study_of(trials=3, logs=lambda *_: {"val_loss": next(losses)}, task=small_task(epochs=1))
+    )
+    assert sorted(line.y[0] for line in figure.data) == pytest.approx([0, 1 / 3, 1])
+    ticks = {each.text: each.y for each in figure.layout.annotations if each.x == 0}
+    assert ticks["1"] == pytest.approx(2 / 3)
+
+
+def test_confirmed_trials_are_listed_and_say_why_the_best_is_not_the_lowest():
+    tuning = study_of()
+    assert "fresh seeds" not in write(tuning).partition("How this was made")[0]
+    first, second, *_ = tuning.ranked_trials
+    tuning.keep_confirmation({first.number: [3.0, 5.0], second.number: [2.0, 2.0]})
+    page = write(tuning)
+    table = cells(page)
+    assert [str(first.number), f"{first.value:.4g}", "4 ± 1.4"] in table
+    assert [f"{second.number}, the best", f"{second.value:.4g}", "2 ± 0"] in table
+    assert page.count(f"The best one, trial {second.number}, has the best mean") == 2
+
+
 def test_the_figures_of_several_optimizers_are_about_the_best_one():
     tuning = study_of(["momentum", "adam"], trials=12)
     best = tuning.best_name

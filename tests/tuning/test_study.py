@@ -240,6 +240,25 @@ def test_the_refusal_names_only_what_differs(task):
     assert "epsilon" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"optimizer": "radam"}, "it tunes adam, not radam"),
+        (
+            {"space": {"beta_1": 0.9}},
+            r"beta_1 is searched as 1 − β in .* logarithm, not fixed at 0.9",
+        ),
+        ({"space": {"schedule": "cosine"}}, "schedule is left as it is, not fixed at cosine"),
+        ({"optimizer": kol.Adam(0.5)}, r"adam is left as it is, not Adam\(learning_rate=0.5"),
+    ],
+)
+def test_the_refusal_says_in_words_what_differs(task, change, said):
+    kol.tune(task, "adam", trials=1, name="mine")
+    with pytest.raises(ValueError, match=f"another space: {said}") as refused:
+        kol.tune(**{"task": task, "optimizer": "adam", **change}, trials=1, name="mine")
+    assert "{" not in str(refused.value)
+
+
 def test_a_study_of_someone_elses_is_refused_and_left_as_it_was(task):
     optuna.create_study(study_name="mine", storage="sqlite:///studies.db")
     before = Path("studies.db").read_bytes()
