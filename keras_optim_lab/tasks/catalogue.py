@@ -34,7 +34,7 @@ def get(name: str) -> Task:
         )
     if name not in _RECIPES:
         raise ValueError(
-            f"name={name!r}: there is no such task.{near_matches(name, names())} "
+            f"There is no task {name!r}.{near_matches(name, names())} "
             f"The tasks are {', '.join(names())}."
         )
     return _RECIPES[name].task()

@@ -61,7 +61,7 @@ def test_the_command_passes_its_options_on_and_shows_and_writes_the_result(monke
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--task smal", "there is no such task"),
+        ("--task smal", "There is no task"),
         ("--task digits-mlp --optimizers adm", "Did you mean 'adam'"),
         ("--task digits-mlp --backends jxa", "Did you mean 'jax'"),
         ("--task digits-mlp --steps 1,many", "--steps takes whole numbers with commas"),
