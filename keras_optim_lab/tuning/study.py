@@ -464,10 +464,10 @@ def _check_something_is_searched(task: Task, space: SearchSpace) -> None:
 
 
 def _check_model(task: Task, space: SearchSpace) -> None:
-    """Refuses a model that does not take the data, and optimizers that cannot train it."""
-    if task.depends_on_trial:
-        return
+    """Refuses optimizers that cannot train the model, as far as that is seen without a trial."""
     special = [each for each in space.templates.values() if each.given or each.needs_objective]
+    if task.depends_on_trial or not special:
+        return
     fresh_session()  # as before a trial: the names that Keras gives to layers count from here
     model = task.build_model(0)
     places = [place_of(weight) for weight in model.trainable_variables]
