@@ -108,7 +108,7 @@ def test_a_study_with_a_schedule_is_loaded_and_continued(task):
     made = kol.tune(task, trials=3, name="fixed", space=fixed)
     assert TuningResult.load("fixed", task=task).best_params == made.best_params
     assert made.best_params["schedule"] == "cosine"
-    with pytest.raises(ValueError, match=r"another space: .*'cosine'.*not.*'linear'"):
+    with pytest.raises(ValueError, match="schedule is fixed at cosine, not fixed at linear"):
         kol.tune(task, trials=5, name="fixed", space={**fixed, "schedule": "linear"})
 
 
