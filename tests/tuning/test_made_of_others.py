@@ -86,7 +86,7 @@ def test_a_stored_study_is_loaded_and_continued(task, storage, in_empty_folder):
     again = kol.tune(task, optimizers, trials=4, name="mine", storage=storage, sampler="random")
     assert len(again.finished_trials) == 4
     optimizers[0] = kol.Lookahead(grouped(), steps=2)
-    with pytest.raises(ValueError, match=r"another space: .*'steps': 3.*not.*'steps': 2"):
+    with pytest.raises(ValueError, match=r"another space: .* steps=3, .* not .* steps=2, "):
         kol.tune(task, optimizers, trials=5, name="mine", storage=storage)
 
 
