@@ -48,8 +48,9 @@ def over_steps(steps: Sequence[int]) -> go.Figure:
 
 def drawn(difference: float | None) -> float | None:
     """A difference where a logarithmic axis has a place for it."""
-    known = difference is not None and math.isfinite(difference)
-    return max(difference, _LEAST) if known else None  # type: ignore[type-var]
+    if difference is None or not math.isfinite(difference):
+        return None
+    return max(difference, _LEAST)
 
 
 def _pairs(comparison: BackendComparison) -> list[list[Run]]:

@@ -9,9 +9,14 @@ if TYPE_CHECKING:
 
 
 def path_of(experiment: "Experiment") -> Path | None:
-    """Where its file wants the document: `document`, beginning at the file's folder."""
+    """Where its file wants the document: `document`, beginning at the file's folder.
+
+    Nowhere on another backend than the file's: what that one gave stays.
+    """
     wanted = experiment.read["document"]
-    return (experiment.file.folder / wanted).resolve() if wanted else None
+    if not wanted or experiment.backend != experiment.file.backend:
+        return None
+    return (experiment.file.folder / wanted).resolve()
 
 
 def write(

@@ -158,6 +158,12 @@ def test_pages_share_one_script_and_are_small(experiment):
     assert not re.search(r'(src|href)="https?:', text)
 
 
+def test_another_backend_than_the_files_leaves_the_document_as_it_is(experiment):
+    text = 'backend = "torch"\ndocument = "../docs/tuned.md"\n' + OPTIMIZERS
+    experiment(text, backend=keras.backend.backend()).run()
+    assert not Path("docs/tuned.md").exists()
+
+
 def test_another_backend_than_the_files_has_results_of_its_own(experiment):
     text = 'backend = "torch"\n' + PUBLISHED
     run = experiment(text, backend=keras.backend.backend())
