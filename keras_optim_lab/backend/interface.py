@@ -108,7 +108,10 @@ class Derivatives(Protocol):
         """`v -> H v` with the Hessian of a scalar function at x."""
 
     def along(self, function: Function, x: Any, v: Any) -> Any:
-        """The directional derivative of a function of any tensor, to be differentiated further."""
+        """The derivative along v of a function that treats every row of x, a matrix, alone.
+
+        It can be differentiated further.
+        """
 
     def for_each(self, function: Function, rows: Any) -> Any:
         """The function's results for each row of a matrix, stacked."""

@@ -218,9 +218,11 @@ def along(function, x, v):
         with tf.GradientTape(watch_accessed_variables=False) as inner:
             inner.watch(x)
             y = function(x)
-        u = tf.zeros_like(y)
+        u = tf.ones_like(y)
         outer.watch(u)
         product = inner.gradient(y, x, u, unconnected_gradients="zero")
+    if y.shape[1:].num_elements() == 1:  # the gradient of the sum of rows has them all
+        return tf.reshape(tf.reduce_sum(product * v, axis=-1), tf.shape(y))
     return outer.gradient(product, u, v, unconnected_gradients="zero")
 
 

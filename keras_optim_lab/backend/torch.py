@@ -334,7 +334,19 @@ def _product(y, x, u, **options):
 
 
 def along(function, x, v):
-    return torch.func.jvp(function, (x,), (v,))[1]
+    if _functorch.peek_interpreter_stack() is not None:  # inside of vmap or its like
+        return torch.func.jvp(function, (x,), (v,))[1]
+    recorded = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        y = function(x)
+        u = torch.ones_like(y, requires_grad=True)
+        product = _product(y, x, u, create_graph=True)
+        if y.numel() == len(x):  # one number for each row: the gradient of their sum has them all
+            result = (product * v).sum(-1).reshape(y.shape)
+        else:  # linear in u
+            result = _product(product, u, v, create_graph=True)
+    return result if recorded else result.detach()
 
 
 def for_each(function, rows):

@@ -97,8 +97,8 @@ class Search(NamedTuple):
         """The line of sufficient decrease."""
         return self.start.value + length * self.sufficient * self.start.slope
 
-    def narrowed(self, value, slope, accepted) -> "Search":
-        """The search after its trial was evaluated."""
+    def narrowed(self, value, slope) -> "Search":
+        """The search after a trial that was evaluated and not accepted."""
         finite = ops.logical_and(ops.isfinite(value), ops.isfinite(slope))
         zero = ops.zeros_like(slope)
         trial = Bound(self.trial, ops.where(finite, value, zero), ops.where(finite, slope, zero))
@@ -109,9 +109,7 @@ class Search(NamedTuple):
         chosen = keras.tree.map_structure(
             lambda found, other: ops.where(finite, found, other), search, beyond
         )
-        return chosen._replace(
-            hidden=4.0 * self.hidden, finished=ops.logical_or(chosen.finished, accepted)
-        )
+        return chosen._replace(hidden=4.0 * self.hidden)
 
     def _after(self, trial: Bound) -> "Search":
         line = self.line(trial.length)

@@ -107,7 +107,11 @@ def strong_wolfe(
             ops.where(better, gradient, best.gradient),
             ops.where(better, resolved, best.resolved),
         )
-        search = search.narrowed(resolved, trial_slope, accepted)
+        search = ops.cond(
+            accepted,
+            lambda: search._replace(finished=accepted),
+            lambda: search.narrowed(resolved, trial_slope),
+        )
         return search, best, ops.logical_or(found, accepted), trials + 1
 
     zero = ops.zeros_like(slope)

@@ -135,3 +135,32 @@ def test_a_derivative_by_an_input_can_be_taken_twice_and_differentiated_by_a_wei
     np.testing.assert_allclose(found, -4.0 * np.sin(angle) * y, rtol=1e-10)
     by_w = -(4.0 * np.sin(angle) + 4.0 * np.cos(angle) * angle / 2) * y
     np.testing.assert_allclose(gradient, [by_w.sum()], rtol=1e-10)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_derivative_of_several_numbers_for_each_row_keeps_them_apart(double, recorded):
+    x = tensor([[0.3, 2.0], [1.1, -1.0]])
+
+    def both(w):
+        def u(x):
+            return ops.stack([ops.sin(w * x[:, 0]) * x[:, 1], w * x[:, 0] ** 3], axis=1)
+
+        return kol.derivative(u, x, 0, order=2)
+
+    point = tensor([2.0])
+    if recorded:  # inside of what is differentiated by the weight
+        total = Objective(lambda w: ops.sum(both(w[0]) * tensor([1.0, 10.0])))
+        (gradient,) = arrays(compiled(lambda w: total.value_and_gradient(w)[1:])(point))
+        a, b = np.array([0.6, 2.2]), np.array([2.0, -1.0])
+        by_w = -(4.0 * np.sin(a) + 4.0 * np.cos(a) * a / 2) * b + 10.0 * 6.0 * a / 2
+        np.testing.assert_allclose(gradient, [by_w.sum()], rtol=1e-10)
+    else:
+        found = arrays(compiled(lambda w: both(w[0]))(point))
+        wanted = [[-4.0 * np.sin(0.6) * 2.0, 3.6], [4.0 * np.sin(2.2), 13.2]]
+        np.testing.assert_allclose(found, wanted, rtol=1e-10)
+
+
+def test_a_derivative_of_what_does_not_depend_on_the_input_is_zero():
+    x = tensor([[0.3, 2.0], [1.1, -1.0]])
+    np.testing.assert_array_equal(arrays(kol.derivative(lambda x: ops.ones((2, 1)), x)), 0.0)
+    np.testing.assert_array_equal(arrays(kol.derivative(lambda x: x[:, 1:], x, order=2)), 0.0)
