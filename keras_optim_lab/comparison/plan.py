@@ -15,6 +15,7 @@ from keras import ops
 from keras_optim_lab import optimizers, tasks
 from keras_optim_lab.backend.selection import BACKENDS, installed
 from keras_optim_lab.comparison.built_in import built_in
+from keras_optim_lab.optimizers.catalogue import spelled
 from keras_optim_lab.optimizers.fields import near_matches
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count, check_seed
@@ -155,7 +156,7 @@ def _methods(names: Sequence[str] | None, learning_rate: float | None) -> tuple[
         raise ValueError(
             "optimizers=[] names none: pass names of the catalogue, or None for all of them."
         )
-    known = [optimizers.entry(_check_word("optimizers", n)).name for n in names or ()]
+    known = [spelled(_check_word("optimizers", n)) for n in names or ()]
     rate = {} if learning_rate is None else {"learning_rate": learning_rate}
     methods = []
     for name in dict.fromkeys(known or optimizers.names()):

@@ -4,13 +4,18 @@ from typing import Any
 
 from keras_optim_lab import tasks
 from keras_optim_lab.experiments.schema import Table, text
-from keras_optim_lab.optimizers import entry
+from keras_optim_lab.optimizers.catalogue import entry, spelled
 from keras_optim_lab.optimizers.fields import near_matches
 from keras_optim_lab.tasks.recipe import Recipe
 
 
 def optimizer_name(value: Any) -> str:
-    """The name of an optimizer as the catalogue writes it."""
+    """The name of an optimizer, or of one with wrappers around it, as the catalogue writes it."""
+    return spelled(text(value))
+
+
+def catalogue_name(value: Any) -> str:
+    """The name of an optimizer alone."""
     return entry(text(value)).name
 
 

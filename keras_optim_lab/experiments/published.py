@@ -16,10 +16,10 @@ from keras_optim_lab.experiments.names import (
 from keras_optim_lab.experiments.schema import Key
 from keras_optim_lab.experiments.tables import mean_and_spread, over_seeds, shown_settings
 from keras_optim_lab.experiments.trainings import Training
-from keras_optim_lab.optimizers import entry
 from keras_optim_lab.reports.page import Page
 from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.evaluation import Runs
+from keras_optim_lab.tuning.template import Template
 
 
 def _results(value: Any) -> dict[int, tuple[float, float | None]]:
@@ -69,10 +69,10 @@ class Published(Experiment):
         epochs = recipe_of(task).epochs
         for method, own in zip(self._methods, table.tables("methods"), strict=True):
             settings = own.table("settings")
-            cls = entry(method["optimizer"]).cls
+            make = Template.of(method["optimizer"]).make
             for name, value in method["settings"].items():
-                settings.check(name, lambda n, v, c=cls: c(**{n: v}), name, value)
-            own.check("settings", lambda s, c=cls: c(**s), method["settings"])
+                settings.check(name, lambda n, v, make=make: make({n: v}), name, value)
+            own.check("settings", make, method["settings"])
             for epoch in method["published"]:
                 if epoch > epochs:
                     raise own.table("published").error(

@@ -9,7 +9,7 @@ import numpy as np
 from keras_optim_lab import curvature  # noqa: F401, puts its methods in the catalogue
 from keras_optim_lab.experiments import document, schema
 from keras_optim_lab.experiments.experiment import Experiment, OnProgress, Part
-from keras_optim_lab.experiments.names import optimizer_name
+from keras_optim_lab.experiments.names import catalogue_name
 from keras_optim_lab.experiments.schema import Key
 from keras_optim_lab.landscapes import figures, surfaces
 from keras_optim_lab.landscapes.arrival import LEFT, NEAR
@@ -52,7 +52,7 @@ class Races(Experiment):
         ),
         "optimizers": Key(
             lambda value: (
-                _every_optimizer() if value == "all" else schema.list_of(optimizer_name)(value)
+                _every_optimizer() if value == "all" else schema.list_of(catalogue_name)(value)
             )
         ),
         "steps": Key(schema.whole(10), 2000),
@@ -61,7 +61,7 @@ class Races(Experiment):
         "rounds": Key(schema.whole(1, 100), 2),
         "seed": Key(schema.whole(0, 2**31 - 1), 0),
         "pictures": Key(schema.list_of(_surface_name), []),
-        "pictured": Key(schema.list_of(optimizer_name), []),
+        "pictured": Key(schema.list_of(catalogue_name), []),
         "document": Key(schema.text, ""),
     }
 

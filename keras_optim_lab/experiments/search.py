@@ -53,7 +53,7 @@ class Search:
     def __init__(
         self, name: str, optimizers: str | Sequence[str], space: dict[str, Any], read: dict
     ):
-        self.name = re.sub(r"[^\w.+-]+", "-", name)
+        self.name = re.sub(r"[^\w.+-]+", "-", name).rstrip("-")
         self._optimizers = optimizers
         self._space = space
         self._read = read

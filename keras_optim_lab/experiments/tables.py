@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from keras_optim_lab.optimizers import entry
 from keras_optim_lab.tuning.evaluation import Runs
+from keras_optim_lab.tuning.template import Template
 
 
 def mean_and_spread(runs: Runs, metric: str, digits: int = 4) -> str:
@@ -23,8 +23,10 @@ def over_seeds(count: int) -> str:
 
 def shown_settings(optimizer: str, settings: Mapping[str, Any]) -> str:
     """`Adam(learning_rate=0.001)`, with digits enough to be read."""
-    given = ", ".join(f"{name}={_number(value)}" for name, value in settings.items())
-    return f"{entry(optimizer).cls.__name__}({given})"
+    outer, _, inner = Template.of(optimizer).title.partition("(")
+    members = [inner[:-1]] if inner else []
+    given = [f"{name}={_number(value)}" for name, value in settings.items()]
+    return f"{outer}({', '.join([*members, *given])})"
 
 
 def _number(value: Any) -> str:

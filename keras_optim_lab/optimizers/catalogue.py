@@ -131,6 +131,15 @@ def name_of(optimizer: Optimizer) -> str:
     return f"{name}({', '.join(inner)})" if inner else name
 
 
+def spelled(name: str) -> str:
+    """A name that `get` knows, as the catalogue writes it: "Lookahead(Adam)" → "lookahead(adam)".
+
+    Raises:
+        ValueError: `get` would not know it.
+    """
+    return name_of(get(name)) if "(" in name else entry(name).name
+
+
 def _wrapper(name: str) -> Entry:
     row = _row(name)
     if row is None or not _wraps(row):

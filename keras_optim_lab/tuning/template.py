@@ -9,7 +9,7 @@ from keras import Variable
 from keras.saving import deserialize_keras_object, serialize_keras_object
 
 from keras_optim_lab.optimizers import Optimizer, entry
-from keras_optim_lab.optimizers.catalogue import get, name_of
+from keras_optim_lab.optimizers.catalogue import get, name_of, spelled
 from keras_optim_lab.optimizers.fields import Field, Numeric
 
 _RATE = "learning_rate"
@@ -38,7 +38,7 @@ class Template:
             ValueError: there is no such optimizer, or it cannot be made again with other numbers.
         """
         if isinstance(optimizer, str) and "(" not in optimizer:
-            return cls(entry(optimizer).name)
+            return cls(spelled(optimizer))
         given = get(optimizer)
         name = name_of(given)
         if given.built:

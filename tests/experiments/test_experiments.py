@@ -140,6 +140,21 @@ def test_methods_of_one_optimizer_have_studies_of_their_own(experiment):
     assert {settings["hyperparameters"]["epsilon"] for settings in tuned} == {1e-8}
 
 
+def test_an_optimizer_may_have_wrappers_around_it(experiment):
+    run = experiment(OPTIMIZERS.replace("momentum", "Lookahead(Adam)"))
+    page = run.run().read_text(encoding="utf-8")
+    assert {path.stem for path in Path("studies").glob("[!.]*.journal")} == {
+        "mine-adam",
+        "mine-lookahead-adam",
+    }
+    assert "Lookahead(Adam, learning_rate=" in page
+    tuned = [
+        r["settings"] for r in records() if "lookahead(adam), tuned" in r["settings"]["method"]
+    ]
+    assert all("lookahead.share" in settings["hyperparameters"] for settings in tuned)
+    assert len(tuned) == 2
+
+
 def test_a_study_says_whether_tuning_helped(experiment):
     run = experiment(STUDY)
     page = run.run().read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ import pytest
 
 from keras_optim_lab.experiments.experiment import load
 from keras_optim_lab.experiments.schema import ExperimentError
-from tests.experiments.texts import BACKENDS, OPTIMIZERS, PUBLISHED, STUDY
+from tests.experiments.texts import BACKENDS, OPTIMIZERS, PUBLISHED, RACES, STUDY
 
 pytestmark = pytest.mark.once
 
@@ -74,6 +74,13 @@ MISTAKES = [
     (OPTIMIZERS, "optimizers = ", "x = ", "line 4: x: there is no such key here. Known:"),
     (OPTIMIZERS, 'optimizers = ["momentum", "adam"]\n', "", "give either optimizers"),
     (OPTIMIZERS, "seeds = 2", "seeds = 2\n[[methods]]\nname = 'a'", "methods: give either"),
+    (
+        OPTIMIZERS,
+        '"adam"',
+        '"lookahed(adam)"',
+        "line 4: optimizers: 'lookahed' goes around no",
+    ),
+    (PUBLISHED, '"adam"', '"lookahead"', "line 8: methods[1].optimizer: 'lookahead' goes around"),
     (PUBLISHED, "published = ", "publish = ", "is missing: add published = …, or rename 'publish'"),
     (PUBLISHED, 'source = "A paper."', "", "line 6: methods[1]: the key 'source' is missing"),
     (PUBLISHED, "rate = 0.01", "rate = -1", "line 9: methods[1].settings.learning_rate:"),
@@ -86,6 +93,7 @@ MISTAKES = [
     (PUBLISHED, "{ 1 = 2.0", '{ 1 = "2"', "line 10: methods[1].published: epoch 1 takes a mean"),
     (PUBLISHED, "{ 1 = 2.0", "{ one = 2.0", "its keys are epochs, from 1. Received: 'one'"),
     (PUBLISHED, 'source = "A paper."', 'source = ""', "line 11: methods[1].source: must be text"),
+    (RACES, '"momentum"', '"cautious(adam)"', "line 4: optimizers: There is no optimizer"),
     (BACKENDS, "[1, 4]", "[0]", "line 5: steps: must be 1 or more. Received: 0"),
     (BACKENDS, "steps = [1, 4]", 'backends = ["jax"]', "line 5: backends: a comparison takes two"),
 ]
