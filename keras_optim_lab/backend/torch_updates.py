@@ -73,28 +73,44 @@ class InPlace:
         self._places: dict = {}
         self._scratch = _Scratch()
         self._beginning = _Beginning(optimizer)
+        self._survey = _Survey(optimizer)
         self._kernel: Any = None
         self._spent = 0.0
 
     def possible(self) -> bool:
         return not (in_stateless_scope() or torch.compiler.is_compiling())
 
-    def scalars(self):
-        """Shared state and scalars of this step, where a program computes them; else None."""
-        if self._optimizer.surveys or self._optimizer.execution == "per_tensor":
+    def begin(self, plan, variables, gradients, slots):
+        """Shared state and scalars of this step, where programs compute them; else None.
+
+        The weights are those of the plan; the others are found by their indices.
+        """
+        optimizer = self._optimizer
+        if optimizer.execution == "per_tensor" or (optimizer.surveys and not optimizer.elementwise):
             return None
-        return self._beginning()
+        shared, h = self._beginning()
+        if not optimizer.surveys:
+            return shared, h
+        pieces = [
+            piece
+            for bundle in plan
+            for piece in self._place(bundle, variables, slots).pieces(
+                [gradients[i] for i in bundle.indices], bundle.treatment.part
+            )
+        ]
+        return self._survey(shared, h, pieces)
 
     @torch.no_grad()
     def step(self, gradients) -> None:
         """A step of all weights, which joined together, and of nothing else."""
         optimizer = self._optimizer
-        begun = self.scalars()
+        plan, variables, slots = optimizer._plan, optimizer._trainable_variables, optimizer._slots
+        begun = self.begin(plan, variables, gradients, slots)
         if begun is None:
             optimizer._update([*map(dense, gradients)], [*range(len(gradients))])
         else:
             shared, h = begun
-            self(optimizer._plan, optimizer._trainable_variables, gradients, optimizer._slots, h)
+            self(plan, variables, gradients, slots, h)
             for name, variable in optimizer._shared_variables.items():
                 _value(variable).copy_(shared[name])
         _value(optimizer._iterations).add_(1)
@@ -268,6 +284,52 @@ class _Beginning:
                 return on_host
         recording = _recorded(("scalars", *key), begin, *tensors)
         return lambda *tensors: begun(recording(*tensors))
+
+
+class _Piece(NamedTuple):
+    """Some numbers of the weights, and what a survey may ask of them."""
+
+    gradient: Any
+    weights: Any
+    slots: dict[str, Any]
+    part: tuple
+
+
+class _Survey:
+    """Computes what a step needs of all weights together."""
+
+    def __init__(self, optimizer):
+        self._optimizer = optimizer
+        self._programs: dict = {}
+
+    def __call__(self, shared, h, pieces):
+        count, numbers = len(shared), h.on(pieces[0].weights.device).tensors
+        tensors, layout = tree.tree_flatten([piece[:3] for piece in pieces])
+        tensors = [*shared.values(), *numbers, *tensors]
+        key = (layout, *[(tensor.shape, tensor.dtype) for tensor in tensors])
+        if key not in self._programs:
+            self._programs[key] = self._made([*shared], h.layout, pieces, layout, tensors)
+        program, found = self._programs[key]
+        results = program(*tensors)
+        return dict(zip(shared, results, strict=False)), _Scalars(results[count:], found)
+
+    def _made(self, names, scalars, pieces, layout, tensors):
+        optimizer, parts = self._optimizer, [piece.part for piece in pieces]
+        start, end = len(names), len(names) + len(scalars.places)
+
+        def named(*tensors):
+            of_pieces = tree.tree_unflatten(tensors[end:], layout)
+            shared = dict(zip(names, tensors, strict=False))
+            columns = zip(*of_pieces, strict=True)
+            return optimizer.surveyed(shared, scalars(tensors[start:end]), *columns, parts)
+
+        def survey(*tensors):
+            shared, h = named(*tensors)
+            return [*(shared[name] for name in names), *_flat(h)[0]]
+
+        key = ("survey", optimizer.form, tensors[0].device, layout, *parts)
+        kinds = [(tuple(tensor.shape), tensor.dtype) for tensor in tensors]
+        return _recorded((*key, *kinds), survey, *tensors), _flat(named(*tensors)[1])[1]
 
 
 class _Memory:
@@ -515,6 +577,16 @@ class _Place:
             return dense(gradients[0]).reshape(self._shape)
         torch._foreach_copy_(self._gradients, gradients)
         return self._gradient
+
+    def pieces(self, gradients, part):
+        """All numbers with their gradients, in pieces of which each stays in the cache."""
+        g = self.gather(gradients)
+        # Other bundles' gradients are gathered in the same place.
+        g = g if len(gradients) == 1 else g.clone()
+        tensors = [g, self.weights, *self.slots.values()]
+        size = _block() if self.device.type == "cpu" else max(1, self.length)
+        for g, w, *slots in zip(*(tensor.split(size) for tensor in tensors), strict=True):
+            yield _Piece(g, w, dict(zip(self.slots, slots, strict=True)), part)
 
 
 class _Scratch:

@@ -145,7 +145,8 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     ) -> tuple[Record, Record]:
         """Once a step, after `prepare`: the same from all weights, their gradients and slots.
 
-        For what depends on all of them, such as a norm or a distance of the whole model.
+        For what depends on all of them, such as a norm or a distance of the whole model. To an
+        elementwise method, what stands for a weight may be a part of one or several joined.
         """
         return shared, h
 
@@ -437,9 +438,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         gradients = dict(zip(indices, gradients, strict=True))
         slots = {i: self._slots[i] for i in indices}
         in_place = self._in_place and self._in_place.possible() and self._in_place
-        begun = in_place and birth == 0 and in_place.scalars()
-        shared, h = begun or self._begin_step(gradients, variables, slots, birth)
         plan = self._plan_for(indices)
+        begun = in_place and birth == 0 and in_place.begin(plan, variables, gradients, slots)
+        shared, h = begun or self._begin_step(gradients, variables, slots, birth)
         if in_place:
             in_place(plan, variables, gradients, slots, h)
         else:
@@ -480,15 +481,14 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         shared, h = self.first_numbers(iterations, held, _tensors(self._cohorts[birth]))
         if not self.surveys:
             return shared, h
-        shared, h = self.look(
-            Record(shared),
-            Record(h),
+        return self.surveyed(
+            shared,
+            h,
             list(gradients.values()),
             list(_tensors(variables).values()),
-            [Record(_tensors(own)) for own in slots.values()],
+            [_tensors(own) for own in slots.values()],
             [self._parts[i] for i in slots],
         )
-        return dict(shared), dict(h)
 
     @property
     def surveys(self) -> bool:
@@ -511,6 +511,13 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     ) -> tuple[Record, Record]:
         """The `survey`, of weights that belong to these parts."""
         return self.survey(shared, h, gradients, weights, slots)
+
+    def surveyed(self, shared: dict, h: dict, gradients, weights, slots, parts):
+        """New shared state and scalars of a step, as `first_numbers`, after `look`."""
+        new_shared, new_h = self.look(
+            Record(shared), Record(h), gradients, weights, [*map(Record, slots)], parts
+        )
+        return dict(new_shared), dict(new_h)
 
     def first_numbers(self, iterations, held: dict[str, Any], shared: dict[str, Any]):
         """New shared state and the scalars of a step, from and to what compilers know."""

@@ -123,6 +123,24 @@ def test_compiled_blocked_and_single_steps_agree(name, many, walk, assert_same_p
         assert_same_path(path, paths[0], rtol=1e-6, atol=1e-6)
 
 
+@on_torch
+@pytest.mark.parametrize("around", [False, True])
+def test_what_is_asked_of_all_weights_may_be_asked_of_their_pieces(
+    around, many, walk, assert_same_path, monkeypatch
+):
+    from keras_optim_lab.backend import torch_updates
+
+    monkeypatch.setattr(torch_updates, "_recordings", {})
+    start, gradients = many
+    paths = []
+    for execution in ["per_tensor", "auto"]:
+        optimizer = optimizers.Prodigy(execution=execution, weight_decay=0.1)
+        walked = optimizers.SkipNonFinite(optimizer) if around else optimizer
+        paths.append(walk(walked, start, gradients))
+    assert_same_path(paths[1], paths[0], rtol=1e-6, atol=1e-6)
+    assert "survey" in {key[0] for key in torch_updates._recordings}
+
+
 def test_a_choice_of_execution_is_checked_and_saved():
     with pytest.raises(ValueError, match="`execution` must be one of 'auto', 'compiled'"):
         Adam(execution="fast")
