@@ -67,6 +67,12 @@ def test_the_version_is_shown(command):
     assert command("--version").output == f"keras-optim-lab {kol.__version__}\n"
 
 
+def test_the_package_runs_as_the_command():
+    run = [sys.executable, "-m", "keras_optim_lab", "--version"]
+    shown = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    assert shown == f"keras-optim-lab {kol.__version__}\n"
+
+
 def test_optimizers_lists_the_catalogue(command):
     shown = command("optimizers")
     assert shown.exit_code == 0
