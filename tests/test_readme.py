@@ -20,14 +20,23 @@ EXAMPLES = [
 pytestmark = pytest.mark.once
 
 
-def test_there_are_seven_examples():
-    assert len(EXAMPLES) == 7
+def test_there_are_eight_examples():
+    assert len(EXAMPLES) == 8
 
 
 @pytest.mark.parametrize(
     "example",
     EXAMPLES,
-    ids=["model", "tuning", "functional", "composing", "curvature", "optuna", "kerastuner"],
+    ids=[
+        "model",
+        "tuning",
+        "functional",
+        "composing",
+        "curvature",
+        "equation",
+        "optuna",
+        "kerastuner",
+    ],
 )
 def test_an_example_runs_and_prints(example, tmp_path):
     fewer = example.replace("trials=20, confirm=3", "trials=2").replace("epochs=10", "epochs=1")

@@ -150,6 +150,9 @@ class Updates(Protocol):
     def value(self, variable: Any) -> Any:
         """A variable's value, a tensor."""
 
+    def nearer(self, average: Any, x: Any, share: Any) -> Any:
+        """(1 − share) · average + share · x with a scalar share, in one pass over memory."""
+
     def eagerly(self) -> AbstractContextManager:
         """Within it, variables are created and assigned at once, also while a step is traced."""
 

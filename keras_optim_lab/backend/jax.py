@@ -279,6 +279,10 @@ def value(variable):
     return variable.value
 
 
+def nearer(average, x, share):
+    return average + share * (x - average)
+
+
 def eagerly():
     return contextlib.nullcontext()
 

@@ -276,6 +276,10 @@ def _wide(tensor):
     return tf.cast(tensor, tf.float32) if tensor.dtype.size == 2 else tensor
 
 
+def nearer(average, x, share):
+    return average + share * (x - average)
+
+
 def eagerly():
     return tf.init_scope()
 

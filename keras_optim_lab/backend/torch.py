@@ -17,12 +17,23 @@ from keras_optim_lab.backend.torch_updates import (
     beside,
     dense,
     eagerly,
+    nearer,
     on_every_device,
     run,
     value,
 )
 
-__all__ = ["JOINED", "InPlace", "beside", "dense", "eagerly", "on_every_device", "run", "value"]
+__all__ = [
+    "JOINED",
+    "InPlace",
+    "beside",
+    "dense",
+    "eagerly",
+    "nearer",
+    "on_every_device",
+    "run",
+    "value",
+]
 
 # Programs that train many rows at once; `backend.interface` says what each does.
 
@@ -340,11 +351,12 @@ def along(function, x, v):
     with torch.enable_grad():
         x = x if x.requires_grad else x.detach().requires_grad_()
         y = function(x)
-        u = torch.ones_like(y, requires_grad=True)
+        one_each = y.numel() == len(x)  # so that the gradient of their sum has all derivatives
+        u = torch.ones_like(y, requires_grad=not one_each)
         product = _product(y, x, u, create_graph=True)
-        if y.numel() == len(x):  # one number for each row: the gradient of their sum has them all
+        if one_each:
             result = (product * v).sum(-1).reshape(y.shape)
-        else:  # linear in u
+        else:  # the product is linear in u
             result = _product(product, u, v, create_graph=True)
     return result if recorded else result.detach()
 

@@ -48,6 +48,11 @@ def value(variable):
     return getattr(variable, "value", variable)
 
 
+def nearer(average, x, share):
+    # `keras.ops` multiplies matrices of float64 in float32.
+    return torch.lerp(average, x.to(average.dtype), share)
+
+
 def eagerly():
     return contextlib.nullcontext()
 

@@ -42,7 +42,7 @@ def narrow(figure: go.Figure) -> dict[str, Any]:
     two = "yaxis2" in figure.layout
     named = sum(trace.showlegend is not False and trace.name is not None for trace in figure.data)
     top, inside = 30 + 20 * named, 620 if two else 340
-    bottom = (60 if two else 20) + 100 * bool(figure.frames)
+    bottom = (60 if two else 20) + 115 * bool(figure.frames)
     changes = {
         "height": top + inside + bottom,
         "margin": {"l": 58 * two, "r": 12, "t": top, "b": bottom},
@@ -64,7 +64,7 @@ def narrow(figure: go.Figure) -> dict[str, Any]:
             "updatemenus[0].y": -below,
             "sliders[0].x": 0,
             "sliders[0].len": 1,
-            "sliders[0].y": -below - 40 / inside,
+            "sliders[0].y": -below - 56 / inside,
         }
     return changes
 

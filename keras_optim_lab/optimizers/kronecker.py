@@ -103,9 +103,9 @@ class Axes(NamedTuple):
         return found
 
     def averaged(self, slot, g, share):
-        """(1 − share) of the slot and `share` of the squares of g, scaled before they are large."""
-        squares = self.squares(self.blocks(ops.sqrt(share) * g))
-        return (1.0 - share) * slot + self.packed(squares, slot)
+        """(1 − share) of the slot and `share` of the squares of g."""
+        squares = self.packed(self.squares(self.blocks(g)), slot)
+        return backend.updates().nearer(slot, squares, share)
 
 
 def merged(shape) -> tuple[int, ...]:

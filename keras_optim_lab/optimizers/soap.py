@@ -1,5 +1,6 @@
 from keras import ops
 
+from keras_optim_lab import backend
 from keras_optim_lab.optimizers.base import Hyperparameter, Optimizer, Slot
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import Decay, count, decay, nonnegative, rate
@@ -95,8 +96,9 @@ class SOAP(Optimizer):
             return axes.joined(multiplied(axes.blocks(x), bases), x.shape) if axes else x
 
         square = ops.square(rotated(g, bases))
-        m = _nearer(slot.momentum, g, h.moves * h.beta_1.complement)
-        v = _nearer(slot.velocity, square, h.moves * h.beta_2.complement)
+        nearer = backend.updates().nearer
+        m = nearer(slot.momentum, g, h.moves * h.beta_1.complement)
+        v = nearer(slot.velocity, square, h.moves * h.beta_2.complement)
         step = rotated(rotated(m, bases) / (ops.sqrt(v) + h.floor), transposed(bases))
         slot = slot(momentum=m, velocity=v)
         return h.rate * step, self._learned(axes, g, slot, h) if axes else slot
@@ -126,11 +128,6 @@ class SOAP(Optimizer):
         due = ops.logical_and(due, ops.logical_not(begins))
         bases, velocity = every(due, later, every(begins, first, old))
         return slot(statistics=statistics, bases=bases, velocity=velocity)
-
-
-def _nearer(average, x, share):
-    """(1 − share) · average + share · x."""
-    return average + share * (x - average)
 
 
 def _iterated(matrix, basis):
