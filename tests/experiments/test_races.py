@@ -36,7 +36,10 @@ def test_races_are_measured_once_kept_and_written_as_a_document(experiment):
     assert row.split(" | ")[2:] == ["0", "1 of 1", "100 %", "stays |"]
     (picture,) = re.findall(r"\]\((.*\.png)\)", document)
     assert (Path("docs") / picture).stat().st_size > 1e4
-    assert "Most surfaces are solved" in first.page.read_text(encoding="utf-8")
+    page = first.page.read_text(encoding="utf-8")
+    assert "Most surfaces are solved" in page
+    assert '"sliders":[{' not in page  # a still has nothing to play
+    assert '"updatemenus":[{' not in page
 
     again = experiment(RACES)
     assert all(part.missing == 0 for part in again.parts())
