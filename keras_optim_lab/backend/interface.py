@@ -108,7 +108,7 @@ class Derivatives(Protocol):
         """`v -> H v` with the Hessian of a scalar function at x."""
 
     def along(self, function: Function, x: Any, v: Any) -> Any:
-        """The derivative along v of a function that treats every row of x, a matrix, alone.
+        """The derivative along v of a function that treats every row of x alone.
 
         It can be differentiated further.
         """

@@ -222,7 +222,8 @@ def along(function, x, v):
         outer.watch(u)
         product = inner.gradient(y, x, u, unconnected_gradients="zero")
     if y.shape[1:].num_elements() == 1:  # the gradient of the sum of rows has them all
-        return tf.reshape(tf.reduce_sum(product * v, axis=-1), tf.shape(y))
+        others = range(1, len(x.shape))
+        return tf.reshape(tf.reduce_sum(product * v, axis=[*others]), tf.shape(y))
     return outer.gradient(product, u, v, unconnected_gradients="zero")
 
 

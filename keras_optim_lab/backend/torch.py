@@ -355,7 +355,7 @@ def along(function, x, v):
         u = torch.ones_like(y, requires_grad=not one_each)
         product = _product(y, x, u, create_graph=True)
         if one_each:
-            result = (product * v).sum(-1).reshape(y.shape)
+            result = (product * v).flatten(1).sum(1).reshape(y.shape)
         else:  # the product is linear in u
             result = _product(product, u, v, create_graph=True)
     return result if recorded else result.detach()

@@ -160,6 +160,12 @@ def test_a_derivative_of_several_numbers_for_each_row_keeps_them_apart(double, r
         np.testing.assert_allclose(found, wanted, rtol=1e-10)
 
 
+def test_a_derivative_by_a_coordinate_of_all_steps_of_a_sequence(double):
+    x = tensor(np.arange(12.0).reshape(2, 3, 2))
+    found = arrays(kol.derivative(lambda x: ops.sum(x[..., 0] ** 2 * x[..., 1], axis=1), x))
+    np.testing.assert_allclose(found, [2 * 0 * 1 + 2 * 2 * 3 + 2 * 4 * 5, 84 + 144 + 220])
+
+
 def test_a_derivative_of_what_does_not_depend_on_the_input_is_zero():
     x = tensor([[0.3, 2.0], [1.1, -1.0]])
     np.testing.assert_array_equal(arrays(kol.derivative(lambda x: ops.ones((2, 1)), x)), 0.0)
