@@ -311,22 +311,23 @@ class _Survey:
         count, numbers = len(shared), h.on(pieces[0].weights.device).tensors
         tensors, layout = tree.tree_flatten([piece[:3] for piece in pieces])
         tensors = [*shared.values(), *numbers, *tensors]
-        key = (layout, *[(tensor.shape, tensor.dtype) for tensor in tensors])
+        parts = tuple(piece.part for piece in pieces)
+        key = (layout, parts, *[(tensor.shape, tensor.dtype) for tensor in tensors])
         if key not in self._programs:
-            self._programs[key] = self._made([*shared], h.layout, pieces, layout, tensors)
+            self._programs[key] = self._made([*shared], h.layout, parts, layout, tensors)
         program, found = self._programs[key]
         results = program(*tensors)
         return dict(zip(shared, results, strict=False)), _Scalars(results[count:], found)
 
-    def _made(self, names, scalars, pieces, layout, tensors):
-        optimizer, parts = self._optimizer, [piece.part for piece in pieces]
+    def _made(self, names, scalars, parts, layout, tensors):
+        optimizer = self._optimizer
         start, end = len(names), len(names) + len(scalars.places)
 
         def named(*tensors):
             of_pieces = tree.tree_unflatten(tensors[end:], layout)
             shared = dict(zip(names, tensors, strict=False))
             columns = zip(*of_pieces, strict=True)
-            return optimizer.surveyed(shared, scalars(tensors[start:end]), *columns, parts)
+            return optimizer.surveyed(shared, scalars(tensors[start:end]), *columns, [*parts])
 
         def survey(*tensors):
             shared, h = named(*tensors)
@@ -367,6 +368,8 @@ class _Recorded:
     def __call__(self, place, g, h, bundle):
         w, slots = place.weights, place.slots.values()
         numbers = h.on(place.device).tensors
+        # Of groups those are surveyed that have gradients in this step.
+        form = h.layout.spec if self._optimizer.surveys else None
         whole = self._block is None or place.device.type != "cpu"
         size = place.length if whole else min(self._block, place.length)
         for first in range(0, place.length, size or 1):
@@ -374,7 +377,7 @@ class _Recorded:
             if size < place.length:
                 tensors = [tensor[first : first + size] for tensor in tensors]
             arguments = (_scalar(bundle.start + first), *tensors, *numbers)
-            key = (min(size, place.length - first), g.dtype)
+            key = (min(size, place.length - first), g.dtype, form)
             if key not in place.programs:
                 place.programs[key] = self._program(place, arguments, h.layout, bundle)
             place.programs[key](*arguments)
@@ -395,7 +398,8 @@ class _Recorded:
             return update
         w = arguments[1]
         dtypes = [tensor.dtype for tensor in arguments]
-        general = ("rule", optimizer.form, treatment, *names, w.device, *dtypes)
+        surveyed = layout.spec if optimizer.surveys else None
+        general = ("rule", optimizer.form, surveyed, treatment, *names, w.device, *dtypes)
         found = _recordings.get(general)
         if found is not None and w.ndim == 1:
             return found
@@ -411,7 +415,7 @@ class _Compiled:
 
     def __init__(self, optimizer, h, *, cores):
         form = optimizer.detached()
-        kinds = _kinds(h)
+        kinds = self._kinds = _kinds(h)
 
         def update(tensors, names, treatment):
             w, g, vector, start, *slots = tensors
@@ -424,13 +428,15 @@ class _Compiled:
 
         self._update = _Program(update, cores)
         self._eager = _Recorded(form, _block())
+        self._surveys = optimizer.surveys
 
     def __call__(self, place, g, h, bundle):
         w, slots = place.weights, place.slots
         vector = h.together()
         # PyTorch would compile another program for one number, and one that is good for no other
         # length where two of its vectors happen to be as long.
-        if w.numel() in (0, 1, len(vector)):
+        special = w.numel() in (0, 1, len(vector))
+        if special or (self._surveys and _kinds(h.named()) != self._kinds):
             self._eager(place, g, h, bundle)
             return
         tensors = [w, g, vector.to(w.device), _scalar(bundle.start), *slots.values()]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+import keras_optim_lab as kol
 from keras_optim_lab import backend, functional, optimizers
 from keras_optim_lab.functional import Functional
 from keras_optim_lab.optimizers import Adam, GradientDescent, RAdam
@@ -139,6 +140,28 @@ def test_what_is_asked_of_all_weights_may_be_asked_of_their_pieces(
         paths.append(walk(walked, start, gradients))
     assert_same_path(paths[1], paths[0], rtol=1e-6, atol=1e-6)
     assert "survey" in {key[0] for key in torch_updates._recordings}
+
+
+@on_torch
+def test_groups_are_surveyed_as_alone_where_only_some_have_gradients():
+    g = np.array([0.1, -0.2, 0.3], "float32")
+    steps = [[g, None], [None, g], [g, None], [None, -g], [g, g]]
+    paths = []
+    for execution in ["per_tensor", "auto", "compiled"]:
+        few = optimizers.Prodigy(0.5, initial_distance=1e-3, execution=execution)
+        many = optimizers.Prodigy(initial_distance=0.1, execution=execution)
+        variables = [keras.Variable(np.ones(3, "float32"), name=name) for name in "ab"]
+        optimizer = kol.groups({"b": many}, default=few)
+        optimizer.build(variables)
+        path = []
+        for step in steps:
+            given = [None if each is None else ops.convert_to_tensor(each) for each in step]
+            optimizer.apply(given, variables)
+            path.append([as_array(variable) for variable in variables])
+        paths.append(path)
+    assert abs(paths[0][-1][1] - 1.0).max() > 0.1  # as far as its distance lets it
+    for path in paths[1:]:
+        np.testing.assert_allclose(path, paths[0], rtol=1e-6)
 
 
 def test_a_choice_of_execution_is_checked_and_saved():
