@@ -43,7 +43,11 @@ from keras_optim_lab.optimizers.fields import (
     nonnegative,
     switch,
 )
-from keras_optim_lab.optimizers.precision import arithmetic_dtype, rounded_at_random
+from keras_optim_lab.optimizers.precision import (
+    arithmetic_dtype,
+    check_real,
+    rounded_at_random,
+)
 from keras_optim_lab.optimizers.slots import Compensation, Place, Record, Slot
 
 _COMPENSATION = Compensation("compensation")
@@ -276,7 +280,11 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
         Called again with other weights, after layers were frozen or unfrozen, it keeps the state of
         those that stay; `fit` does so after `compile`.
+
+        Raises:
+            TypeError: a weight holds complex numbers or integers.
         """
+        check_real(type(self).__name__, [(_path(v), v.dtype) for v in variables])
         if not self.__dict__.get("_built", False):
             self._build(variables)
         elif self.carries_over and differs(self, variables):
