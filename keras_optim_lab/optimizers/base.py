@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 from keras import Variable, ops
+from keras.src.utils.tracking import DotNotTrackScope
 
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers.carrying import (
@@ -190,6 +191,18 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """Makes another optimizer's count of steps its own."""
         self._untrack_variable(self._iterations)
         self._iterations = iterations
+
+    def _untrack_variable(self, *variables):
+        """As in Keras, of any number. TensorFlow saves no list that has lost some: it gets another.
+
+        It is set as Keras does in its constructor, which a tracked one would replace by a copy.
+        """
+        for variable in variables:
+            super()._untrack_variable(variable)
+        test, store = self._tracker.config["variables"]
+        with DotNotTrackScope():
+            self._variables = [*store]
+        self._tracker.config["variables"] = (test, self._variables)
 
     def changed(self, changes: Mapping[str, Any]) -> "Optimizer":
         """A new optimizer of this configuration, but for some fields.

@@ -29,8 +29,7 @@ def carry_over(optimizer: "Optimizer", variables: list) -> None:
         stays = [former.get(key(optimizer, variable)) for variable in variables]
         old, shared, births = [*states(optimizer)], optimizer._cohorts, optimizer._births
         now = int(ops.convert_to_numpy(optimizer.iterations))
-        for variable in own_variables(optimizer):
-            optimizer._untrack_variable(variable)
+        optimizer._untrack_variable(*own_variables(optimizer))
         optimizer._trainable_variables_indices = {}
         optimizer.__dict__["_births"] = [now if i is None else births[i] for i in stays]
         optimizer._build(variables)

@@ -124,7 +124,7 @@ class Composed(Following, composed=True):
 
     def _compose(self, values):
         members = self.__dict__["members"] = self._chosen_members(values)
-        self._tracked = list(members.values())  # where TensorFlow's checkpoints find variables
+        self._inner = list(members.values())  # where TensorFlow's checkpoints find variables
         for each in members.values():
             each.count_by(self._iterations)
         main = members[self.main]

@@ -264,11 +264,41 @@ def state(model):
     return [as_array(v) for v in (*model.trainable_variables, *model.optimizer.variables)]
 
 
-def network(optimizer, **arguments):
+@pytest.mark.once("tensorflow")
+@pytest.mark.parametrize(
+    "make",
+    [COMPOSITIONS[0].make, COMPOSITIONS[-1].make, Adam, lambda: kol.SAM("adam"), kol.LBFGS],
+    ids=["lookahead", "nested", "alone", "sam", "lbfgs"],
+)
+def test_tensorflow_checkpoints_and_exports_models_whatever_their_optimizer_is_made_of(
+    make, data, tmp_path
+):
+    import tensorflow as tf
+
+    model = network(make(), kol.Sequential, run_eagerly=True)
+    if model.optimizer.carries_over:  # the state of a weight that joins is put beside the others'
+        model.layers[0].kernel.trainable = False
+        model.train_on_batch(*data)
+        model.layers[0].kernel.trainable = True
+        model.optimizer.build(model.trainable_variables)
+    model.train_on_batch(*data)
+    saved = state(model)
+    checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+    path = checkpoint.save(str(tmp_path / "checkpoint"))
+    model.train_on_batch(*data)
+    checkpoint.restore(path).assert_consumed()
+    for one, other in zip(state(model), saved, strict=True):
+        np.testing.assert_array_equal(one, other)
+    model.export(tmp_path / "exported", verbose=False)
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_allclose(as_array(exported.serve(data[0])), model(data[0]), rtol=1e-6)
+
+
+def network(optimizer, cls=keras.Sequential, **arguments):
     layers = keras.layers
     first = layers.Dense(4, activation="tanh", name="first", kernel_initializer=random(1))
     head = layers.Dense(1, name="head", kernel_initializer=random(2))
-    model = keras.Sequential([keras.Input((3,)), first, head], name="network")
+    model = cls([keras.Input((3,)), first, head], name="network")
     model.compile(optimizer, "mse", **arguments)
     return model
 
