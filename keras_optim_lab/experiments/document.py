@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_optim_lab.files import write_whole
+
 if TYPE_CHECKING:
     from keras_optim_lab.experiments.experiment import Experiment
 
@@ -41,8 +43,7 @@ def write(
         blocks += [f"## {heading}", *body]
     facts = "\n".join(f"- {what}: {how}" for what, how in experiment.facts())
     blocks += ["## How it was measured", facts]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+    write_whole(path, "\n\n".join(blocks) + "\n")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

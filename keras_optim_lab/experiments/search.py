@@ -1,6 +1,5 @@
 """The searches of experiments: studies in their own storage, which go on where they ended."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from keras_optim_lab.experiments.experiment import OnProgress, Part
 from keras_optim_lab.experiments.names import task_name
 from keras_optim_lab.experiments.schema import Key, Table
 from keras_optim_lab.experiments.trainings import Training
+from keras_optim_lab.files import file_name
 from keras_optim_lab.tuning import evaluation
 from keras_optim_lab.tuning.choices import PRUNERS, SAMPLERS
 from keras_optim_lab.tuning.configuration import Configuration
@@ -53,7 +53,7 @@ class Search:
     def __init__(
         self, name: str, optimizers: str | Sequence[str], space: dict[str, Any], read: dict
     ):
-        self.name = re.sub(r"[^\w.+-]+", "-", name).rstrip("-")
+        self.name = file_name(name)
         self._optimizers = optimizers
         self._space = space
         self._read = read
