@@ -1,6 +1,7 @@
 """The searches of experiments: studies in their own storage, which go on where they ended."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -58,6 +59,11 @@ class Search:
         self._space = space
         self._read = read
 
+    @property
+    def path(self) -> Path:
+        """The file that holds the study."""
+        return journal_path(self.name)
+
     def parts(self) -> list[Part]:
         """The study and its confirmation; opens what is stored, and stores nothing."""
         tuning = self.stored()
@@ -87,7 +93,7 @@ class Search:
 
     def stored(self) -> TuningStudy | None:
         """The study, if there is one."""
-        return self._open() if journal_path(self.name).exists() else None
+        return self._open() if self.path.exists() else None
 
     def finished(self) -> TuningStudy | None:
         """The study, if its result is certain."""
