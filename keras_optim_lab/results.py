@@ -8,6 +8,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
+from keras_optim_lab.files import file_name
 from keras_optim_lab.reports import write_report
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count
@@ -33,7 +34,7 @@ class TuningResult(TuningStudy):
         Raises:
             RuntimeError: the study has no complete trial.
         """
-        path = Path(path or Path("reports") / f"{self.study.study_name}.html")
+        path = Path(path or Path("reports") / f"{file_name(self.study.study_name)}.html")
         return write_report(self, evaluation.evaluate(self, seeds), path)
 
 

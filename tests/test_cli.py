@@ -199,6 +199,19 @@ def test_report_writes_the_page_of_a_stored_study(command):
     assert Path("deep/page.html").is_file()
 
 
+@pytest.mark.parametrize("name", ["../../x", "/x", "x/../..", "x" * 500])
+def test_the_report_of_a_study_by_any_name_lies_among_the_reports(command, tmp_path, name):
+    here = ("--storage", "sqlite:///s.db", "--seeds", "1")
+    shown = command("tune", "--task", "small", "--trials", "1", "--name", name, *here)
+    assert shown.exit_code == 0, shown.output
+    (page,) = Path("reports").iterdir()
+    assert re.fullmatch(r"x[\w.-]*\.html", page.name)
+    assert {path.name for path in tmp_path.iterdir()} - {"s.db-shm", "s.db-wal"} == {
+        "reports",
+        "s.db",
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "change"),
     [

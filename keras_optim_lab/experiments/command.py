@@ -1,5 +1,6 @@
 """The command `keras-optim-lab run`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,8 @@ _INTERRUPTED = 130  # what shells report for Ctrl-C
 def run(
     file: Annotated[Path, typer.Argument(help="An experiment, such as experiments/NAME.toml.")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be trained, and train nothing.")
+        bool,
+        typer.Option("--dry-run", help="Say what would be trained and written, and do neither."),
     ] = False,
     backend: Annotated[
         str | None,
@@ -42,7 +44,10 @@ def run(
         console.print(f"{where} {experiment.file.question}\n", highlight=False)
         console.print(table)
         missing, every = sum(p.missing for p in parts), sum(p.trainings for p in parts)
-        console.print(f"{missing} of {every} trainings would be run.", highlight=False)
+        console.print(f"{missing} of {every} trainings would be run.\n", highlight=False)
+        console.print("Files that would be written:")
+        for path in experiment.outputs:
+            console.print(f"  {os.path.relpath(path)}", highlight=False, soft_wrap=True)
         return
     try:
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))

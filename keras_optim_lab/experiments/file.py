@@ -9,6 +9,7 @@ from keras_optim_lab.backend.selection import BACKENDS
 from keras_optim_lab.experiments import schema
 from keras_optim_lab.experiments.lines import lines_of
 from keras_optim_lab.experiments.schema import ExperimentError, Key, Table
+from keras_optim_lab.files import file_name
 
 KINDS = ("study", "optimizers", "backends", "published", "races")
 
@@ -51,10 +52,10 @@ class ExperimentFile:
             ) from None
         except UnicodeDecodeError as error:
             raise ExperimentError(f"{self.path}: is no text in UTF-8 ({error}).") from error
-        if not re.fullmatch(r"\w[\w.+-]*", self.stem):
+        if (name := file_name(self.stem)) != self.stem:
             raise ExperimentError(
                 f"{self.path}: its study and results take the file's name, which must be made of "
-                "letters, digits and . _ + -. Rename the file."
+                f"letters, digits and . _ + -. Rename the file, for instance to {name}.toml."
             )
         self.table = Table(self.path, *_parsed(self.path, text))
         read = self.table.read(COMMON, others=True)

@@ -7,6 +7,7 @@ from keras_optim_lab.experiments import document, figures, schema, search
 from keras_optim_lab.experiments.experiment import Experiment, OnProgress, Part
 from keras_optim_lab.experiments.fresh_runs import FreshRuns
 from keras_optim_lab.experiments.names import check_methods, check_metric, optimizer_name
+from keras_optim_lab.experiments.outputs import Output
 from keras_optim_lab.experiments.schema import Key
 from keras_optim_lab.experiments.search import Search
 from keras_optim_lab.experiments.tables import mean_and_spread, over_seeds, shown_settings
@@ -38,7 +39,7 @@ class Optimizers(Experiment):
         **search.KEYS,
         "optimizers": Key(_optimizers, None),
         "methods": Key(schema.tables, None),
-        "document": Key(schema.text, ""),
+        "document": Key(document.name, ""),
     }
 
     def check(self) -> None:
@@ -77,6 +78,12 @@ class Optimizers(Experiment):
             )
             parts.append(tuned)
         return parts
+
+    def documents(self) -> list[Output]:
+        return document.outputs(self)
+
+    def searches(self) -> list[Search]:
+        return list(self._searches.values())
 
     def train(self, on_progress: OnProgress) -> None:
         for method in self._methods:

@@ -80,7 +80,7 @@ class Table:
             for name, key in keys.items()
         }
 
-    def check(self, key: str, function: Callable[..., _T], *arguments: Any) -> _T:
+    def check(self, key: str | None, function: Callable[..., _T], *arguments: Any) -> _T:
         """What the function returns; its TypeError or ValueError becomes one about `key`."""
         try:
             return function(*arguments)

@@ -1,7 +1,7 @@
 """The searches of experiments: studies in their own storage, which go on where they ended."""
 
-import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -11,6 +11,7 @@ from keras_optim_lab.experiments.experiment import OnProgress, Part
 from keras_optim_lab.experiments.names import task_name
 from keras_optim_lab.experiments.schema import Key, Table
 from keras_optim_lab.experiments.trainings import Training
+from keras_optim_lab.files import file_name
 from keras_optim_lab.tuning import evaluation
 from keras_optim_lab.tuning.choices import PRUNERS, SAMPLERS
 from keras_optim_lab.tuning.configuration import Configuration
@@ -53,10 +54,15 @@ class Search:
     def __init__(
         self, name: str, optimizers: str | Sequence[str], space: dict[str, Any], read: dict
     ):
-        self.name = re.sub(r"[^\w.+-]+", "-", name).rstrip("-")
+        self.name = file_name(name)
         self._optimizers = optimizers
         self._space = space
         self._read = read
+
+    @property
+    def path(self) -> Path:
+        """The file that holds the study."""
+        return journal_path(self.name)
 
     def parts(self) -> list[Part]:
         """The study and its confirmation; opens what is stored, and stores nothing."""
@@ -87,7 +93,7 @@ class Search:
 
     def stored(self) -> TuningStudy | None:
         """The study, if there is one."""
-        return self._open() if journal_path(self.name).exists() else None
+        return self._open() if self.path.exists() else None
 
     def finished(self) -> TuningStudy | None:
         """The study, if its result is certain."""

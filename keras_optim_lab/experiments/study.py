@@ -42,6 +42,9 @@ class Study(Experiment):
             default = self._runs.part(default.what, self._search.default("default", optimizer))
         return [*self._search.parts(), default, tuned]
 
+    def searches(self) -> list[Search]:
+        return [self._search]
+
     def train(self, on_progress: OnProgress) -> None:
         default, tuned = self._pair(self._search.run(on_progress))
         self._runs.train("default and tuned settings", [*default, *tuned], on_progress)

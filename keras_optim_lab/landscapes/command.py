@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_optim_lab import backend as backends
+from keras_optim_lab.files import write_whole
 from keras_optim_lab.landscapes import tables
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ def trace(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
+        write_whole(output, text)
 
 
 def race(

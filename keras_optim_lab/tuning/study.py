@@ -4,7 +4,6 @@ import datetime
 import json
 import math
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab import tasks
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
+from keras_optim_lab.files import file_name
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.base import place_of
 from keras_optim_lab.tasks import Task
@@ -495,4 +495,4 @@ def _new_name(task: Task, space: SearchSpace) -> str:
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     few = len(space.optimizers) <= 3
     searched = "+".join(space.optimizers) if few else f"{len(space.optimizers)}-optimizers"
-    return re.sub(r"[^\w.+-]+", "-", f"{task.name}-{searched}-{now}").lstrip("-.+")
+    return file_name(f"{task.name}-{searched}-{now}")

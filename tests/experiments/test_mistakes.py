@@ -125,8 +125,9 @@ def test_a_file_that_is_not_there_is_told_with_those_beside_it(experiment, tmp_p
 
 
 def test_a_name_that_no_study_can_have_is_a_mistake(experiment):
-    with pytest.raises(ExperimentError, match="Rename the file"):
-        experiment(STUDY, name="my study")
+    for name, other in (("my study", "my-study"), ("a" * 200, "a" * 180)):
+        with pytest.raises(ExperimentError, match=f"Rename the file, for instance to {other}"):
+            experiment(STUDY, name=name)
 
 
 def test_a_study_that_was_stored_with_another_space_is_told_before_anything_is_trained(
