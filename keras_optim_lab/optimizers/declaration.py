@@ -7,6 +7,7 @@ import keras
 
 from keras_optim_lab.optimizers.fields import (
     Field,
+    KerasArgument,
     Numeric,
     choice,
     constant,
@@ -67,7 +68,7 @@ class Declared:
     """A class whose constructor's arguments are the fields in its body.
 
     A class declared with `kw_only=True` takes its own fields by keyword only, one declared with
-    `composed=True` inherits none but the name.
+    `composed=True` inherits only what Keras does around a step, and the name.
 
     Attributes:
         slots: state for each weight, a `Slot` or the name of one.
@@ -107,7 +108,7 @@ class Declared:
             field.kw_only |= kw_only
         # As in a dataclass: a field declared again keeps its place, keyword-only ones come last.
         cls.composed |= composed
-        inherited = {"name": cls.fields["name"]} if composed else cls.fields
+        inherited = _of_the_whole(cls) if composed else cls.fields
         fields = {**inherited, **own}
         cls.fields = dict(sorted(fields.items(), key=lambda item: item[1].kw_only))
         cls.numeric = {n: field for n, field in cls.fields.items() if isinstance(field, Numeric)}
@@ -136,6 +137,17 @@ class Declared:
             raise TypeError(f"{cls.__name__}{cls.__signature__}: {error}.") from None
         bound.apply_defaults()
         return dict(bound.arguments)
+
+
+def _of_the_whole(cls: type[Declared]) -> dict[str, Field]:
+    """The fields of an optimizer made of others that are none of its members' alone."""
+    arguments = {n: field for n, field in cls.fields.items() if isinstance(field, KerasArgument)}
+    for name, field in arguments.items():
+        if name != "name":
+            arguments[name] = field.of_the_whole()
+            arguments[name].__set_name__(cls, name)
+            setattr(cls, name, arguments[name])
+    return {**arguments}
 
 
 def _parameter(cls: type[Declared], name: str) -> inspect.Parameter:

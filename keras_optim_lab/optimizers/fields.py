@@ -212,6 +212,35 @@ class KerasArgument(Argument):
 
     tunable = False
 
+    def of_the_whole(self) -> "OfTheWhole":
+        """The argument as an optimizer made of others has it."""
+        return OfTheWhole(self)
+
+
+class OfTheWhole(KerasArgument):
+    """Such an argument of an optimizer made of others: it is given to the main member, and kept
+    there. None stands for what that was given."""
+
+    def __init__(self, field: KerasArgument):
+        super().__init__(None, accepts=field._accepted, doc=field.doc)
+        self.kw_only = field.kw_only
+
+    def __get__(self, optimizer, owner=None):
+        if optimizer is None:
+            return self
+        if optimizer.members:
+            return getattr(optimizer.members[optimizer.main], self.name)
+        return optimizer.__dict__.get(self.name)
+
+    def __set__(self, optimizer, value):
+        if optimizer.members:
+            setattr(optimizer.members[optimizer.main], self.name, value)
+        else:  # Keras's constructor runs
+            optimizer.__dict__[self.name] = value
+
+    def config(self, optimizer):
+        """None: the main member's configuration has it."""
+
 
 class Numeric(Field):
     """A live number: held in a scalar variable, or given by a schedule or a callable.

@@ -91,7 +91,7 @@ class Groups(Composed):
     a schedule, the others keep to the numbers or schedules they were given.
 
     What Keras does around a step, such as `clipnorm`, `use_ema` or `gradient_accumulation_steps`,
-    belongs to the whole; give it to the default.
+    belongs to the whole; give it to the groups or to the default.
 
     When to use it:
         When parts of a model want different methods or rates: a new head on a trained body, Muon
@@ -146,11 +146,15 @@ class Groups(Composed):
         for name, field in Optimizer.fields.items():
             whole = isinstance(field, KerasArgument) or name in ("execution", "compensated")
             value = getattr(each, name)
-            if whole and name != "name" and value not in (getattr(default, name), field.default):
+            if not whole or name == "name":
+                continue
+            if value not in (getattr(default, name), field.default):
                 raise ValueError(
                     f"{type(self).__name__}: `{name}` belongs to the whole. Give {name}={value!r} "
-                    f"to the default instead of to {key!r}."
+                    f"to the groups, after `default`, instead of to {key!r}."
                 )
+            if isinstance(field, KerasArgument):
+                setattr(each, name, field.default)  # the default keeps it
 
     def _reference_of(self, default: Optimizer, given: float | None) -> float | None:
         rate = default.numeric["learning_rate"]
@@ -299,9 +303,7 @@ class Groups(Composed):
         return type(self)(rules, self.default.detached(), self.reference)
 
 
-def groups(
-    rules: Mapping[Key, Any], default: Optimizer | str, *, name: str | None = None
-) -> Groups:
+def groups(rules: Mapping[Key, Any], default: Optimizer | str, **arguments: Any) -> Groups:
     """One optimizer of several: each trains the weights that its key chooses.
 
         kol.groups(
@@ -316,13 +318,15 @@ def groups(
             which has a `path` and a `shape`. Keys are tried in order; the first that fits decides.
         default: the optimizer of all other weights; its learning rate is that of the whole, and the
             others' follow it in proportion.
-        name: of the optimizer and its variables.
+        **arguments: of the whole, as every optimizer takes them: `clipnorm`, `clipvalue`,
+            `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
+            `loss_scale_factor`, `gradient_accumulation_steps` and `name`.
 
     Raises:
         TypeError, ValueError: an argument is wrong; when the optimizer is built, a key chooses no
             weight.
     """
-    return Groups(rules, cast(Optimizer, default), name=name)
+    return Groups(rules, cast(Optimizer, default), **arguments)
 
 
 def _checked_key(owner: str, key: Any) -> Key:

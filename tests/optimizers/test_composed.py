@@ -226,6 +226,35 @@ def test_averages_and_clipping_and_loss_scales_are_those_of_the_main_member(case
     assert_close(walk(dynamic, fourfold), walk(case.make(), GRADIENTS[:1]))
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"clipnorm": 0.5},
+        {"clipvalue": 0.25, "loss_scale_factor": 4.0},
+        {
+            "global_clipnorm": 0.5,
+            "gradient_accumulation_steps": 2,
+            "use_ema": True,
+            "ema_momentum": 0.5,
+            "ema_overwrite_frequency": 4,
+        },
+    ],
+    ids=lambda arguments: next(iter(arguments)),
+)
+def test_what_keras_does_around_a_step_is_given_to_the_whole_as_to_one_optimizer(arguments):
+    rules = {"head": kol.SkipNonFinite(Adam(0.1)), "bias": {"learning_rate": 0.1}}
+    whole = kol.SkipNonFinite(kol.groups(rules, default=Adam(0.1)), **arguments)
+    groups = kol.groups(rules, default=Adam(0.1), **arguments)
+    expected = walk(Adam(0.1, **arguments), GRADIENTS[:4])
+    for optimizer in (groups, type(whole).from_config(whole.get_config())):
+        assert not optimizer.is_rule_only
+        assert {name: getattr(optimizer, name) for name in arguments} == arguments
+        assert_close(walk(optimizer, GRADIENTS[:4]), expected)
+    for name, value in arguments.items():
+        other = groups.changed({name: value if isinstance(value, bool) else 2 * value})
+        assert getattr(other, name) == (value if isinstance(value, bool) else 2 * value)
+
+
 @some
 @pytest.mark.once("torch")
 def test_every_way_of_execution_gives_the_same_steps(case):
@@ -346,7 +375,22 @@ def test_the_whole_is_read_and_set_through_its_members():
         (
             lambda: kol.groups({"a": Adam(clipnorm=1.0)}, default="adam"),
             ValueError,
-            r"`clipnorm` belongs to the whole. Give clipnorm=1.0 to the default instead of to 'a'",
+            r"`clipnorm` belongs to the whole. Give clipnorm=1.0 to the groups, .* of to 'a'",
+        ),
+        (
+            lambda: kol.Cautious(Adam(use_ema=True), use_ema=False),
+            ValueError,
+            "given twice: use_ema=False here and use_ema=True to `optimizer`. Leave one of them",
+        ),
+        (
+            lambda: kol.groups({"a": "adam"}, Adam(clipnorm=2.0), clipnorm=1.0),
+            ValueError,
+            "given twice: clipnorm=1.0 here and clipnorm=2.0 to `default`",
+        ),
+        (
+            lambda: kol.Lookahead("adam", clipnorm=-1.0),
+            ValueError,
+            "Lookahead: `clipnorm` must be a finite number > 0 or None. Received: clipnorm=-1.0",
         ),
         (
             lambda: kol.groups({"a": "adam"}, default=Adam(0.0)),
