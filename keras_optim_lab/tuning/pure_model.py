@@ -30,6 +30,7 @@ class PureModel:
         places: their paths and shapes.
         numbers: how many the weights are made of.
         traces: how often the training step has been traced, once for each size of batch.
+        log_names: of the metrics that are one number; a trial is judged by no other.
     """
 
     def __init__(self, task: Task, optimizer: Optimizer, train_metrics: bool):
@@ -52,7 +53,9 @@ class PureModel:
         self.shapes = [tuple(weight.shape) for weight in self.weights]
         self.places = [Place(weight.path, tuple(weight.shape)) for weight in self.weights]
         self.numbers = sum(map(math.prod, self.shapes))
-        self.log_names = list(self.model.get_metrics_result())
+        self.log_names = [
+            name for name, value in self.model.get_metrics_result().items() if not np.ndim(value)
+        ]
         self.first_metrics = [ops.convert_to_numpy(variable) for variable in self.metrics]
         self.gradient = backend.rows().gradient(self.training_loss)
         self.row_gradients = backend.rows().row_gradients(self.training_loss)
@@ -143,13 +146,19 @@ class PureModel:
         ]
 
 
-def _name_metric(task: Task, error: Exception) -> None:
-    """Raises a ValueError with the metric's name if it was a metric that raised the error."""
+def failing_metric(error: Exception) -> keras.Metric | None:
+    """The metric that raised an error, if it was one."""
     objects = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
     metrics = [each for each in objects if isinstance(each, keras.Metric)]
-    if metrics:
+    return metrics[-1] if metrics else None
+
+
+def _name_metric(task: Task, error: Exception) -> None:
+    """Raises a ValueError with the metric's name if it was a metric that raised the error."""
+    metric = failing_metric(error)
+    if metric is not None:
         raise ValueError(
-            f"metrics: {metrics[-1].name!r} of task {task.name!r} cannot be computed "
+            f"metrics: {metric.name!r} of task {task.name!r} cannot be computed "
             f"({type(error).__name__}: {error})."
         ) from error
 
