@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.table import Table
+from rich.progress import TaskID
+from rich.text import Text
+
+from keras_optim_lab import terminal
 
 _INTERRUPTED = 130  # what shells report for Ctrl-C
 
@@ -30,28 +31,27 @@ def run(
     """
     from keras_optim_lab.experiments.experiment import load
 
-    console = Console()
+    console = terminal.console()
     experiment = load(file, backend)
     if dry_run:
         parts = experiment.parts()
-        table = Table(header_style="bold", box=None, pad_edge=False)
+        table = terminal.table()
         table.add_column("what", no_wrap=True)
         for column in ("trainings", "there", "to run"):
             table.add_column(column, justify="right")
         for part in parts:
             table.add_row(part.what, *map(str, (part.trainings, part.done, part.missing)))
-        where = f"[bold]{experiment.name}[/bold] on {experiment.backend}."
-        console.print(f"{where} {experiment.file.question}\n", highlight=False)
+        said = f" on {experiment.backend}. {experiment.file.question}\n"
+        console.print(Text.assemble((experiment.name, "bold"), said))
         console.print(table)
         missing, every = sum(p.missing for p in parts), sum(p.trainings for p in parts)
-        console.print(f"{missing} of {every} trainings would be run.\n", highlight=False)
+        console.print(f"{missing} of {every} trainings would be run.\n")
         console.print("Files that would be written:")
         for path in experiment.outputs:
-            console.print(f"  {os.path.relpath(path)}", highlight=False, soft_wrap=True)
+            console.print(f"  {os.path.relpath(path)}", soft_wrap=True)
         return
     try:
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=console) as bar:
+        with terminal.progress(console) as bar:
             rows: dict[str, TaskID] = {}
 
             def step(what: str, done: int, total: int) -> None:
@@ -62,8 +62,8 @@ def run(
             page = experiment.run(step)
     except KeyboardInterrupt:
         console.print("\nStopped; all that is finished is kept. The same command continues:")
-        console.print(f"  {experiment.command}", highlight=False, soft_wrap=True)
+        console.print(f"  {experiment.command}", soft_wrap=True)
         raise typer.Exit(_INTERRUPTED) from None
-    console.print(f"\n{experiment.verdict()}", highlight=False)
-    console.print(f"Page: {page.resolve()}", highlight=False, soft_wrap=True)
-    console.print(f"Data: {experiment.records.path.resolve()}", highlight=False, soft_wrap=True)
+    console.print(f"\n{experiment.verdict()}")
+    console.print(f"Page: {page.resolve()}", soft_wrap=True)
+    console.print(f"Data: {experiment.records.path.resolve()}", soft_wrap=True)
