@@ -20,8 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab.tuning.abandoned import WORKER, retry
 
-# Between being taken from the queue and being marked, a trial of a killed process has no owner.
-_UNMARKED = timedelta(minutes=1)
+# What Optuna's own journals begin holds no lock here, and may be anything from alive to gone.
+_UNKNOWN = timedelta(minutes=1)
 _BEGINNING = b'{"op_code":'
 _WRITER = "writer"  # the file whose lock the process that writes holds
 _INTERVAL = 60  # seconds; locks need no heartbeat, Optuna only asks for a number
@@ -41,12 +41,14 @@ class JournalFile(JournalFileBackend):
     def __init__(self, path: Path):
         super().__init__(str(path))
         self.folder = path.with_name(f".{path.name}.processes")
-        self._process_lock = FileLock(self.folder / _WRITER)
         self._joined: list[dict[str, Any]] | None = None
         _check_journal(path)
         if path.stat().st_size and not _ends_with_newline(path):
             with self._writing(), path.open("r+b") as file:
                 self._mend(file.fileno())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_joined": None}
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -85,7 +87,7 @@ class JournalFile(JournalFileBackend):
     @contextmanager
     def _writing(self) -> Iterator[None]:
         self.folder.mkdir(exist_ok=True)
-        with self._process_lock:
+        with FileLock(self.folder / _WRITER):  # a new one, since none outlives a fork
             yield
 
     def _mend(self, file: int) -> int:
@@ -107,15 +109,18 @@ class JournalFile(JournalFileBackend):
 class LocalJournal(JournalStorage, BaseHeartbeat):
     """A journal on this machine that knows which of its trials are abandoned.
 
-    Every process that trains holds a lock on a file of its own beside the journal, and marks its
-    trials with that file's name. The lock is released when the process ends, however it ends.
+    Every process that writes holds a lock on a file beside the journal that has the name of the
+    worker in its lines. The lock is released when the process ends, however it ends.
     """
 
     def __init__(self, path: Path):
         self._file = JournalFile(path)
-        self._worker = uuid.uuid4().hex
         self._lock: FileLock | None = None
+        self._workers: dict[int, str] = {}  # by trial, who has begun it
         super().__init__(self._file)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        return {**super().__getstate__(), "_lock": None, "_workers": {}}
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -123,38 +128,29 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
         with self._file.together():
             yield
 
-    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        if template_trial is None:
-            return self.begin(study_id, 1)[0]._trial_id
-        return super().create_new_trial(study_id, template_trial)
-
     def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
-        """New running trials, each marked by the write that creates it as this process's own."""
-        known = len(self.get_all_trials(study_id, deepcopy=False))
-        log = {
-            "study_id": study_id,
-            "datetime_start": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "state": TrialState.RUNNING,
-            "system_attrs": {WORKER: self._present()},
-        }
-        with self._thread_lock, self._file.together():
-            for _ in range(count):
-                self._write_log(JournalOperation.CREATE_TRIAL, log)
-        trials = self.get_all_trials(study_id, deepcopy=False)[known:]  # of others, too
-        return [trial for trial in trials if trial.system_attrs.get(WORKER) == self._worker]
+        """New running trials, created by one write."""
+        begun = datetime.now(UTC).isoformat(timespec="microseconds")
+        log = {"study_id": study_id, "datetime_start": begun}
+        with self._thread_lock:
+            self._sync_with_backend()
+            known = len(self._replay_result.get_all_trials(study_id, None))
+            with self._file.together():
+                for _ in range(count):
+                    self._write_log(JournalOperation.CREATE_TRIAL, log)
+            self._sync_with_backend()
+            trials = self._replay_result.get_all_trials(study_id, None)[known:]  # of others, too
+            return [trial for trial in trials if self._workers[trial._trial_id] == self._worker]
 
     def record_heartbeat(self, trial_id: int) -> None:
-        """Marks a trial as this process's own."""
-        worker = self._present()
-        if self.get_trial(trial_id).system_attrs.get(WORKER) != worker:
-            self.set_trial_system_attr(trial_id, WORKER, worker)
+        """Nothing is to be recorded: the lock says that this process is alive."""
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
         if not running:
             return []
         alive = {self._worker, *self._others_alive()}
-        return [trial._trial_id for trial in running if _abandoned(trial, alive)]
+        return [trial._trial_id for trial in running if self._is_abandoned(trial, alive)]
 
     def get_heartbeat_interval(self) -> int:
         return _INTERVAL
@@ -164,12 +160,38 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
     ) -> Callable[[optuna.Study, FrozenTrial], None]:
         return retry
 
-    def _present(self) -> str:
-        if self._lock is None:
-            self._file.folder.mkdir(exist_ok=True)
-            self._lock = FileLock(self._file.folder / self._worker)
-            self._lock.acquire()
-        return self._worker
+    @property
+    def _worker(self) -> str:
+        return _worker(self._replay_result.worker_id)
+
+    def _write_log(self, op_code: int, extra_fields: dict[str, Any]) -> None:
+        # Not before, since who only reads leaves nothing beside the journal; and again in a process
+        # that was forked off, which is another worker.
+        if self._lock is None or not self._lock.is_locked:
+            self._join()
+        super()._write_log(op_code, extra_fields)
+
+    def _join(self) -> None:
+        name = uuid.uuid4().hex
+        self._file.folder.mkdir(exist_ok=True)
+        self._lock = FileLock(self._file.folder / name, thread_local=False)
+        self._lock.acquire()
+        self._worker_id_prefix = self._replay_result._worker_id_prefix = f"{name}-"
+
+    def _sync_with_backend(self) -> None:
+        replayed = self._replay_result
+        for log in self._file.read_logs(replayed.log_number_read):
+            replayed.apply_logs([log])
+            begun = log.get("trial_id", len(replayed._trials) - 1)
+            if (trial := replayed._trials.get(begun)) and trial.state == TrialState.RUNNING:
+                self._workers.setdefault(begun, _worker(log["worker_id"]))
+
+    def _is_abandoned(self, trial: FrozenTrial, alive: set[str]) -> bool:
+        # Earlier versions marked trials instead.
+        worker = trial.system_attrs.get(WORKER, self._workers[trial._trial_id])
+        if "-" in worker:  # Optuna's own
+            return datetime.now() - (trial.datetime_start or datetime.min) > _UNKNOWN
+        return worker not in alive
 
     def _others_alive(self) -> list[str]:
         alive = []
@@ -184,12 +206,9 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
         return alive
 
 
-def _abandoned(trial: FrozenTrial, alive: set[str]) -> bool:
-    worker = trial.system_attrs.get(WORKER)
-    if worker is None:
-        begun = trial.datetime_start or datetime.min
-        return datetime.now() - begun > _UNMARKED
-    return worker not in alive
+def _worker(worker_id: str) -> str:
+    """The worker in the lines of all its threads."""
+    return worker_id.rpartition("-")[0]
 
 
 def _check_journal(path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import datetime
 import logging
+import multiprocessing
 import resource
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -118,13 +120,20 @@ def test_the_trials_of_a_living_process_are_not_abandoned_and_those_of_a_dead_on
     assert stale(storage) == []
 
 
-def test_a_trial_that_nobody_has_marked_is_given_a_minute(path, monkeypatch):
+def test_a_trial_that_a_plain_optuna_process_began_is_given_a_minute(path, monkeypatch):
     plain = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
     optuna.create_study(study_name="s", storage=plain).ask()
     storage = LocalJournal(path)
     assert stale(storage) == []
-    monkeypatch.setattr(journal_module, "_UNMARKED", datetime.timedelta(0))
+    monkeypatch.setattr(journal_module, "_UNKNOWN", datetime.timedelta(0))
     assert stale(storage) == [0]
+
+
+def test_a_trial_that_an_earlier_version_marked_is_abandoned_without_its_process(path):
+    plain = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+    trial = optuna.create_study(study_name="s", storage=plain).ask()
+    plain.set_trial_system_attr(trial._trial_id, "worker", "0" * 32)
+    assert stale(LocalJournal(path)) == [0]
 
 
 def test_a_finished_trial_is_not_abandoned(begun):
@@ -139,3 +148,23 @@ def test_reading_a_study_writes_nothing_beside_it(begun):
     folder.rmdir()
     assert len(LocalJournal(begun).get_all_trials(0)) == 2
     assert not folder.exists()
+
+
+def test_a_process_that_was_forked_off_is_another_one(begun):
+    storage = LocalJournal(begun)
+    study = optuna.load_study(study_name="s", storage=storage)
+    mine = study.ask()
+    child = multiprocessing.get_context("fork").Process(target=study.ask)
+    child.start()
+    child.join(60)
+    running = [trial.number for trial in study.trials if trial.state == TrialState.RUNNING]
+    assert running == [0, mine.number, mine.number + 1]
+    assert stale(storage) == [0, mine.number + 1]
+
+
+def test_threads_of_one_process_begin_different_trials(begun):
+    storage = LocalJournal(begun)
+    study = optuna.load_study(study_name="s", storage=storage)
+    with ThreadPoolExecutor(4) as pool:
+        trials = list(pool.map(lambda _: storage.begin(study._study_id, 3), range(8)))
+    assert sorted(trial.number for each in trials for trial in each) == list(range(2, 26))
