@@ -65,7 +65,7 @@ class Functional:
     def init(self, params) -> State:
         """The state before the first step, for parameters of this structure and shape."""
         opt, places, flat = self.optimizer, self._places(params), keras.tree.flatten(params)
-        opt.check_places(places)
+        opt.check_places(places, ())
         dtype = arithmetic_dtype(keras.config.floatx())
         return State(
             step=ops.zeros((), "int32"),
