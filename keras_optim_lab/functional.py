@@ -71,7 +71,7 @@ class Functional:
         opt, places, flat = self.optimizer, self._places(params), keras.tree.flatten(params)
         kinds = [(place.path, array.dtype) for place, array in zip(places, flat, strict=True)]
         check_real(f"functional: {type(opt).__name__}", kinds)
-        opt.check_places(places)
+        opt.check_places(places, ())
         dtype = arithmetic_dtype(keras.config.floatx())
         return State(
             step=ops.zeros((), "int32"),

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from keras import ops
 
-from keras_optim_lab.optimizers.base import Optimizer, place_of
+from keras_optim_lab.optimizers.base import Optimizer
 from keras_optim_lab.optimizers.carrying import is_trained_by, training_model
 from keras_optim_lab.optimizers.slots import Place
 
@@ -68,7 +68,7 @@ class Following(Optimizer):
             return
         self._shows_average.assign(float(to_average))
         for variable in variables:
-            found = self.fast_weights(place_of(variable))
+            found = self.fast_weights(self.place(variable))
             if found is None:
                 continue
             name, beta = found

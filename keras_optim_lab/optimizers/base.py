@@ -50,6 +50,7 @@ from keras_optim_lab.optimizers.precision import (
     rounded_at_random,
 )
 from keras_optim_lab.optimizers.slots import Compensation, Place, Record, Slot
+from keras_optim_lab.optimizers.whereabouts import Whereabouts, as_named_here, path_of
 
 _COMPENSATION = Compensation("compensation")
 
@@ -304,8 +305,8 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             carry_over(self, variables)
 
     def _build(self, variables):
+        self.find(variables, training_model(self))
         super().build(variables)
-        self._find_excluded([_path(variable) for variable in variables])
         self._build_state(variables)
 
     def _build_state(self, variables):
@@ -328,8 +329,8 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             getattr(v, "constraint", None) is None and not self._overwrite_variable_with_gradient(v)
             for v in variables
         )
-        places = [place_of(variable) for variable in variables]
-        self.check_places(places)
+        places = [self.place(variable) for variable in variables]
+        self.check_places(places, self.other_places)
         parts = self.__dict__["_parts"] = self.parts(places)
         self._plan = bundles(
             [
@@ -360,7 +361,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     def _births_in(self, variables) -> list[int]:
         """By weight, after how many steps it joined, from a configuration that was loaded."""
         loaded = {path: n for n, own in self.__dict__.get("_loaded_births", []) for path in own}
-        paths = [_path(variable) for variable in variables]
+        paths = [self.place(variable).path for variable in variables]
         births = dict(zip(as_named_here([*loaded], paths), loaded.values(), strict=True))
         return [births.get(path, 0) for path in paths]
 
@@ -369,7 +370,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         return int(ops.convert_to_numpy(self.iterations)) - self._births[index]
 
     def _add_slot(self, slot: Slot, variable):
-        layout = slot.layout(self, place_of(variable), variable.dtype)
+        layout = slot.layout(self, self.place(variable), variable.dtype)
         if layout is None or self._overwrite_variable_with_gradient(variable):
             return None
         shape, dtype = layout
@@ -379,7 +380,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
                 keras.initializers.Constant(slot.first_value(self)),
                 dtype,
                 layout=getattr(variable, "_layout", None) if shape == variable.shape else None,
-                name=re.sub("[/:]", "_", f"{_path(variable)}_{slot.name}"),
+                name=re.sub("[/:]", "_", f"{path_of(variable)}_{slot.name}"),
             )
 
     def add_variable(self, shape, initializer="zeros", dtype=None, **kwargs):
@@ -402,8 +403,13 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """Which part of a composed optimizer each of the weights belongs to; see `Treatment`."""
         return [()] * len(places)
 
-    def check_places(self, places: Sequence[Place]) -> None:
-        """Raises a ValueError for weights that the optimizer cannot train, before any step."""
+    def check_places(self, places: Sequence[Place], others: Sequence[Place] | None = None) -> None:
+        """Raises a ValueError for weights that the optimizer cannot train, before any step.
+
+        Args:
+            places: of the weights that are to be trained.
+            others: of weights that may join them later; None if that is not known.
+        """
 
     def state_bytes(self, places: Iterable[Place]) -> int:
         """Bytes of state for weights of at most 32 bits; of 16 bits, if `compensated`."""
@@ -671,14 +677,41 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             )
         super().exclude_from_weight_decay(var_list, var_names)
         self.__dict__["_exclusions"] = {
-            "paths": [_path(variable) for variable in var_list or ()],
+            "paths": [path_of(variable) for variable in var_list or ()],
             "names": sorted(set(var_names or ())),
         }
 
-    def _find_excluded(self, paths: list[str]) -> None:
+    # Where weights stand.
+
+    @property
+    def _whereabouts(self) -> Whereabouts:
+        return self.__dict__.setdefault("_found", Whereabouts(self))
+
+    def find(self, variables: Sequence[Any], model: keras.Model | None) -> None:
+        """Finds where weights stand that are to be trained, in a model, if it is known."""
+        self._whereabouts.find(variables, model)
+        self._go_by(self._whereabouts)
+
+    @property
+    def other_places(self) -> list[Place] | None:
+        """Of weights of the model that may be trained later; None if they are not known."""
+        return self._whereabouts.others
+
+    def place(self, variable) -> Place:
+        """Where a weight stands, by the path at which it was first found."""
+        return self._whereabouts.of(variable)
+
+    def _go_by(self, whereabouts: Whereabouts) -> None:
+        """Finds there what is known by its path."""
+        self.__dict__["_found"] = whereabouts
         exclusions = self.__dict__.get("_exclusions", {})
         if "loaded" in exclusions:
-            exclusions["loaded"] = as_named_here(exclusions["loaded"], paths)
+            exclusions["loaded"] = as_named_here(exclusions["loaded"], whereabouts.paths)
+
+    @property
+    def goes_by_paths(self) -> bool:
+        """Whether it depends on a weight's path what is done to it."""
+        return self.by_path or self.excludes or any(self.__dict__.get("_births", ()))
 
     def _use_weight_decay(self, variable):
         exclusions = self.__dict__.get("_exclusions")
@@ -686,7 +719,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             return True
         if self._var_key(variable) in self._exclude_from_weight_decay:
             return False
-        path = _path(variable)
+        path = self.place(variable).path
         return path not in exclusions.get("loaded", ()) and (
             not any(re.search(pattern, path) for pattern in exclusions["names"])
         )
@@ -699,7 +732,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             if model is not None:
                 self.build(model.trainable_variables)
         unknown = [
-            _path(v) for v in variables if self._var_key(v) not in self._trainable_variables_indices
+            path_of(v)
+            for v in variables
+            if self._var_key(v) not in self._trainable_variables_indices
         ]
         if unknown:
             raise ValueError(self._other_weights(f"It has no state for {', '.join(unknown)}."))
@@ -730,9 +765,15 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             config["weight_decay_exclusions"] = {"paths": paths, "names": exclusions["names"]}
         births = self.__dict__.get("_births", [])
         if any(births):
-            paths = [_path(variable) for variable in self._trainable_variables]
+            paths = [self.place(variable).path for variable in self._trainable_variables]
             joined = {n: [p for p, b in zip(paths, births, strict=True) if b == n] for n in births}
             config["joined_after"] = [[birth, own] for birth, own in joined.items() if birth]
+        if self.goes_by_paths and self._whereabouts.owner is self:
+            model = None if self.__dict__.get("_built", False) else training_model(self)
+            if model is not None and model.built:  # saved before its first step
+                self._whereabouts.find(model.trainable_variables, model)
+            if weights := self._whereabouts.config():
+                config["weights"] = weights
         return config
 
     @classmethod
@@ -745,7 +786,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         }
         exclusions = config.pop("weight_decay_exclusions", None)
         births = config.pop("joined_after", [])
+        weights = config.pop("weights", None)
         optimizer = cls(**config)
+        if weights is not None:
+            optimizer.__dict__["_found"] = Whereabouts(optimizer, weights)
         if births:
             optimizer.__dict__["_loaded_births"] = births
         if exclusions is not None:
@@ -772,27 +816,3 @@ def _cast(value, dtype: str):
 def _tensors(variables: dict[Any, Any]) -> dict[Any, Any]:
     value = backend.updates().value
     return {key: value(variable) for key, variable in variables.items()}
-
-
-def place_of(variable) -> Place:
-    """Where a Keras variable or a bare framework variable stands."""
-    return Place(_path(variable), tuple(variable.shape))
-
-
-def _path(variable) -> str:
-    """A Keras variable's path, or the name of a bare framework variable."""
-    return getattr(variable, "path", None) or str(variable.name)
-
-
-def as_named_here(loaded: list[str], weights: Iterable[str]) -> list[str]:
-    """The paths that weights had in a saved model, as they are in the model that was loaded.
-
-    The first part of every path, the model's own name, may be lost on the way, or new. Which of it
-    happened is the same for all weights, and what finds most of them: one by one, `dense/kernel`
-    might as well be `encoder/dense/kernel`.
-    """
-    known = set(weights)
-    roots = {path.partition("/")[0] for path in known}
-    lost = [path.partition("/")[2] for path in loaded]
-    new = [f"{root}/{path}" for root in roots if len(roots) == 1 for path in loaded]
-    return max((loaded, lost, new), key=lambda paths: len(known.intersection(paths)))

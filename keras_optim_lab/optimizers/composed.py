@@ -18,6 +18,7 @@ from keras_optim_lab.optimizers.averaging import Following
 from keras_optim_lab.optimizers.base import Optimizer
 from keras_optim_lab.optimizers.fields import Field, Numeric, OfTheWhole
 from keras_optim_lab.optimizers.slots import Place, Record, Slot
+from keras_optim_lab.optimizers.whereabouts import Whereabouts
 
 
 class Member(Field):
@@ -146,6 +147,8 @@ class Composed(Following, composed=True):
             each.count_by(self._iterations)
         main = members[self.main]
         cls = type(self)
+        stored = (each._whereabouts.config() for each in members.values())
+        self.__dict__["_found"] = Whereabouts(self, next(filter(None, stored), None))
         names = {name.partition(".")[0] for name in self._member_names(self.main)}
         own = self.__dict__["own"] = free_key(to_snake_case(cls.__name__), names)
         low = next((each.state_dtype for each in members.values() if each.state_dtype), None)
@@ -239,10 +242,14 @@ class Composed(Following, composed=True):
         for each in self.members.values():
             each.built = True  # from here on, its numbers stay numbers
 
-    def _find_excluded(self, paths):
-        super()._find_excluded(paths)
+    def _go_by(self, whereabouts):
+        super()._go_by(whereabouts)
         for each in self.members.values():
-            each._find_excluded(paths)
+            each._go_by(whereabouts)
+
+    @property
+    def goes_by_paths(self):
+        return super().goes_by_paths or any(each.goes_by_paths for each in self.members.values())
 
     # Each member's part of a record, seen and put back.
 
@@ -347,8 +354,8 @@ class Wrapper(Composed):
     def parts(self, places: Sequence[Place]):
         return self.optimizer.parts(places)
 
-    def check_places(self, places):
-        self.optimizer.check_places(places)
+    def check_places(self, places, others=None):
+        self.optimizer.check_places(places, others)
 
     def shown(self, w, slot, h):
         return self.optimizer.shown(w, slot, h)

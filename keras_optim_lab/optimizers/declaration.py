@@ -75,6 +75,7 @@ class Declared:
         shared: scalars of state that all weights share.
         elementwise: whether the rule treats every number alone, so that it may be run once on many
             weights joined to one vector. If not, it is run on all weights of one shape, stacked.
+        by_path: whether it depends on a weight's path what is done to it.
         needs_objective: whether the method asks for more than a gradient, which only `kol.Model`
             and `kol.minimize` can give.
         branches: whether the rule does some of its work in some steps only, so that it depends on
@@ -89,6 +90,7 @@ class Declared:
     slots: ClassVar[tuple[str | Slot, ...]] = ()
     shared: ClassVar[tuple[str | Slot, ...]] = ()
     elementwise: ClassVar[bool] = True
+    by_path: ClassVar[bool] = False
     needs_objective: ClassVar[bool] = False
     branches: ClassVar[bool] = False
     rule_decays: ClassVar[bool] = False

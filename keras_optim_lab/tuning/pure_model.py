@@ -12,7 +12,6 @@ from keras import ops
 from keras_optim_lab import backend
 from keras_optim_lab.curvature.model import CurvatureTrainer
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.optimizers.slots import Place
 from keras_optim_lab.tasks import Task
 
 Tensors = list[Any]
@@ -28,6 +27,7 @@ class PureModel:
     Attributes:
         shapes: of the weights.
         places: their paths and shapes.
+        other_places: of weights that are not trained.
         numbers: how many the weights are made of.
         traces: how often the training step has been traced, once for each size of batch.
         log_names: of the metrics that are one number; a trial is judged by no other.
@@ -51,7 +51,8 @@ class PureModel:
         self.others = self.model.non_trainable_variables
         self.metrics = self.model.metrics_variables
         self.shapes = [tuple(weight.shape) for weight in self.weights]
-        self.places = [Place(weight.path, tuple(weight.shape)) for weight in self.weights]
+        self.places = [self.model.optimizer.place(weight) for weight in self.weights]
+        self.other_places = self.model.optimizer.other_places
         self.numbers = sum(map(math.prod, self.shapes))
         self.log_names = [
             name for name, value in self.model.get_metrics_result().items() if not np.ndim(value)

@@ -20,7 +20,6 @@ from keras_optim_lab import tasks
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.files import file_name
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.optimizers.base import place_of
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count, check_seed
 from keras_optim_lab.tuning import choices
@@ -470,10 +469,11 @@ def _check_model(task: Task, space: SearchSpace) -> None:
         return
     fresh_session()  # as before a trial: the names that Keras gives to layers count from here
     model = task.build_model(0)
-    places = [place_of(weight) for weight in model.trainable_variables]
+    weights = model.trainable_variables
     for template in special:
         optimizer = template.make({})
-        optimizer.check_places(places)
+        optimizer.find(weights, model)
+        optimizer.check_places([*map(optimizer.place, weights)], optimizer.other_places)
         if isinstance(optimizer, GivenTheLoss):
             optimizer.check_model(model)
 

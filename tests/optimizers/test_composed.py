@@ -293,6 +293,56 @@ def state(model):
     return [as_array(v) for v in (*model.trainable_variables, *model.optimizer.variables)]
 
 
+def without_decay(optimizer, pattern):
+    optimizer.exclude_from_weight_decay(var_names=[pattern])
+    return optimizer
+
+
+def autoencoder(optimizer):
+    """A model with a model inside; patterns match its own name and that of the one inside."""
+    keras.utils.set_random_seed(0)
+    inner = [keras.layers.Dense(4, activation="tanh", name=name) for name in ("first", "second")]
+    body = keras.Sequential(inner, name="body")
+    head = keras.layers.Dense(1, name="head")
+    model = keras.Sequential([keras.Input((3,)), body, head], name="autoencoder")
+    model.compile(optimizer, "mse", run_eagerly=True)
+    return model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: kol.Lookahead(kol.groups({"encoder/head": Momentum(0.1)}, "adam")),
+        lambda: kol.groups({"body": {"learning_rate": 0.1}}, without_decay(AdamW(), "encoder")),
+        lambda: kol.layerwise("adam", decay=0.1),
+        lambda: Muon(0.1, adam_for="encoder/head|body/first"),
+        lambda: kol.Cautious(without_decay(AdamW(0.1, weight_decay=0.5), "encoder|body")),
+    ],
+    ids=["own-name", "inner-name", "layers", "field", "decay"],
+)
+def test_what_a_saved_models_optimizer_chose_is_what_the_loaded_one_chooses(make, data, tmp_path):
+    model = autoencoder(make())
+    for _ in range(2):  # before the first step and after it
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert loaded.optimizer.get_config() == model.optimizer.get_config()
+        for each in (model, loaded):
+            each.train_on_batch(*data)
+        for one, other in zip(state(model), state(loaded), strict=True):
+            np.testing.assert_array_equal(one, other)
+    loaded.save(tmp_path / "again.keras")
+    again = keras.saving.load_model(tmp_path / "again.keras")
+    assert again.optimizer.get_config() == model.optimizer.get_config()
+
+
+@pytest.mark.once
+def test_the_configuration_of_an_optimizer_chooses_anew_in_another_model(data):
+    optimizer = kol.groups({"head": GradientDescent(0.5)}, default=GradientDescent(0.25))
+    autoencoder(optimizer).train_on_batch(*data)
+    other = type(optimizer).from_config(optimizer.get_config())
+    assert [*rates(other).values()] == [0.25, 0.25, 0.5, 0.5]
+
+
 @pytest.mark.once("tensorflow")
 @pytest.mark.parametrize(
     "make",
@@ -537,6 +587,40 @@ def test_a_key_that_chooses_nothing_is_an_error_that_lists_the_weights():
             kol.groups(keys, default="adam").build(variables())
         with pytest.raises(ValueError, match=message):
             Functional(kol.groups(keys, default="adam"), list(SHAPES)).init([*START.values()])
+
+
+@pytest.mark.parametrize(
+    "key", ["work/first", "layer", "lora"], ids=["frozen", "frozen-layer", "adapter"]
+)
+def test_a_group_waits_for_weights_that_are_frozen_or_that_enable_lora_adds(key, data, tmp_path):
+    model = network("sgd")
+    first = model.layers[0]
+    first.trainable = key == "lora"
+    rules = {first if key == "layer" else key: GradientDescent(0.5)}
+    model.compile(kol.groups(rules, default=Momentum(0.25)), "mse", run_eagerly=True)
+    model.train_on_batch(*data)
+    model.save(tmp_path / "model.keras")
+    for each in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        first, optimizer = each.layers[0], each.optimizer
+        first.trainable = True
+        if key == "lora":
+            first.enable_lora(1)
+        weights = each.trainable_variables
+        optimizer.build(weights)
+        optimizer.apply([ops.zeros(w.shape) for w in weights], weights)
+        members = [optimizer.member_of(optimizer.place(w)) for w in weights]
+        waited = ["lora" in w.path or (key != "lora" and "head" not in w.path) for w in weights]
+        assert members == ["group_1" if waits else "default" for waits in waited]
+        assert waited.count(True) == 2
+
+
+@pytest.mark.once
+def test_a_key_that_no_weight_of_the_model_can_ever_match_is_an_error(data):
+    for key in ("heat", "lroa"):
+        model = network(kol.groups({key: "adam"}, default="adam"), run_eagerly=True)
+        model.layers[0].trainable = False
+        with pytest.raises(ValueError, match=f"'{key}' chooses no .*/head/.* May join .*/first/"):
+            model.train_on_batch(*data)
 
 
 @keras.saving.register_keras_serializable(package="tests")

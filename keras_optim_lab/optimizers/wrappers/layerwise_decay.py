@@ -36,6 +36,7 @@ class LayerwiseDecay(Wrapper):
     )
 
     rule_decays = True
+    by_path = True
 
     def parts(self, places):
         inner = self.optimizer.parts(places)
