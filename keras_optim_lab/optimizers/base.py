@@ -183,8 +183,12 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def __setattr__(self, name, value):
         if not name.startswith("_") and not hasattr(self, name):
-            near = near_matches(name, self.fields)
-            if near:  # misspelt, it would become an attribute that nothing reads
+            # Misspelt, or that of an optimizer inside, it would be an attribute that nothing reads.
+            settings = self.settings()
+            near = near_matches(name, {**self.fields, **settings})
+            if name in settings:
+                near = f" The {type(settings[name][0]).__name__} inside has it: set it there."
+            if near:
                 raise AttributeError(f"{type(self).__name__} has no field `{name}`.{near}")
         super().__setattr__(name, value)
 

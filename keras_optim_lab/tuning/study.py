@@ -317,9 +317,13 @@ class TuningStudy:
     def best_params(self) -> dict[str, Any]:
         """The best trial's hyperparameters, by the names of the optimizer's arguments.
 
-        `schedule` and `warmup` are among them where they are part of the search space.
+        `schedule` and `warmup` are among them where they are part of the search space, and what a
+        model that is built from the trial has chosen for itself.
         """
-        return self.best_configuration.settings
+        params = self.best_trial.params
+        settings = self.space.decode(params).settings
+        known = {*settings, *self.space.distributions}
+        return {**settings, **{name: params[name] for name in params if name not in known}}
 
     def best_optimizer(self) -> Optimizer:
         """A fresh optimizer with the best settings found.

@@ -144,6 +144,13 @@ def test_a_misspelt_field_cannot_be_set():
     optimizer = Adam()
     with pytest.raises(AttributeError, match=r"Adam has no field `beta1`\. Did you mean 'beta_1'"):
         optimizer.beta1 = 0.5
+    for cls in (Adam, lambda: optimizers.Lookahead(Adam())):
+        with pytest.raises(AttributeError, match=r"no field `lr`\. Did you mean 'learning_rate'"):
+            cls().lr = 0.1
+    with pytest.raises(AttributeError, match=r"no field `beta_1`\. The Adam inside has it: set it"):
+        optimizers.Lookahead(Adam()).beta_1 = 0.5
+    with pytest.raises(TypeError, match=r"no argument `lr`.*Did you mean 'learning_rate'"):
+        Adam(lr=0.1)
     optimizer.remark = "what is no field may be noted"
 
 
