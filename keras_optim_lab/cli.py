@@ -276,7 +276,10 @@ app.command()(surfaces)
 
 
 def _population(text: str) -> Any:
-    return int(text) if text.lstrip("-").isdecimal() else text
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def _program() -> str:
