@@ -34,6 +34,11 @@ _BUILT_IN_A_STEP = (
     "weights; gauss_newton and levenberg_marquardt a matrix of n × n, or of outputs × outputs if "
     "that is smaller."
 )
+# What is told in one line; anything else is a mistake of this package's, and needs its traceback.
+_TOLD = (
+    *(ValueError, TypeError, OverflowError, RuntimeError),
+    *(OSError, ImportError, MemoryError),
+)
 _INTERRUPTED = 130  # what shells report for Ctrl-C
 
 Backend = Annotated[
@@ -55,7 +60,7 @@ def main() -> None:
     terminal.replace_what_it_lacks()
     try:
         app()
-    except (ValueError, TypeError, RuntimeError, OSError, ImportError, MemoryError) as error:
+    except _TOLD as error:
         if os.environ.get("KERAS_OPTIM_LAB_TRACEBACK"):
             raise
         message = Text.assemble(("Error: ", "red"), without_password(error))
@@ -276,7 +281,10 @@ app.command()(surfaces)
 
 
 def _population(text: str) -> Any:
-    return int(text) if text.lstrip("-").isdecimal() else text
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def _program() -> str:

@@ -34,7 +34,7 @@ def write_whole(path: Path, content: str | bytes) -> Path:
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Lets an OSError name the file that was to be written; a full disk names none."""
+    """Lets an OSError name the file that is read or written; that of a full disk names none."""
     try:
         yield
     except OSError as error:

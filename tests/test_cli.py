@@ -232,6 +232,11 @@ def test_space_takes_a_range_or_a_value(text, change):
     assert type(value) is type(change[1])
 
 
+def test_a_population_is_a_number_or_a_word_for_the_engine_to_judge():
+    words = ["auto", "many", 5000 * "1"]
+    assert [cli._population(text) for text in ("3", "-3", *words)] == [3, -3, *words]
+
+
 @pytest.mark.parametrize(
     "text", ["beta_1", "beta_1=", "beta_1=a", "beta_1=0.5:", "beta_1=1:2:3", "schedule="]
 )
@@ -276,6 +281,9 @@ OTHER = next(name for name in selection.BACKENDS if name != keras.backend.backen
         ("tune --task small --pruner medain", "Did you mean 'median'"),
         ("tune --task small --objective val_los", "Did you mean 'val_loss'"),
         ("tune --task small --trials 0", "trials=0 must be 1 or more"),
+        ("tune --task small --trials 1000000000000", "must be at most 2,147,483,647"),
+        (f"tune --task small --space beta_1={400 * '1'}", "`beta_1` must be a number in [0, 1)"),
+        ("run /proc/self/mem", "Input/output error: '/proc/self/mem'"),
         ("tune --task small --seed -1", "seed=-1"),
         ("tune --task small --seeds 0", "seeds=0 must be 1 or more"),
         ("tune --task small --confirm -1", "confirm=-1 must be 1 or more"),

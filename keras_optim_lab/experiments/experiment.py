@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from keras_optim_lab import backend as backends
 from keras_optim_lab.experiments.file import COMMON, ExperimentFile
 from keras_optim_lab.experiments.outputs import Output
-from keras_optim_lab.experiments.records import Records
+from keras_optim_lab.experiments.records import Records, lock_of
 from keras_optim_lab.experiments.schema import Key
 from keras_optim_lab.experiments.versions import versions
 
@@ -103,7 +103,8 @@ class Experiment(ABC):
         ]
 
     def _check_outputs(self) -> None:
-        for output in (*self._own, *self.documents()):
+        lock = Output(lock_of(self._own[0].path), self.file.folder)
+        for output in (*self._own, lock, *self.documents()):
             self.file.table.check(output.key, output.check)
 
     @property

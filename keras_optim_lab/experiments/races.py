@@ -15,6 +15,7 @@ from keras_optim_lab.experiments.schema import Key
 from keras_optim_lab.landscapes import figures, surfaces
 from keras_optim_lab.landscapes.arrival import LEFT, NEAR
 from keras_optim_lab.landscapes.comparison import measure
+from keras_optim_lab.landscapes.paths import MOST_STEPS
 from keras_optim_lab.landscapes.race import Race, run
 from keras_optim_lab.landscapes.rates import rate_range
 from keras_optim_lab.landscapes.view import View
@@ -56,8 +57,8 @@ class Races(Experiment):
                 _every_optimizer() if value == "all" else schema.list_of(catalogue_name)(value)
             )
         ),
-        "steps": Key(schema.whole(10), 2000),
-        "curvature_steps": Key(schema.whole(10), 200),
+        "steps": Key(schema.whole(10, most=MOST_STEPS), 2000),
+        "curvature_steps": Key(schema.whole(10, most=MOST_STEPS), 200),
         "starts": Key(schema.whole(1, 1000), 50),
         "rounds": Key(schema.whole(1, 100), 2),
         "seed": Key(schema.whole(0, 2**31 - 1), 0),

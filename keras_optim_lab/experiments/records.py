@@ -45,7 +45,7 @@ class Records:
         line = (json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n").encode()
         with named(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.path.with_name(f".{self.path.name}.lock")):
+            with FileLock(lock_of(self.path)):
                 if self.find(settings) is None:
                     self._append(line)
                     self._keep(line)
@@ -98,6 +98,11 @@ class Records:
                 f"{self.path.name}, line {self._lines + 1} of the results is no record of this "
                 "command's. Remove the line, or the file, to train again what it held."
             ) from None
+
+
+def lock_of(path: Path) -> Path:
+    """The file whose lock a process holds while it writes to the results at `path`."""
+    return path.with_name(f".{path.name}.lock")
 
 
 def _key(settings: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ def trace(
     start: Start = None,
     steps: Annotated[int, typer.Option(help="How many steps to show.")] = 10,
     format: Annotated[str, typer.Option(help="table, csv, json or markdown.")] = "table",
-    digits: Annotated[int, typer.Option(help="Of numbers in a table.")] = 6,
+    digits: Annotated[int, typer.Option(min=1, max=17, help="Of numbers in a table.")] = 6,
     output: Annotated[Path | None, typer.Option(help="A file in place of the terminal.")] = None,
     backend: Backend = None,
 ) -> None:

@@ -448,10 +448,18 @@ def _initials(name: str) -> str | None:
     return "".join(part[:1] for part in words) if len(words) > 1 else None
 
 
+def as_float(value) -> float:
+    """A real number as a float: infinite where it is larger than all of them."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def _plain_number(value) -> float | None:
     """`value` as a float if it is one real number of any kind, else None."""
     if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
-        return float(value)
+        return as_float(value)
     if getattr(value, "shape", None) == () and not callable(value):
         array = ops.convert_to_numpy(value)
         return None if array.dtype.kind in "bcmMOSU" else float(array)

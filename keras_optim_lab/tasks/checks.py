@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import keras
 import numpy as np
 
-from keras_optim_lab.optimizers.fields import near_matches
+from keras_optim_lab.optimizers.fields import as_float, near_matches
 from keras_optim_lab.tasks.splits import Split, length
 
 _SEEDS = 2**31  # NumPy takes twice as many; trials and evaluations count up from the study's
@@ -114,7 +114,8 @@ def check_loss_weights(loss_weights: Any, loss: Any) -> Any:
         return None
     leaves = keras.tree.flatten(loss_weights)
     for leaf in leaves:
-        if isinstance(leaf, bool) or not isinstance(leaf, Real) or not math.isfinite(leaf):
+        number = isinstance(leaf, Real) and not isinstance(leaf, bool)
+        if not number or not math.isfinite(as_float(leaf)):
             raise TypeError(
                 f"loss_weights={loss_weights!r} must be a finite number, or a list or dict of "
                 "them in the structure of loss."
@@ -176,11 +177,13 @@ def _check_known(argument: str, given: Any, module: Any) -> None:
         raise TypeError(f"{argument}={given!r} must be a name, an instance or a function.")
 
 
-def check_count(argument: str, value: Any) -> int:
+def check_count(argument: str, value: Any, most: int = _SEEDS - 1) -> int:
     if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
         raise TypeError(f"{argument}={value!r} must be a whole number, 1 or more.")
     if value < 1:
         raise ValueError(f"{argument}={value!r} must be 1 or more.")
+    if value > most:
+        raise ValueError(f"{argument}={value!r} must be at most {most:,}.")
     return operator.index(value)
 
 
@@ -195,6 +198,10 @@ def check_seed(seed: Any) -> int:
 def check_name(name: Any) -> None:
     if not isinstance(name, str) or not name:
         raise TypeError(f"name={name!r} must be a string of at least one character.")
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise ValueError(
+            f"name={name!r} holds a surrogate, half of a character, which no file can."
+        )
 
 
 def check_shuffle(shuffle: Any) -> None:

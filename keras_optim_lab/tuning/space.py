@@ -23,7 +23,7 @@ from optuna.distributions import (
 )
 
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.optimizers.fields import DecayRate, Rate, near_matches
+from keras_optim_lab.optimizers.fields import DecayRate, Rate, as_float, near_matches
 from keras_optim_lab.schedules import DECAYS, check_decay, check_warmup
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning.configuration import SCHEDULE_DEFAULTS, Configuration
@@ -211,6 +211,8 @@ class SearchSpace:
 
     def owner(self, label: str) -> tuple[str | None, str]:
         """The optimizer that a label names, if it names one, and the rest of it."""
+        if not isinstance(label, str):
+            raise TypeError(f"space: its keys are names of hyperparameters. Received: {label!r}")
         for name in self.optimizers:
             if label.startswith(f"{name}."):
                 return name, label.removeprefix(f"{name}.")
@@ -283,7 +285,7 @@ class SearchSpace:
                     _check(template, field, key, bound)
                 space[key] = _log_uniform(label, low, high)
             elif isinstance(value, int | float | np.number | np.bool_):
-                number = 1.0 - float(value) if key != plain else value
+                number = 1.0 - as_float(value) if key != plain else value
                 self.fixed[name][plain] = field.check(template.title, number)
             else:
                 raise TypeError(
@@ -453,7 +455,7 @@ def _check(template: Template, field, key: str, bound) -> None:
 
 def _pair(label: str, value) -> tuple[float, float]:
     try:
-        low, high = (float(bound) for bound in value)
+        low, high = map(as_float, value)
     except (TypeError, ValueError):
         raise TypeError(
             f"space: {label!r} must be a (low, high) pair of numbers. Received: {value!r}"

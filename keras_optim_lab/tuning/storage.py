@@ -3,6 +3,7 @@
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -10,6 +11,7 @@ from optuna.storages import BaseStorage, RDBStorage
 
 from keras_optim_lab.optimizers.fields import near_matches
 from keras_optim_lab.redaction import without_password
+from keras_optim_lab.tasks.checks import check_name
 from keras_optim_lab.tuning.abandoned import retry
 from keras_optim_lab.tuning.buffered import BufferedStorage
 from keras_optim_lab.tuning.journal import LocalJournal
@@ -33,12 +35,13 @@ def open_storage(storage: str | Path | BaseStorage | None, name: str) -> BaseSto
         name: of the study.
 
     Raises:
+        TypeError: the storage is none of these, or the name no string.
         OSError: the storage cannot be opened; nothing has been written.
     """
+    storage = journal_path(name) if storage is None else storage
+    _check(storage, name)
     if isinstance(storage, BaseStorage):
         return storage
-    if storage is None:
-        storage = journal_path(name)
     try:
         if isinstance(storage, str) and "://" in storage:
             return _database(storage)
@@ -53,6 +56,15 @@ def open_storage(storage: str | Path | BaseStorage | None, name: str) -> BaseSto
             "file in a folder that can be written, or an Optuna URL such as "
             f"{_as_url(storage)}."
         ) from error
+
+
+def _check(storage: Any, name: Any) -> None:
+    check_name(name)
+    if not isinstance(storage, str | Path | BaseStorage):
+        raise TypeError(
+            "`storage` must be the path of a journal file, an Optuna URL such as "
+            f"sqlite:///studies.db, or an Optuna storage. Received: storage={storage!r}"
+        )
 
 
 def _as_url(storage: str | Path) -> str:
@@ -115,6 +127,7 @@ def load_study(name: str, storage: str | Path | BaseStorage | None = None) -> op
             f"There is no study {name!r} under {STUDIES}/.{near_matches(name, known)} "
             + (f"There are: {', '.join(known)}." if known else "The folder holds no study yet.")
         )
+    _check(journal_path(name) if storage is None else storage, name)
     if (file := _file(storage)) is not None and not file.exists():
         raise ValueError(
             f"There is no study {name!r}: there is no storage {without_password(storage)!r}."

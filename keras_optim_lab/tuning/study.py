@@ -107,7 +107,7 @@ class TuningStudy:
         wanted = Objective.of(objective, task)
         chosen_sampler = choices.sampler(sampler, seed)
         chosen_pruner = choices.pruner(pruner, task.epochs)
-        name = name or _new_name(task, searched)
+        name = _new_name(task, searched) if name in (None, "") else name
         plan = {
             "task": task.name,
             "objective": wanted.name,

@@ -1,5 +1,6 @@
 """An experiment writes into its own folder, and takes the place of its own files alone."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -107,8 +108,13 @@ def test_a_picture_of_somebody_else_stays(experiment):
         experiment(RACES)
 
 
-@pytest.mark.parametrize("name", ["mine.html", "mine.jsonl", "plotly.min.js"])
-@pytest.mark.parametrize("how", ["file", "folder", "link"])
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        *product(["mine.html", "mine.jsonl", "plotly.min.js"], ["file", "folder", "link"]),
+        *product([".mine.jsonl.lock"], ["folder", "link"]),
+    ],
+)
 def test_results_of_somebody_else_stay(experiment, tmp_path_factory, name, how):
     path, away = RESULTS / name, tmp_path_factory.mktemp("away") / "own"
     path.parent.mkdir(parents=True)

@@ -141,6 +141,14 @@ BAD = {
         r"loss_weights=\{'a': '1'\} must be a finite number, or a list or dict",
     ),
     "a loss weight of infinity": ({"loss_weights": np.inf}, TypeError, r"loss_weights=inf must be"),
+    "a loss weight beyond floats": ({"loss_weights": 10**400}, TypeError, r"loss_weights=10000"),
+    "a class weight beyond floats": (
+        {"class_weight": {0: 10**400}},
+        ValueError,
+        r"class_weight\[0\]=10000.* must be finite",
+    ),
+    "epochs without end": ({"epochs": 10**12}, ValueError, r"epochs=1000000000000 must be at most"),
+    "a name of half a character": ({"name": "\udcff"}, ValueError, r"name='\\udcff' holds a surro"),
     "a weighted metric without a list": (
         {"weighted_metrics": "mse"},
         TypeError,
