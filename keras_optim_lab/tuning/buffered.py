@@ -4,7 +4,7 @@ import copy
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from itertools import chain
@@ -357,6 +357,22 @@ class BufferedStorage(BaseStorage):
         elif self._heart is not None:
             for id in trial_ids:
                 self._call(self._heart.record_heartbeat, id)
+
+    # Studies.
+
+    def claim(self, study_id: int, attributes: Mapping[str, Any]) -> bool:
+        """Sets user attributes of a study that has none of them; False if another was faster.
+
+        The file or the database takes all of them as one write, and those of one process alone.
+        """
+        many = self._database or self.storage
+        if isinstance(many, Database | LocalJournal):
+            return self._call(many.claim, study_id, attributes)
+        if attributes.keys() & self.get_study_user_attrs(study_id):
+            return False
+        for key, value in attributes.items():
+            self.set_study_user_attr(study_id, key, value)
+        return True
 
     # All that is left to the storage as it is.
 

@@ -4,7 +4,7 @@ Optuna takes a transaction for every value, and several statements in it. These 
 same tables, whose layout Optuna keeps from one version to the next, with one transaction for all.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from json import dumps
@@ -14,6 +14,7 @@ from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import (
     StudyModel,
+    StudyUserAttributeModel,
     TrialHeartbeatModel,
     TrialIntermediateValueModel,
     TrialModel,
@@ -66,6 +67,21 @@ class Database:
         # A gap in the numbers is a trial that another process began, which is still to be read.
         if trial.number in known or trial.number == len(known):
             known[trial.number] = trial
+
+    def claim(self, study_id: int, attributes: Mapping[str, Any]) -> bool:
+        """Sets user attributes of a study as one write; False if it has one of them already."""
+        with self._writing() as connection:
+            self._lock_study(connection, study_id)
+            model = StudyUserAttributeModel
+            held = select(model.key).where(model.study_id == study_id, model.key.in_(attributes))
+            if connection.execute(held).first() is not None:
+                return False
+            rows = [
+                {"study_id": study_id, "key": key, "value_json": dumps(value)}
+                for key, value in attributes.items()
+            ]
+            _insert(connection, model, [rows])
+        return True
 
     def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
         """New running trials, with a first sign of life."""

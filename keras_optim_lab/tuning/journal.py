@@ -3,8 +3,9 @@
 import json
 import logging
 import os
+import threading
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,13 +43,14 @@ class JournalFile(JournalFileBackend):
         super().__init__(str(path))
         self.folder = path.with_name(f".{path.name}.processes")
         self._joined: list[dict[str, Any]] | None = None
+        self._writer: int | None = None  # the thread that is alone
         _check_journal(path)
         if path.stat().st_size and not _ends_with_newline(path):
-            with self._writing(), path.open("r+b") as file:
+            with self.alone(), path.open("r+b") as file:
                 self._mend(file.fileno())
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_joined": None}
+        return {**self.__dict__, "_joined": None, "_writer": None}
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -71,7 +73,7 @@ class JournalFile(JournalFileBackend):
             self._joined += logs
             return
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with self._writing():
+        with self.alone():
             file = os.open(self._file_path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 end = self._mend(file)
@@ -85,10 +87,19 @@ class JournalFile(JournalFileBackend):
                 os.close(file)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
+        """Lets nobody else write to the journal within it."""
+        thread = threading.get_ident()
+        if self._writer == thread:
+            yield
+            return
         self.folder.mkdir(exist_ok=True)
         with FileLock(self.folder / _WRITER):  # a new one, since none outlives a fork
-            yield
+            self._writer = thread
+            try:
+                yield
+            finally:
+                self._writer = None
 
     def _mend(self, file: int) -> int:
         """Removes a last line that was cut off; returns where the file then ends."""
@@ -127,6 +138,19 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
         """Writes all that is set within it at once; it is not read before."""
         with self._file.together():
             yield
+
+    def claim(self, study_id: int, attributes: Mapping[str, Any]) -> bool:
+        """Sets user attributes of a study as one write; False if it has one of them already."""
+        with self._thread_lock, self._file.alone():
+            self._sync_with_backend()
+            if attributes.keys() & self._replay_result.get_study(study_id).user_attrs:
+                return False
+            with self._file.together():
+                for key, value in attributes.items():
+                    log = {"study_id": study_id, "user_attr": {key: value}}
+                    self._write_log(JournalOperation.SET_STUDY_USER_ATTR, log)
+            self._sync_with_backend()
+            return True
 
     def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
         """New running trials, created by one write."""

@@ -1,6 +1,7 @@
 """Where studies live: a journal file beside the work by default, or any Optuna storage."""
 
 import re
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from keras_optim_lab.optimizers.fields import near_matches
 from keras_optim_lab.redaction import without_password
@@ -19,6 +21,7 @@ from keras_optim_lab.tuning.urls import with_driver
 
 STUDIES = Path("studies")
 _SUFFIX = ".journal"
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds until another process has made the tables
 _SQLITE_TIMEOUT = 60  # seconds that a writer waits for another
 # Seconds between a process's signs of life in a database, and after the last one of them until
 # others train its trials: longer than a database is usually away.
@@ -78,6 +81,19 @@ def _database(url: str) -> RDBStorage:
     url = with_driver(url)
     file = _file(url)
     new = file is not None and not file.exists()
+    for pause in _PAUSES:
+        try:
+            return _with_tables(url, new)
+        except DBAPIError as error:
+            # Another process may be creating the tables, and Optuna does not expect that.
+            made = isinstance(error, IntegrityError) or "already exists" in str(error.orig)
+            if not made and "locked" not in str(error.orig):
+                raise
+        time.sleep(pause)
+    return _with_tables(url, new)
+
+
+def _with_tables(url: str, new: bool) -> RDBStorage:
     connection = {"timeout": _SQLITE_TIMEOUT} if url.startswith("sqlite") else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats

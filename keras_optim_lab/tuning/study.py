@@ -30,7 +30,7 @@ from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.engine import Engine
 from keras_optim_lab.tuning.heartbeat import signs_of_life, take_up_abandoned
 from keras_optim_lab.tuning.objective import Objective
-from keras_optim_lab.tuning.plan import check_same_plan
+from keras_optim_lab.tuning.plan import check_same_plan, is_empty
 from keras_optim_lab.tuning.population_engine import PopulationEngine
 from keras_optim_lab.tuning.session import fresh_session
 from keras_optim_lab.tuning.space import Searched, SearchSpace
@@ -129,10 +129,11 @@ class TuningStudy:
                 sampler=chosen_sampler,
                 pruner=chosen_pruner,
                 direction=wanted.direction,
+                load_if_exists=True,  # by now
             )
-            study.set_user_attr(_PLAN, {**plan, "seed": seed})
-            study.set_user_attr(_CHOICES, choices.described(sampler, pruner))
-        else:
+        # Whoever created it may have been killed before it had a plan, or be about to write one.
+        begun = {_PLAN: {**plan, "seed": seed}, _CHOICES: choices.described(sampler, pruner)}
+        if not is_empty(study, wanted.direction) or not opened.claim(study._study_id, begun):
             check_same_plan(name, study.user_attrs.get(_PLAN), plan)
             if not isinstance(sampler, BaseSampler):
                 # The same seed again would ask for the same first trials again.
@@ -161,7 +162,12 @@ class TuningStudy:
         study = load_study(name, storage)
         plan = study.user_attrs.get(_PLAN)
         if plan is None:
-            raise ValueError(f"The study {name!r} was not made by keras_optim_lab.")
+            raise ValueError(
+                f"The study {name!r} was not made by keras_optim_lab."
+                if study.get_trials(deepcopy=False)
+                else f"The study {name!r} is empty, and nothing says yet what it searches. "
+                f"Begin it first: tune(..., name={name!r})."
+            )
         if task is None and plan["task"] not in tasks.names():
             raise ValueError(
                 f"The study {name!r} trains the task {plan['task']!r}, which is not built in. "
