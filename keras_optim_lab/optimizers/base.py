@@ -302,7 +302,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         Raises:
             TypeError: a weight holds complex numbers or integers.
         """
-        check_real(type(self).__name__, [(_path(v), v.dtype) for v in variables])
+        check_real(type(self).__name__, [(path_of(v), v.dtype) for v in variables])
         if not self.__dict__.get("_built", False):
             self._build(variables)
         elif self.carries_over and differs(self, variables):
