@@ -158,6 +158,8 @@ def _parameter(cls: type[Declared], name: str) -> inspect.Parameter:
     annotation = next(
         c.__annotations__[name] for c in cls.__mro__ if name in getattr(c, "__annotations__", {})
     )
+    if field.default is None:
+        annotation = annotation | None
     return inspect.Parameter(
         name, getattr(inspect.Parameter, kind), default=field.default, annotation=annotation
     )

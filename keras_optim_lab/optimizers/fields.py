@@ -222,7 +222,8 @@ class OfTheWhole(KerasArgument):
     there. None stands for what that was given."""
 
     def __init__(self, field: KerasArgument):
-        super().__init__(None, accepts=field._accepted, doc=field.doc)
+        doc = f"{field.doc} None: as the main member was told."
+        super().__init__(None, accepts=field._accepted, doc=doc)
         self.kw_only = field.kw_only
 
     def __get__(self, optimizer, owner=None):

@@ -6,7 +6,7 @@ is to stay chosen, so an optimizer goes by the paths at which it first found the
 and its configuration has them in their order.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -25,58 +25,70 @@ class Whereabouts:
     def __init__(self, owner: Any, stored: dict[str, list[str]] | None = None):
         self.owner = owner
         self._stored = dict(stored or {})
-        self._paths: dict[Any, str] = {}
-        self._found: dict[str, list[Place]] = {}
-        self._may_come: list[Place] = []
+        self._places: dict[Any, Place] = {}
+        self._trained: list[Any] = []
+        self._model: list[Any] | None = None
+        self._adapters: list[Place] = []
 
     def find(self, trained: Sequence[Any], model: keras.Model | None) -> None:
         """Finds the weights that are to be trained, and the others of their model, if known."""
-        self._found["trained"] = self._places("trained", trained)
+        self._trained = self._found("trained", trained)
         if model is not None:
-            own = {self.owner._var_key(weight) for weight in trained}
-            others = [weight for weight in model.weights if self.owner._var_key(weight) not in own]
-            self._found["others"] = self._places("others", others)
-            self._may_come = [
-                Place(f"{layer}/lora_{name}_{end}", shape)
-                for weight in _with_adapters(model)
-                for layer, _, name in [self.of(weight).path.rpartition("/")]
-                for end, shape in [("a", (*weight.shape[:-1], 1)), ("b", (1, weight.shape[-1]))]
-            ]
+            every = [*map(self.owner._var_key, model.weights)]
+            frozen = set(every).difference(self._trained)
+            own = zip(every, model.weights, strict=True)
+            self._found("others", [weight for key, weight in own if key in frozen])
+            self._model = every
+            self._adapters = [*_adapters(map(self.of, _with_adapters(model)))]
+        known = {*self._trained, *(self._model or ())}
+        self._places = {key: place for key, place in self._places.items() if key in known}
 
-    def _places(self, kind: str, weights: Sequence[Any]) -> list[Place]:
-        paths = [path_of(weight) for weight in weights]
+    def _found(self, kind: str, weights: Sequence[Any]) -> list[Any]:
+        places = [*map(place_of, weights)]
         stored = self._stored.pop(kind, [])
-        if len(stored) == len(paths) and all(map(_end_alike, stored, paths)):
-            paths = stored
-        for weight, path in zip(weights, paths, strict=True):
-            self._paths.setdefault(self.owner._var_key(weight), path)
-        return [*map(self.of, weights)]
+        if len(stored) == len(places) and all(map(_end_alike, stored, places)):
+            places = [place._replace(path=path) for place, path in zip(places, stored, strict=True)]
+        keys = [*map(self.owner._var_key, weights)]
+        self._places = {**dict(zip(keys, places, strict=True)), **self._places}
+        return keys
 
     def of(self, weight) -> Place:
         """Where a weight stands."""
-        path = self._paths.get(self.owner._var_key(weight))
-        return place_of(weight) if path is None else Place(path, tuple(weight.shape))
+        return self._places.get(self.owner._var_key(weight)) or place_of(weight)
 
     @property
     def others(self) -> list[Place] | None:
         """Weights that may join later: frozen ones, and the adapters of `enable_lora`."""
-        others = self._found.get("others")
-        return None if others is None else [*others, *self._may_come]
+        return None if self._model is None else [*self._frozen, *self._adapters]
+
+    @property
+    def _frozen(self) -> list[Place]:
+        trained = set(self._trained)
+        return [self._places[key] for key in self._model or () if key not in trained]
 
     @property
     def paths(self) -> list[str]:
         """Of all weights that were found."""
-        return [place.path for places in self._found.values() for place in places]
+        return [place.path for place in self._places.values()]
 
     def config(self) -> dict[str, list[str]]:
-        found = {kind: [place.path for place in own] for kind, own in self._found.items()}
-        return {**found, **self._stored}
+        found = {"trained": [self._places[key].path for key in self._trained]}
+        if self._model is not None:
+            found["others"] = [place.path for place in self._frozen]
+        return {**found, **self._stored} if self._trained else self._stored
 
 
 def _with_adapters(model: keras.Model) -> list[Any]:
     """Matrices that `enable_lora` gives two more."""
     layers = (layer for layer in model._flatten_layers() if hasattr(layer, "enable_lora"))
     return [weight for layer in layers for weight in layer.variables if len(weight.shape) > 1]
+
+
+def _adapters(places: Iterable[Place]) -> Iterator[Place]:
+    for path, shape in places:
+        layer, _, name = path.rpartition("/")
+        yield Place(f"{layer}/lora_{name}_a", (*shape[:-1], 1))
+        yield Place(f"{layer}/lora_{name}_b", (1, shape[-1]))
 
 
 def path_of(variable) -> str:
@@ -89,9 +101,9 @@ def place_of(variable) -> Place:
     return Place(path_of(variable), tuple(variable.shape))
 
 
-def _end_alike(path: str, other: str) -> bool:
+def _end_alike(path: str, place: Place) -> bool:
     """Whether the names of layer and weight are the same, as far as both have them."""
-    pairs = list(zip(reversed(path.split("/")), reversed(other.split("/")), strict=False))
+    pairs = list(zip(reversed(path.split("/")), reversed(place.path.split("/")), strict=False))
     return all(name == its for name, its in pairs[:2])
 
 

@@ -612,6 +612,8 @@ def test_a_group_waits_for_weights_that_are_frozen_or_that_enable_lora_adds(key,
         waited = ["lora" in w.path or (key != "lora" and "head" not in w.path) for w in weights]
         assert members == ["group_1" if waits else "default" for waits in waited]
         assert waited.count(True) == 2
+        first.trainable = False
+        optimizer.build(each.trainable_variables)  # it waits again
 
 
 @pytest.mark.once
