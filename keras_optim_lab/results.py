@@ -13,9 +13,9 @@ from keras_optim_lab.reports import write_report
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning import TuningStudy, evaluation
+from keras_optim_lab.tuning.checks import Callback, check_callbacks
 from keras_optim_lab.tuning.population_engine import PopulationEngine
 from keras_optim_lab.tuning.space import Searched
-from keras_optim_lab.tuning.study import Callback
 
 
 class TuningResult(TuningStudy):
@@ -102,6 +102,7 @@ def tune(
     trials = check_count("trials", trials)
     engine = PopulationEngine(population)
     confirm = check_count("confirm", confirm) if confirm else 0
+    check_callbacks(callbacks)
     result = TuningResult.create(
         task,
         optimizer,

@@ -28,7 +28,7 @@ def check_builder(model: Any) -> None:
             f"model={model!r} must be a function without arguments, or of the trial alone, that "
             "returns a keras.Model."
         )
-    if not _binds(model) and not takes_trial(model):
+    if not accepts(model) and not takes_trial(model):
         raise TypeError(
             f"model={model!r} takes {inspect.signature(model)}; it must be callable without "
             "arguments, or with the trial as its only one: wrap it, model=lambda: build(...) or "
@@ -38,14 +38,15 @@ def check_builder(model: Any) -> None:
 
 def takes_trial(model: Any) -> bool:
     """Tells whether a builder requires one positional argument, which is the trial."""
-    return not _binds(model) and _binds(model, "trial")
+    return not accepts(model) and accepts(model, "trial")
 
 
-def _binds(function: Any, *arguments: Any) -> bool:
+def accepts(function: Any, *arguments: Any) -> bool:
+    """Tells whether a function can be called with these arguments, as far as can be seen."""
     try:
         signature = inspect.signature(function)
     except ValueError:  # some callables written in C have no signature
-        return not arguments
+        return True
     try:
         signature.bind(*arguments)
     except TypeError:
@@ -72,24 +73,6 @@ def check_model(model: Any) -> None:
             f"model() returned the compiled model {model.name!r}; it must return a fresh, "
             "uncompiled one at every call: leave compile to the task."
         )
-
-
-def check_takes(owner: str, model: keras.Model, split: str, x: Any) -> None:
-    """Refuses data of other shapes than a model declares for its inputs."""
-    declared = keras.tree.flatten(getattr(model, "inputs", None) or [])
-    given = keras.tree.flatten(x)
-    if len(declared) != len(given):
-        return  # Keras finds inputs by name, and may leave some out
-    for wanted, array in zip(declared, given, strict=True):
-        shape = (None, *array.shape[1:])
-        if len(shape) == len(wanted.shape) and any(
-            None not in (one, other) and one != other
-            for one, other in zip(wanted.shape, shape, strict=True)
-        ):
-            raise ValueError(
-                f"{owner}: x of `{split}` has samples of shape {shape[1:]}, and the model takes "
-                f"{wanted.shape[1:]}. Change the data, or the model's Input."
-            )
 
 
 def check_optimizer(optimizer: Any) -> None:
@@ -175,6 +158,18 @@ def _check_known(argument: str, given: Any, module: Any) -> None:
         )
     elif not callable(given):
         raise TypeError(f"{argument}={given!r} must be a name, an instance or a function.")
+
+
+def check_callbacks(callbacks: Any) -> None:
+    """Checks what is to be called by `fit`."""
+    listed = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    for callback in listed:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(
+                f"callbacks={callbacks!r} must be a list of instances of keras.callbacks.Callback."
+            )
+    if listed is not callbacks:
+        raise TypeError(f"callbacks={callbacks!r} must be a list: callbacks=[...].")
 
 
 def check_count(argument: str, value: Any, most: int = _SEEDS - 1) -> int:

@@ -13,6 +13,7 @@ from keras_optim_lab import backend
 from keras_optim_lab.curvature.model import CurvatureTrainer
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.pipelines import some_batch
 
 Tensors = list[Any]
 
@@ -39,14 +40,7 @@ class PureModel:
         self.traces = 0
         self.model = task.build(optimizer, seed=0)
         _check_pure(self.model)
-        batch = keras.utils.pack_x_y_sample_weight(*task.arrays("validation"))
-        one_sample = keras.tree.map_structure(lambda array: array[:1], batch)
-        try:
-            self.model._symbolic_build(data_batch=one_sample)
-        except Exception as error:
-            _name_metric(task, error)
-            raise
-        self.model.reset_metrics()
+        build_metrics(task, self.model)
         self.weights = self.model.trainable_variables
         self.others = self.model.non_trainable_variables
         self.metrics = self.model.metrics_variables
@@ -154,14 +148,24 @@ def failing_metric(error: Exception) -> keras.Metric | None:
     return metrics[-1] if metrics else None
 
 
-def _name_metric(task: Task, error: Exception) -> None:
-    """Raises a ValueError with the metric's name if it was a metric that raised the error."""
-    metric = failing_metric(error)
-    if metric is not None:
+def build_metrics(task: Task, model: keras.Model) -> None:
+    """Makes the state of loss and metrics, as `fit` does before its first step.
+
+    Raises:
+        ValueError: a metric cannot be computed; its name is said.
+        Exception: of Keras, where targets and outputs are no pairs.
+    """
+    try:
+        model._symbolic_build(data_batch=some_batch(task.validation))
+    except Exception as error:
+        metric = failing_metric(error)
+        if metric is None:
+            raise
         raise ValueError(
             f"metrics: {metric.name!r} of task {task.name!r} cannot be computed "
             f"({type(error).__name__}: {error})."
         ) from error
+    model.reset_metrics()
 
 
 def _check_pure(model: keras.Model) -> None:

@@ -1,11 +1,10 @@
 """A tuning study: an `optuna.Study` whose trials train a task."""
 
 import datetime
-import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +16,6 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab import tasks
-from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.files import file_name
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
@@ -26,17 +24,22 @@ from keras_optim_lab.tuning import choices
 from keras_optim_lab.tuning.abandoned import ERROR, is_repeated, lost
 from keras_optim_lab.tuning.buffered import BufferedStorage
 from keras_optim_lab.tuning.candidate import Candidate
+from keras_optim_lab.tuning.checks import (
+    Callback,
+    check_callbacks,
+    check_can_be_stored,
+    check_model,
+    check_something_is_searched,
+    check_steps_are_known,
+)
 from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.engine import Engine
 from keras_optim_lab.tuning.heartbeat import signs_of_life, take_up_abandoned
 from keras_optim_lab.tuning.objective import Objective
 from keras_optim_lab.tuning.plan import check_same_plan, is_empty
 from keras_optim_lab.tuning.population_engine import PopulationEngine
-from keras_optim_lab.tuning.session import fresh_session
 from keras_optim_lab.tuning.space import Searched, SearchSpace
 from keras_optim_lab.tuning.storage import load_study, open_storage
-
-Callback = Callable[[optuna.Study, FrozenTrial], None]
 
 _PLAN = "keras_optim_lab"  # the study's attribute that says what it searches
 _CHOICES = "choices"  # names of its sampler and pruner, for other processes
@@ -100,11 +103,11 @@ class TuningStudy:
                 "`task` must be the name of a task or a keras_optim_lab.Task. "
                 f"Received: task={task!r}"
             )
-        _check_steps_are_known(task, searched)
-        _check_something_is_searched(task, searched)
-        _check_can_be_stored(searched)
-        _check_model(task, searched)
         wanted = Objective.of(objective, task)
+        check_steps_are_known(task, searched)
+        check_something_is_searched(task, searched)
+        check_can_be_stored(searched)
+        check_model(task, searched, wanted)
         chosen_sampler = choices.sampler(sampler, seed)
         chosen_pruner = choices.pruner(pruner, task.epochs)
         name = _new_name(task, searched) if name in (None, "") else name
@@ -205,6 +208,7 @@ class TuningStudy:
             engine: what trains them; a `PopulationEngine` by default.
             callbacks: called as `callback(study, trial)` after every trial that is told.
         """
+        check_callbacks(callbacks)
         trials = self.wanted(trials)
         engine = engine or PopulationEngine()
         with stoppable(self.study), signs_of_life(self.study):
@@ -449,55 +453,6 @@ def stoppable(study: optuna.Study) -> Iterator[None]:
         yield
     finally:
         study._thread_local.in_optimize_loop = False
-
-
-def _check_steps_are_known(task: Task, space: SearchSpace) -> None:
-    if space.schedule and task.training_steps is None:
-        raise ValueError(
-            f"space: {', '.join(map(repr, space.schedule))} cannot be searched or set, because the "
-            f"task {task.name!r} does not tell how many steps an epoch has. Give it data of known "
-            "length, or leave the schedule out."
-        )
-
-
-def _check_something_is_searched(task: Task, space: SearchSpace) -> None:
-    chosen = space.distributions or space.schedule or any(space.fixed.values())
-    if chosen or task.depends_on_trial:
-        return
-    template = space.templates[space.optimizers[0]]
-    raise ValueError(
-        f"{template.title} has no search space, and all trials would be equal. Pass `space` with a "
-        f"(low, high) range for one or more of {', '.join(template.numeric)}; or train it as it "
-        "is: task.fit(task.build(optimizer, seed), seed)."
-    )
-
-
-def _check_model(task: Task, space: SearchSpace) -> None:
-    """Refuses optimizers that cannot train the model, as far as that is seen without a trial."""
-    special = [each for each in space.templates.values() if each.given or each.needs_objective]
-    if task.depends_on_trial or not special:
-        return
-    fresh_session()  # as before a trial: the names that Keras gives to layers count from here
-    model = task.build_model(0)
-    weights = model.trainable_variables
-    for template in special:
-        optimizer = template.make({})
-        optimizer.find(weights, model)
-        optimizer.check_places([*map(optimizer.place, weights)], optimizer.other_places)
-        if isinstance(optimizer, GivenTheLoss):
-            optimizer.check_model(model)
-
-
-def _check_can_be_stored(space: SearchSpace) -> None:
-    try:
-        SearchSpace.from_description(json.loads(json.dumps(space.describe())))
-    except Exception as error:
-        raise ValueError(
-            f"optimizer: {', '.join(space.optimizers)} cannot be stored with the study, from which "
-            f"other processes make it ({type(error).__name__}: {error}). Choose the weights of "
-            "groups by regular expressions, and register functions and classes of your own with "
-            "keras.saving.register_keras_serializable."
-        ) from error
 
 
 def _new_name(task: Task, space: SearchSpace) -> str:

@@ -83,8 +83,13 @@ def test_pruning_stops_the_training_of_a_model(task):
 
 
 def test_an_error_in_the_model_builder_is_told_as_failed_and_raised():
+    built = []
+
     def broken():
-        raise LookupError("no such layer")
+        built.append(None)
+        if len(built) > 1:  # the study has looked at one
+            raise LookupError("no such layer")
+        return small_model()
 
     with pytest.raises(LookupError, match="no such layer"):
         kol.tune(small_task(model=broken), trials=2, name="broken")
@@ -93,12 +98,21 @@ def test_an_error_in_the_model_builder_is_told_as_failed_and_raised():
     assert trial.user_attrs["error"] == "LookupError: no such layer"
 
 
+def test_an_error_in_the_first_model_is_raised_before_anything_is_stored(in_empty_folder):
+    def broken():
+        raise LookupError("no such layer")
+
+    with pytest.raises(LookupError, match="no such layer"):
+        kol.tune(small_task(model=broken), trials=2)
+    assert not [*in_empty_folder.iterdir()]
+
+
 def test_an_interruption_while_a_model_trains_leaves_a_study_that_continues():
     built = []
 
     def interrupted_at_second():
         built.append(None)
-        if len(built) == 2:
+        if len(built) == 3:  # the study has looked at one
             raise KeyboardInterrupt
         return small_model()
 

@@ -328,7 +328,7 @@ class Builder:
     """Builds small models, of which one, counted from 1, can only diverge."""
 
     def __init__(self, broken=None):
-        self.built = 0
+        self.built = -1  # the study looks at a model before the first trial
         self.broken = broken
 
     def __call__(self):

@@ -5,6 +5,7 @@ import re
 from itertools import islice
 from pathlib import Path
 
+import keras
 import numpy as np
 import optuna
 import pytest
@@ -644,6 +645,23 @@ def test_a_candidate_makes_a_new_optimizer_of_its_settings_each_time(make_study)
         ({"objective": ("val_loss", "down")}, ValueError, r"`objective`.*\"minimize\".*'down'"),
         ({"objective": ("val_loss",)}, TypeError, r"`objective` must be a name.*\('val_loss',\)"),
         ({"objective": 3}, TypeError, r"`objective` must be a name.*objective=3"),
+        ({"callbacks": print}, TypeError, r"callbacks=<built-in function print> must be a list"),
+        ({"callbacks": [print, 3]}, TypeError, r"callbacks: 3 must be a function \(study, trial\)"),
+        (
+            {"callbacks": [lambda trial: None]},
+            TypeError,
+            r"takes \(trial\); it must be callable as callback\(study, trial\)",
+        ),
+        (
+            {"callbacks": [keras.callbacks.History()]},
+            TypeError,
+            r"is a callback of Keras's, and a study calls its own as",
+        ),
+        (
+            {"callbacks": [optuna.study.MaxTrialsCallback]},
+            TypeError,
+            r"must be a function \(study, trial\), or an instance",
+        ),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_stored(
