@@ -28,7 +28,8 @@ class TuningResult(TuningStudy):
         these runs already.
 
         Args:
-            path: of the page; `reports/STUDY.html` by default.
+            path: of the page; by default `reports/STUDY.html`, in which what is no letter, digit
+                or one of . _ + - has become -.
             seeds: number of runs that mean and spread are taken over.
 
         Raises:

@@ -62,6 +62,10 @@ class Optimizers(Experiment):
             m["name"]: Search(f"{self.name}-{m['name']}", m["optimizer"], m["space"], self.read)
             for m in self._methods
         }
+        studies = [each.name for each in self._searches.values()]
+        for i, name in enumerate(studies):
+            if name in studies[:i]:
+                raise table.error(f"two would share the study {name!r}: rename one.", "methods")
         self._runs = FreshRuns(self, self.read["task"])
 
     def parts(self) -> list[Part]:

@@ -154,6 +154,13 @@ def test_two_methods_of_one_name_are_a_mistake(experiment):
         experiment(f"{PUBLISHED}\n{method}")
 
 
+def test_two_methods_of_one_study_are_a_mistake(experiment):
+    methods = [f'[[methods]]\nname = "{name}"\noptimizer = "adam"\n' for name in ("a, b", "a; b")]
+    text = OPTIMIZERS.replace('optimizers = ["momentum", "adam"]\n', "")
+    with pytest.raises(ExperimentError, match=r"methods: two would share the study 'mine-a-b'"):
+        experiment("".join([text, *methods]))
+
+
 def test_a_file_that_is_not_there_is_told_with_those_beside_it(experiment, tmp_path):
     experiment(STUDY)
     with pytest.raises(FileNotFoundError, match=r"no experiment experiments/your.toml.*mine\.toml"):
