@@ -12,8 +12,13 @@ if TYPE_CHECKING:
 _URL = re.compile(r"\s*[^/\\\s]{2,}?:(?:/|.*@)", re.DOTALL)
 _SCHEME = re.compile(r"\s*([\w+.-]+):/")
 _HOST = re.compile(r"[\w.-]*|[\da-fA-F:.]+")
-# To the last @ of a line, since a password may hold spaces; options may, too.
-_IN_TEXT = re.compile(r"[A-Za-z][\w+.-]+:/(?:[^\n]*@)?[^\s'\"?]*(?:\?[^\n'\"]*)?")
+# Up to a closing quote, or else to the last @ of the line, since passwords and options may hold
+# spaces.
+_IN_TEXT = re.compile(
+    r"(?<=')[A-Za-z][\w+.-]+:/[^\n']*(?=')|"
+    r'(?<=")[A-Za-z][\w+.-]+:/[^\n"]*(?=")|'
+    r"[A-Za-z][\w+.-]+:/(?:[^\n]*@)?[^\s'\"?]*(?:\?[^\n'\"]*)?"
+)
 
 
 def is_url(storage: object) -> bool:
@@ -56,14 +61,11 @@ def keeps_secret(error: BaseException, storage: object) -> bool:
     url = _taken_apart(str(storage))
     if url is None:
         return False
-    values = (
-        value
-        for each in url.query.values()
-        for value in ([each] if isinstance(each, str) else each)
-    )
     written = str(storage).partition("@")[0].rpartition(":")[2]  # the password, not decoded
-    secrets = {written if url.password else "", url.password or "", *values} - {""}
-    return not any(secret in str(each) for each in _chain(error) for secret in secrets)
+    secrets = [written, url.password] if url.password else []
+    for values in url.normalized_query.values():
+        secrets += [value for value in values if len(value) > 3]  # shorter ones are in many words
+    return not any(secret in str(each) for each in _chain(error) for secret in map(str, secrets))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

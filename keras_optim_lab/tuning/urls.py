@@ -13,8 +13,8 @@ _DRIVERS = {
 }
 
 FORM = (
-    "a URL is written dialect://user:password@host/database, with %40 %3A %2F %3F for the "
-    "characters @ : / ? of a password"
+    "a URL has two slashes behind its dialect, and the characters @ : / ? of a password are "
+    "written in it as %40 %3A %2F %3F"
 )
 
 
