@@ -15,7 +15,7 @@ from keras_optim_lab.optimizers.fields import near_matches
 from keras_optim_lab.redaction import is_url, keeps_secret, shown
 from keras_optim_lab.tuning.abandoned import retry
 from keras_optim_lab.tuning.buffered import BufferedStorage
-from keras_optim_lab.tuning.journal import LocalJournal
+from keras_optim_lab.tuning.journal import DamagedJournalError, LocalJournal
 from keras_optim_lab.tuning.urls import FORM, with_driver
 
 STUDIES = Path("studies")
@@ -49,6 +49,8 @@ def open_storage(storage: str | Path | BaseStorage | None, name: str) -> BaseSto
         path = Path(storage)
         path.parent.mkdir(parents=True, exist_ok=True)
         return LocalJournal(path)
+    except DamagedJournalError:
+        raise
     except Exception as error:
         # Also what led to it would be printed, by whoever prints it.
         tells = keeps_secret(error, storage)
