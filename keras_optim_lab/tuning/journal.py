@@ -27,7 +27,20 @@ _BEGINNING = b'{"op_code":'
 _WRITER = "writer"  # the file whose lock the process that writes holds
 _INTERVAL = 60  # seconds; locks need no heartbeat, Optuna only asks for a number
 
+_PLACE = "at"  # in the first line of a write, the bytes before it
+_SHIFTED = "lines before it are missing, or were added"
+
 _log = logging.getLogger("keras_optim_lab")
+
+
+class DamagedJournalError(OSError):
+    """A line of a journal is not what was written, or where it was written."""
+
+    def __init__(self, path: str, number: int, what: str):
+        super().__init__(
+            f"The journal {path!r} is damaged: line {number + 1} {what}. Restore the file from a "
+            "copy, or delete this line and all after it; the study then goes on from there."
+        )
 
 
 class JournalFile(JournalFileBackend):
@@ -48,6 +61,16 @@ class JournalFile(JournalFileBackend):
         if path.stat().st_size and not _ends_with_newline(path):
             with self.alone(), path.open("r+b") as file:
                 self._mend(file.fileno())
+        self._check_last_line(path)
+
+    def _check_last_line(self, path: Path) -> None:
+        # Optuna takes it for one that is being written, until another one follows.
+        lines = path.read_bytes().splitlines(keepends=True)
+        try:
+            if lines and lines[-1].endswith(b"\n"):
+                json.loads(lines[-1])
+        except ValueError as error:
+            raise DamagedJournalError(self._file_path, len(lines) - 1, "cannot be read") from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_joined": None, "_writer": None}
@@ -65,24 +88,45 @@ class JournalFile(JournalFileBackend):
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         # Optuna reads after every write what was written.
-        if self._joined is None:
-            yield from super().read_logs(log_number_from)
+        if self._joined is not None:
+            return
+        number = log_number_from
+        logs = super().read_logs(log_number_from)
+        while True:
+            try:
+                log = next(logs)
+            except StopIteration:
+                return
+            except ValueError as error:
+                raise DamagedJournalError(self._file_path, number, "cannot be read") from error
+            place = self._log_number_offset[number]
+            if not isinstance(log, dict):
+                raise DamagedJournalError(self._file_path, number, "is no operation")
+            if (written := log.pop(_PLACE, place)) != place:
+                what = f"was written at byte {written} and stands at byte {place}"
+                raise DamagedJournalError(self._file_path, number, f"{what}: {_SHIFTED}")
+            number += 1
+            yield log
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         if self._joined is not None:
             self._joined += logs
             return
-        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         with self.alone():
             file = os.open(self._file_path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 end = self._mend(file)
+                logs = [{**logs[0], _PLACE: end}, *logs[1:]]
+                lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
                 try:
                     _write(file, lines.encode())
                     os.fsync(file)
                 except BaseException:
                     os.ftruncate(file, end)
                     raise
+            except OSError as error:
+                error.filename = self._file_path  # the system knows it by its number only
+                raise
             finally:
                 os.close(file)
 
@@ -204,11 +248,19 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
 
     def _sync_with_backend(self) -> None:
         replayed = self._replay_result
-        for log in self._file.read_logs(replayed.log_number_read):
-            replayed.apply_logs([log])
-            begun = log.get("trial_id", len(replayed._trials) - 1)
-            if (trial := replayed._trials.get(begun)) and trial.state == TrialState.RUNNING:
-                self._workers.setdefault(begun, _worker(log["worker_id"]))
+        for number, log in enumerate(
+            self._file.read_logs(replayed.log_number_read), replayed.log_number_read
+        ):
+            try:
+                replayed.apply_logs([log])
+                begun = log.get("trial_id", len(replayed._trials) - 1)
+                if (trial := replayed._trials.get(begun)) and trial.state == TrialState.RUNNING:
+                    self._workers.setdefault(begun, _worker(log["worker_id"]))
+            except Exception as error:
+                if log.get("worker_id") == replayed.worker_id:
+                    raise  # what this process has just asked for
+                path = self._file._file_path
+                raise DamagedJournalError(path, number, "is no operation") from error
 
     def _is_abandoned(self, trial: FrozenTrial, alive: set[str]) -> bool:
         # Earlier versions marked trials instead.

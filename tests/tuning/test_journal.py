@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from keras_optim_lab.tuning import journal as journal_module
 from keras_optim_lab.tuning.journal import LocalJournal
+from keras_optim_lab.tuning.storage import load_study
 
 pytestmark = pytest.mark.once
 
@@ -74,6 +75,45 @@ def test_a_file_of_another_kind_is_refused_and_left_alone(path, content):
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda line: b"", r"line 3 was written at byte \d+ and stands at byte"),
+        (lambda line: line * 2, r"line 4 was written at byte \d+ and stands at byte"),
+        (lambda line: line[:-9] + b"\n", "line 3 cannot be read"),
+        (lambda line: b"\xff" * 40 + b"\n", "line 3 cannot be read"),
+        (lambda line: b"[1]\n", "line 3 is no operation"),
+        (lambda line: b'{"op_code":99}\n', "line 3 is no operation"),
+    ],
+    ids=["missing", "twice", "cut", "binary", "a list", "unknown"],
+)
+def test_a_damaged_journal_is_refused_with_its_line_and_left_as_it_is(path, damage, said):
+    study = a_study(path)
+    for _ in range(4):
+        study.ask()
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = damage(lines[2])
+    path.write_bytes(b"".join(lines))
+    before = path.read_bytes()
+    with pytest.raises(OSError, match=f"s.journal' is damaged: {said}.*delete this line"):
+        load_study("s", path)
+    assert path.read_bytes() == before
+
+
+def test_a_journal_without_its_first_line_is_refused_though_it_names_no_study(begun):
+    begun.write_bytes(begun.read_bytes().partition(b"\n")[2])
+    with pytest.raises(OSError, match="line 1 was written at byte"):
+        a_study(begun)
+
+
+def test_a_damaged_last_line_is_found_before_another_is_written(begun):
+    with begun.open("ab") as file:
+        file.write(b'{"op_code":4,\n')
+    number = begun.read_bytes().count(b"\n")
+    with pytest.raises(OSError, match=rf"line {number} cannot be read.*delete this line"):
+        LocalJournal(begun)
+
+
 def test_a_full_disk_is_an_error_that_leaves_whole_lines_and_no_more(begun):
     study = a_study(begun)
     trial = study.ask()
@@ -81,7 +121,7 @@ def test_a_full_disk_is_an_error_that_leaves_whole_lines_and_no_more(begun):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 30, limits[1]))
     try:
-        with pytest.raises(OSError, match=r"File too large|No space left"):
+        with pytest.raises(OSError, match=r"(File too large|No space left).*s\.journal"):
             trial.set_user_attr("large", "x" * 100)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
