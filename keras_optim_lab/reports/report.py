@@ -105,7 +105,7 @@ def _comparison(page: Page, tuning: TuningStudy, evaluation: Evaluation) -> None
     page.table(["settings", *evaluation.default.scores], rows)
     page.paragraph(
         f"From seeds that the search did not use: {_over_seeds(evaluation)}. Below: "
-        f"{tuning.objective.name} during these runs, their mean in bold.",
+        f"{tuning.metric} on the {evaluation.split} split during these runs, their mean in bold.",
         "note",
     )
     page.figure(figures.curves(tuning, evaluation))
