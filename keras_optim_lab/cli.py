@@ -116,7 +116,7 @@ def tune(
     name: Annotated[str | None, typer.Option(help="Of the study; an old one continues.")] = None,
     storage: Storage = None,
     report: Annotated[bool, typer.Option(help="Write the HTML report at the end.")] = True,
-    seeds: Seeds = 5,
+    seeds: Seeds = 20,
     backend: Backend = None,
 ) -> None:
     """Search the settings of an optimizer that suit a task."""
@@ -153,11 +153,11 @@ def tune(
         _run_trials(result, trials, engine)
         if confirm:
             with _progress("confirming the best") as step:
-                evaluation.confirm(result, confirm, on_run=step)
+                evaluation.confirm(result, confirm, engine=engine, on_progress=step)
         _show_best(result)
         console.print(Text(repr(result.best_optimizer()), style="bold green"))
         if report:
-            _write_report(result, None, seeds)
+            _write_report(result, None, seeds, engine)
     except KeyboardInterrupt:
         command = [_program(), *map(without_password, sys.argv[1:])]
         command += [] if name else ["--name", study]
@@ -209,7 +209,7 @@ def report(
     output: Annotated[
         Path | None, typer.Option(help="Page to write; by default reports/STUDY.html.")
     ] = None,
-    seeds: Seeds = 5,
+    seeds: Seeds = 20,
     backend: Backend = None,
 ) -> None:
     """Write the HTML report of a stored study."""
@@ -312,13 +312,13 @@ def _run_trials(result: Any, trials: int, engine: Any) -> None:
         result.run(trials, engine, [told])
 
 
-def _write_report(result: Any, output: Path | None, seeds: int) -> None:
+def _write_report(result: Any, output: Path | None, seeds: int, engine: Any = None) -> None:
     from keras_optim_lab.reports.judgement import warnings_of
     from keras_optim_lab.reports.report import verdict
     from keras_optim_lab.tuning.evaluation import evaluate
 
     with _progress("default against tuned settings") as step:
-        evaluation = evaluate(result, seeds, on_run=step)
+        evaluation = evaluate(result, seeds, engine, step)
     path = result.report(output, seeds)
     console.print(Text(f"\n{verdict(result, evaluation)}"))
     for sentence in warnings_of(result, evaluation):
@@ -332,7 +332,7 @@ def _progress(description: str, total: int | None = None):
     with terminal.progress(console, TimeRemainingColumn()) as bar:
         running = bar.add_task(description, total=total)
 
-        def step(done: int, total: int, description: str | None = None) -> None:
+        def step(done: float, total: int, description: str | None = None) -> None:
             bar.update(running, completed=done, total=total, description=description)
 
         yield step

@@ -21,7 +21,7 @@ from keras_optim_lab.tuning.space import Searched
 class TuningResult(TuningStudy):
     """A study's result: `study`, `best_params`, `best_optimizer()` and `report(path)`."""
 
-    def report(self, path: str | Path | None = None, seeds: int = 5) -> Path:
+    def report(self, path: str | Path | None = None, seeds: int = evaluation.EVALUATIONS) -> Path:
         """Writes one self-contained HTML page and returns its path.
 
         Default and tuned settings are trained `seeds` times each for it, unless the study holds
@@ -118,5 +118,5 @@ def tune(
     )
     result.run(trials, engine, callbacks)
     if confirm:
-        evaluation.confirm(result, confirm)
+        evaluation.confirm(result, confirm, engine=engine)
     return result

@@ -20,9 +20,9 @@ from keras_optim_lab import cli
 from keras_optim_lab.backend import selection
 from keras_optim_lab.optimizers import entries
 from keras_optim_lab.results import TuningResult
-from keras_optim_lab.tasks import Task, catalogue, describe
+from keras_optim_lab.tasks import catalogue, describe
 from keras_optim_lab.tasks.recipe import Recipe
-from keras_optim_lab.tuning import evaluation, population_engine
+from keras_optim_lab.tuning import population_engine, repetitions
 from tests.studies import Formula, small_model, small_task
 
 pytestmark = pytest.mark.once
@@ -46,8 +46,7 @@ def command(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(catalogue._RECIPES, "small", SMALL)
     monkeypatch.setattr(population_engine, "PopulationEngine", lambda width: Formula())
-    monkeypatch.setattr(evaluation, "_train", lambda *_: (None, [2.0, 1.0]))
-    monkeypatch.setattr(Task, "evaluate", lambda *_: {"loss": 1.0})
+    monkeypatch.setattr(repetitions, "PopulationEngine", Formula)
     monkeypatch.setattr(cli, "console", Console(width=200))
     return lambda *arguments: CliRunner().invoke(cli.app, list(arguments))
 
@@ -122,7 +121,10 @@ def test_tune_shows_the_progress_the_best_settings_and_the_report(command):
     assert repr(found.best_optimizer()) in shown.output
     assert f"Report: {Path('reports/mine.html').resolve()}" in shown.output
     assert Path("reports/mine.html").is_file()
-    assert "Tuned Adam is no better than its defaults on the test split of small" in shown.output
+    assert "Tuned Adam is better than its defaults on the test split of small" in shown.output
+    assert "(mean ± standard deviation over 20 seeds)" in shown.output
+    assert "40/40 0:00:00 default against tuned settings" in shown.output
+    assert shown.output.count("default against tuned settings") == 1
 
 
 def test_warnings_follow_the_verdict(command):

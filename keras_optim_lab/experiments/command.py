@@ -54,7 +54,7 @@ def run(
         with terminal.progress(console) as bar:
             rows: dict[str, TaskID] = {}
 
-            def step(what: str, done: int, total: int) -> None:
+            def step(what: str, done: float, total: int) -> None:
                 if what not in rows:
                     rows[what] = bar.add_task(what, total=total)
                 bar.update(rows[what], completed=done)

@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from keras_optim_lab.experiments.search import Search
     from keras_optim_lab.reports.page import Page
 
-# Called as `on_progress(what, done, total)` whenever a training has ended.
-OnProgress = Callable[[str, int, int], None]
+# Called as `on_progress(what, done, total)` after every trial, and every epoch of other trainings,
+# which count by the share of their epochs.
+OnProgress = Callable[[str, float, int], None]
 
 
 _MAKING = "How this was made"
 
 
-def _silent(what: str, done: int, total: int) -> None:
+def _silent(what: str, done: float, total: int) -> None:
     pass
 
 

@@ -10,12 +10,13 @@ from keras_optim_lab.experiments.names import check_methods, check_metric, optim
 from keras_optim_lab.experiments.outputs import Output
 from keras_optim_lab.experiments.schema import Key
 from keras_optim_lab.experiments.search import Search
-from keras_optim_lab.experiments.tables import mean_and_spread, over_seeds, shown_settings
-from keras_optim_lab.experiments.trainings import Training
+from keras_optim_lab.experiments.tables import shown_settings
 from keras_optim_lab.optimizers import names as catalogue
 from keras_optim_lab.reports.page import Page
+from keras_optim_lab.reports.report import mean_and_spread, over_seeds
 from keras_optim_lab.tuning.evaluation import Runs
 from keras_optim_lab.tuning.objective import Objective
+from keras_optim_lab.tuning.repetitions import Training
 from keras_optim_lab.tuning.study import TuningStudy
 
 _RESULTS = "Default and tuned settings on the test split"

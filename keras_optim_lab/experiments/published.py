@@ -14,11 +14,12 @@ from keras_optim_lab.experiments.names import (
     task_name,
 )
 from keras_optim_lab.experiments.schema import Key
-from keras_optim_lab.experiments.tables import mean_and_spread, over_seeds, shown_settings
-from keras_optim_lab.experiments.trainings import Training
+from keras_optim_lab.experiments.tables import shown_settings
 from keras_optim_lab.reports.page import Page
+from keras_optim_lab.reports.report import mean_and_spread, over_seeds
 from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.evaluation import Runs
+from keras_optim_lab.tuning.repetitions import Training
 from keras_optim_lab.tuning.template import Template
 
 

@@ -51,7 +51,7 @@ def curves(tuning: TuningStudy, evaluation: Evaluation) -> go.Figure:
             name=label,
         )
     figure.update_xaxes(title="epoch")
-    figure.update_yaxes(title=tuning.objective.name)
+    figure.update_yaxes(title=f"{evaluation.split} {tuning.metric}")
     both = evaluation.default.curves + evaluation.tuned.curves
     log_if_wide(figure, [value for curve in both for value in curve])
     return styled(figure)

@@ -1,7 +1,7 @@
 """A task: everything about a training run but the optimizer."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -144,6 +144,15 @@ class Task:
     def training_steps(self) -> int | None:
         """Optimizer steps of all epochs; None for a pipeline that does not know its length."""
         return None if self.steps is None else self.steps * self.epochs
+
+    def measured_on(self, split: SplitName) -> "Task":
+        """Returns the same task with this split for the validation, after every epoch of `fit`.
+
+        Raises:
+            ValueError: there is no such split.
+        """
+        given = self._split(split)
+        return self if split == "validation" else replace(self, validation=given, test=None)
 
     def order(self, seed: int, epoch: int = 0) -> np.ndarray:
         """Returns the indices of the training samples in the order in which an epoch takes them.

@@ -169,7 +169,8 @@ class _Run:
             return width // runs * runs
         rows = _VECTORIZED_ROWS if at_once is None else _LOOPED_ROWS * self._workers
         rows = min(rows, max(self._workers, _WEIGHTS_AT_ONCE // max(1, self.model.numbers)))
-        rows = min(rows, max(self._workers, left // _GENERATIONS))
+        if self.candidates.sampled:
+            rows = min(rows, max(self._workers, left // _GENERATIONS))
         rows = min(rows, need.widest(free_memory(), at_once))
         rows = max(runs, min(rows, left) // runs * runs)
         check_width_fits(need, rows, at_once)

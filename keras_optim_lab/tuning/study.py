@@ -23,7 +23,7 @@ from keras_optim_lab.tasks.checks import check_count, check_seed
 from keras_optim_lab.tuning import choices
 from keras_optim_lab.tuning.abandoned import ERROR, is_repeated, lost
 from keras_optim_lab.tuning.buffered import BufferedStorage
-from keras_optim_lab.tuning.candidate import Candidate
+from keras_optim_lab.tuning.candidate import StudyCandidate
 from keras_optim_lab.tuning.checks import (
     Callback,
     check_callbacks,
@@ -344,7 +344,7 @@ class TuningStudy:
 
     def default_optimizer(self) -> Optimizer:
         """A fresh optimizer of the same class with its default settings, or as it was given."""
-        return self.best_configuration.template.make({})
+        return self.best_configuration.default.optimizer(self.steps)
 
 
 class Asked:
@@ -357,6 +357,7 @@ class Asked:
         self.forms = tuning.space.forms
         self.runs = tuning.seeds_per_trial
         self.scheduled = bool(tuning.space.schedule)
+        self.sampled = True
         self.objective = tuning.objective.name
         self._tuning = tuning
         self._trials = trials
@@ -405,7 +406,7 @@ class Asked:
     def __iter__(self) -> "Asked":
         return self
 
-    def __next__(self) -> Candidate:
+    def __next__(self) -> StudyCandidate:
         trial = self._ask()
         tuning = self._tuning
         # All that another process needs to train it again is stored at once.
@@ -415,7 +416,7 @@ class Asked:
             # A trial that takes up an abandoned one has its seed already.
             first = trial.user_attrs.get("seed", tuning.seed + trial.number * runs)
             seeds = range(first, first + runs)
-            return Candidate(
+            return StudyCandidate(
                 tuning.study, trial, tuning.objective, chosen, tuning.steps, seeds, self._told
             )
 
