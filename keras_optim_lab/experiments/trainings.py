@@ -12,6 +12,7 @@ from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.candidate import Candidate
 from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.engine import Engine
+from keras_optim_lab.tuning.interruption import interruptible
 from keras_optim_lab.tuning.objective import diverged
 from keras_optim_lab.tuning.population_engine import PopulationEngine
 
@@ -39,6 +40,7 @@ def judged_by_test(task: Task) -> Task:
     return task if task.test is None else replace(task, validation=task.test, test=None)
 
 
+@interruptible()
 def train(
     task: Task, trainings: Sequence[Training], on_done: OnDone, engine: Engine | None = None
 ) -> None:

@@ -10,6 +10,8 @@ from optuna.trial import FixedTrial, FrozenTrial
 
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks.checks import check_count
+from keras_optim_lab.tuning.interruption import interruptible
+from keras_optim_lab.tuning.one_by_one import AtEpochEnd
 from keras_optim_lab.tuning.session import fresh_session
 from keras_optim_lab.tuning.study import TuningStudy
 
@@ -36,6 +38,7 @@ def _one_by_one(tuning: TuningStudy, wanted: Wanted, on_done: OnDone) -> None:
         on_done(trial, seed, _train(tuning, trial, optimizer, seed)[1][-1])
 
 
+@interruptible()
 def confirm(
     tuning: TuningStudy,
     top: int,
@@ -121,6 +124,7 @@ class Evaluation:
     split: Literal["test", "validation"]
 
 
+@interruptible()
 def evaluate(
     tuning: TuningStudy,
     seeds: int = 5,
@@ -178,5 +182,6 @@ def _train(
 ) -> tuple[Any, list[float]]:
     fresh_session()
     model = tuning.task.build(optimizer, seed, FixedTrial(trial.params))
-    history = tuning.task.fit(model, seed).history
+    ends_at_ctrl_c = AtEpochEnd(lambda epoch, logs: True)
+    history = tuning.task.fit(model, seed, callbacks=[ends_at_ctrl_c]).history
     return model, [float(value) for value in history[tuning.objective.name]]
