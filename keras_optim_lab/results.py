@@ -14,6 +14,7 @@ from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning import TuningStudy, evaluation
 from keras_optim_lab.tuning.checks import Callback, check_callbacks
+from keras_optim_lab.tuning.interruption import ended_by
 from keras_optim_lab.tuning.population_engine import PopulationEngine
 from keras_optim_lab.tuning.space import Searched
 
@@ -62,7 +63,7 @@ def tune(
         model.compile(optimizer=result.best_optimizer(), ...)
 
     A study is kept while it runs: interrupted at any trial, the same call with the same `name`
-    continues it.
+    continues it. Ctrl-C ends it at the end of an epoch, a second one at once.
 
     Args:
         task: a `Task`, or the name of a built-in one.
@@ -118,5 +119,6 @@ def tune(
     )
     result.run(trials, engine, callbacks)
     if confirm:
-        evaluation.confirm(result, confirm, engine=engine)
+        with ended_by(result.kept):
+            evaluation.confirm(result, confirm, engine=engine)
     return result

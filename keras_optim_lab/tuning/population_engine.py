@@ -21,6 +21,7 @@ from keras_optim_lab.tuning.candidate import Candidate
 from keras_optim_lab.tuning.clock import Clock
 from keras_optim_lab.tuning.engine import Candidates
 from keras_optim_lab.tuning.epoch import Epoch, Form, on_device
+from keras_optim_lab.tuning.interruption import raise_if_interrupted
 from keras_optim_lab.tuning.layer_probe import first_failing_layer
 from keras_optim_lab.tuning.memory import Need, check_data_fits, check_width_fits, free_memory
 from keras_optim_lab.tuning.population import Population
@@ -190,6 +191,7 @@ class _Run:
                     population.wait()
                     with self.candidates.together():
                         self._tell(population.finish())
+                        raise_if_interrupted()
                         self._fill_and_start(pool, running)
             except ImpureModelError:
                 raise  # the candidates drawn so far are trained by another engine

@@ -16,6 +16,7 @@ from keras_optim_lab.tasks.splits import SplitName
 from keras_optim_lab.tuning.candidate import Candidate
 from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.engine import Candidates, Engine
+from keras_optim_lab.tuning.interruption import interruptible
 from keras_optim_lab.tuning.population_engine import PopulationEngine
 
 # By the name of a metric, as in the logs of `fit`, its value after every epoch; NaN from the epoch
@@ -46,6 +47,7 @@ def silent(*_: Any) -> None:
     """Tells nobody."""
 
 
+@interruptible()
 def train(
     task: Task,
     trainings: Sequence[Training],

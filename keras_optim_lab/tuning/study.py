@@ -35,6 +35,7 @@ from keras_optim_lab.tuning.checks import (
 from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.engine import Engine
 from keras_optim_lab.tuning.heartbeat import signs_of_life, take_up_abandoned
+from keras_optim_lab.tuning.interruption import ended_by, interruptible, raise_if_interrupted
 from keras_optim_lab.tuning.objective import Objective
 from keras_optim_lab.tuning.plan import check_same_plan, is_empty
 from keras_optim_lab.tuning.population_engine import PopulationEngine
@@ -200,6 +201,8 @@ class TuningStudy:
         Several processes may do so at once. Trials whose process has died are trained again with
         the same parameters; while others train the last ones, this waits for them.
 
+        Ctrl-C ends it at the end of an epoch, and a second one at once.
+
         As in `Study.optimize`, a sampler or a callback may end it earlier with `study.stop()`.
 
         Args:
@@ -211,8 +214,14 @@ class TuningStudy:
         check_callbacks(callbacks)
         trials = self.wanted(trials)
         engine = engine or PopulationEngine()
-        with stoppable(self.study), signs_of_life(self.study):
+        with (
+            ended_by(self.kept),
+            interruptible(),
+            stoppable(self.study),
+            signs_of_life(self.study),
+        ):
             while True:
+                raise_if_interrupted()
                 before = len(self.finished_trials)
                 take_up_abandoned(self.study)
                 asked = Asked(self, trials, callbacks)
@@ -226,6 +235,14 @@ class TuningStudy:
                 time.sleep(_PAUSE)
         if engine.summary:
             self.study.set_user_attr(ENGINE, engine.summary)
+
+    def kept(self) -> str:
+        """Says what an interrupted study keeps and how it goes on."""
+        name = self.study.study_name
+        return (
+            f"Stopped; the study {name!r} keeps its {len(self.finished_trials)} finished trials. "
+            f"Continue with the same call and name={name!r}."
+        )
 
     def wanted(self, trials: int | None = None) -> int:
         """How many finished trials the study is to have; a number given is kept with the study.
@@ -407,6 +424,7 @@ class Asked:
         return self
 
     def __next__(self) -> StudyCandidate:
+        raise_if_interrupted()
         trial = self._ask()
         tuning = self._tuning
         # All that another process needs to train it again is stored at once.
