@@ -46,6 +46,7 @@ from keras_optim_lab.optimizers.fields import (
 )
 from keras_optim_lab.optimizers.precision import (
     arithmetic_dtype,
+    bounded,
     check_real,
     rounded_at_random,
 )
@@ -600,7 +601,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             full = full + state.compensation
         if not treatment.decays:
             h = self.undecayed(h)
-        step, state = self.step(ops.cast(g, dtype), full, state, h(part=treatment.part))
+        g = ops.cast(g, dtype)
+        if self.squares:
+            g = bounded(g)
+        step, state = self.step(g, full, state, h(part=treatment.part))
         full = full - step
         new_w = ops.cast(full, w.dtype)
         if "compensation" in slot:

@@ -105,6 +105,7 @@ class Composed(Following, composed=True):
         own: the key of what it declares itself.
     """
 
+    squares = False
     main: ClassVar[str]
 
     @property
@@ -166,6 +167,7 @@ class Composed(Following, composed=True):
             elementwise=cls.elementwise and all(each.elementwise for each in members.values()),
             branches=cls.branches or any(each.branches for each in members.values()),
             rule_decays=cls.rule_decays or main.rule_decays,
+            squares=cls.squares or any(each.squares for each in members.values()),
             execution=main.execution,
             compensated=main.compensated,
             state_dtype=low,

@@ -76,6 +76,8 @@ class Declared:
         elementwise: whether the rule treats every number alone, so that it may be run once on many
             weights joined to one vector. If not, it is run on all weights of one shape, stacked.
         by_path: whether it depends on a weight's path what is done to it.
+        squares: whether the rule squares gradients, or might; it is then given none whose square
+            is infinite: larger ones, infinite ones too, count as 2⁵⁰ (2⁴⁹⁸ in float64).
         needs_objective: whether the method asks for more than a gradient, which only `kol.Model`
             and `kol.minimize` can give.
         branches: whether the rule does some of its work in some steps only, so that it depends on
@@ -91,6 +93,7 @@ class Declared:
     shared: ClassVar[tuple[str | Slot, ...]] = ()
     elementwise: ClassVar[bool] = True
     by_path: ClassVar[bool] = False
+    squares: ClassVar[bool] = True
     needs_objective: ClassVar[bool] = False
     branches: ClassVar[bool] = False
     rule_decays: ClassVar[bool] = False

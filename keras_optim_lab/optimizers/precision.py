@@ -7,7 +7,23 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_optim_lab import backend
+
 HALF = ("float16", "bfloat16")
+
+
+# Numbers whose squares, and sums of 2²⁶ of those, are finite.
+_SQUARED = {"float32": 2.0**50, "float64": 2.0**498}
+
+
+def bounded(gradient):
+    """The gradient, a float32 or float64 tensor, with nothing in it too large to be squared.
+
+    An average of squares that is infinite once is not a number from then on. What divides by the
+    size of a gradient goes as far for one of 10¹⁵ as for any larger one.
+    """
+    bound = _SQUARED[keras.backend.standardize_dtype(gradient.dtype)]
+    return backend.updates().within(gradient, bound)
 
 
 def arithmetic_dtype(dtype) -> str:
@@ -24,7 +40,7 @@ def check_real(owner: str, weights: Iterable[tuple[str, Any]]) -> None:
     """
     for path, dtype in weights:
         dtype = keras.backend.standardize_dtype(dtype)
-        if not keras.backend.is_float_dtype(dtype):
+        if dtype not in (*HALF, "float32", "float64"):
             instead = "have trainable=False"
             if dtype.startswith("complex"):
                 instead = "hold its real and imaginary part as two weights of float32"

@@ -6,7 +6,6 @@ import pydoc
 import re
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import keras
@@ -16,7 +15,6 @@ from keras import ops
 
 from keras_optim_lab import optimizers
 from keras_optim_lab.curvature import SAM
-from keras_optim_lab.functional import Functional
 from keras_optim_lab.optimizers import Adam, AdamW, GradientDescent, Momentum, catalogue
 from keras_optim_lab.optimizers.fields import (
     Constant,
@@ -349,42 +347,6 @@ def test_repr_is_short_and_names_a_schedule():
     assert repr(GradientDescent()) == "GradientDescent(learning_rate=0.01)"
     schedule = keras.optimizers.schedules.PolynomialDecay(1.0, 10)
     assert "PolynomialDecay" in repr(GradientDescent(schedule))
-
-
-# Weights that no method trains.
-
-
-OPTIMIZERS = {
-    **{name: partial(optimizers.get, name) for name in optimizers.names()},
-    **{name: partial(optimizers.get, name) for name in optimizers.names(needs_objective=True)},
-    **{
-        entry.name: partial(optimizers.get, f"{entry.name}(adam)")
-        for entry in catalogue.compositions()
-        if "optimizer" in entry.cls.fields
-    },
-    "groups": lambda: optimizers.groups({"z": "lion"}, default="adam"),
-}
-
-
-@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_a_complex_weight_is_refused_by_name_before_anything_is_built(make):
-    optimizer = make()
-    weights = [
-        keras.Variable(1.0),
-        keras.Variable(np.complex64(3 + 2j), dtype="complex64", name="z"),
-    ]
-    message = "'z' is complex64, .*real numbers.*real and imaginary part as two weights"
-    with pytest.raises(TypeError, match=f"{type(optimizer).__name__}: .*{message}"):
-        optimizer.build(weights)
-    assert not optimizer.built
-    if not optimizer.needs_objective:
-        with pytest.raises(TypeError, match=message):
-            Functional(optimizer).init({"z": weights[1].value})
-
-
-def test_an_integer_weight_is_refused_with_what_to_do():
-    with pytest.raises(TypeError, match=r"functional: Adam: .*'n' is int32.*trainable=False"):
-        Functional(Adam()).init({"n": ops.zeros(2, "int32")})
 
 
 # An optimizer of the user's own.
