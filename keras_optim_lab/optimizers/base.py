@@ -9,19 +9,22 @@ import re
 import sys
 import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter, is_
 from typing import Any
 
 import keras
+import numpy as np
 from keras import Variable, ops
 
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers.carrying import (
-    asks_for_others,
     carry_over,
+    check_same_model,
     differs,
-    training_model,
+    own_variables,
+    rebuild,
 )
 from keras_optim_lab.optimizers.declaration import Declared, KerasOptimizer
 from keras_optim_lab.optimizers.execution import PLAIN, Bundle, Treatment, Weight, advance, bundles
@@ -43,10 +46,14 @@ from keras_optim_lab.optimizers.fields import (
     nonnegative,
     switch,
 )
+from keras_optim_lab.optimizers.following import follow, training_model
 from keras_optim_lab.optimizers.precision import arithmetic_dtype, rounded_at_random
 from keras_optim_lab.optimizers.slots import Compensation, Place, Record, Slot
 
 _COMPENSATION = Compensation("compensation")
+
+# By weight, after how many steps it joined: beside the variables in a file.
+_JOINED_AFTER = "joined_after"
 
 # Arguments for which Keras does more in a step than to update every weight.
 _around_the_update = attrgetter(
@@ -264,8 +271,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     @property
     def built(self) -> bool:
-        built = self.__dict__.get("_built", False)
-        return built and not asks_for_others(self, sys._getframe(1))
+        frame = sys._getframe(1)
+        if frame.f_code.co_name == "_symbolic_build":  # all that Keras asks before a fit
+            self._follow(frame.f_locals["self"])
+        return self.__dict__.get("_built", False)
 
     @built.setter
     def built(self, value):
@@ -275,20 +284,64 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """Creates the state for these weights.
 
         Called again with other weights, after layers were frozen or unfrozen, it keeps the state of
-        those that stay; `fit` does so after `compile`.
+        those that stay; `fit` does so by itself.
         """
         if not self.__dict__.get("_built", False):
             self._build(variables)
-        elif self.carries_over and differs(self, variables):
-            carry_over(self, variables)
+            self._follow(training_model(self))
+        elif differs(self, variables):
+            with backend.updates().eagerly():
+                self._carry_over(variables)
 
     def _build(self, variables):
+        self.check_weights(variables)
         super().build(variables)
         self._find_excluded([_path(variable) for variable in variables])
+        self.__dict__.setdefault("_births", [0] * len(variables))
         self._build_state(variables)
 
+    def _carry_over(self, variables) -> None:
+        carry_over(self, variables)
+
+    # A part in methods of the model that is trained.
+
+    @property
+    def has_a_part_in(self) -> tuple[str, ...]:
+        """Methods of a model around which `around` is called."""
+        return ("make_train_function",)
+
+    def _follow(self, model) -> None:
+        if model is not None:
+            self.__dict__["_is_followed"] = True
+            follow(model, self.has_a_part_in)
+
+    @contextmanager
+    def around(self, model, name: str, arguments: dict[str, Any]):
+        """What is done before and after a method of the model that is trained."""
+        if name == "make_train_function" and self.built:
+            self.take_over(model)
+            if self.__dict__.pop("_outdates", False):
+                model.train_function = None  # compiled for the weights of before
+        yield
+
+    def take_over(self, model) -> None:
+        """Goes on with the weights of a model that are to be trained now.
+
+        Raises:
+            ValueError: it has trained weights of another model.
+        """
+        if self.__dict__.get("_built", False) and differs(self, model.trainable_variables):
+            with backend.updates().eagerly():
+                check_same_model(self, model)
+                stay = {self._var_key(variable) for variable in model.trainable_variables}
+                self._leave([v for v in self._trainable_variables if self._var_key(v) not in stay])
+        self.build(model.trainable_variables)
+
+    def _leave(self, variables) -> None:
+        """Does what is to be done to weights that are not trained from now on."""
+
     def _build_state(self, variables):
-        births = self.__dict__.setdefault("_births", self._births_in(variables))
+        births = self._births
         self._slot_variables = {
             slot.name: [self._add_slot(slot, variable) for variable in variables]
             for slot in self.active_slots
@@ -308,7 +361,6 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             for v in variables
         )
         places = [place_of(variable) for variable in variables]
-        self.check_places(places)
         parts = self.__dict__["_parts"] = self.parts(places)
         self._plan = bundles(
             [
@@ -335,17 +387,6 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             )
             for slot in self.shared_slots
         }
-
-    def _births_in(self, variables) -> list[int]:
-        """By weight, after how many steps it joined, from a configuration that was loaded."""
-        loaded = {path: n for n, own in self.__dict__.get("_loaded_births", []) for path in own}
-        paths = [_path(variable) for variable in variables]
-        births = dict(zip(as_named_here([*loaded], paths), loaded.values(), strict=True))
-        return [births.get(path, 0) for path in paths]
-
-    def _age_of(self, index: int) -> int:
-        """How many steps a weight has taken."""
-        return int(ops.convert_to_numpy(self.iterations)) - self._births[index]
 
     def _add_slot(self, slot: Slot, variable):
         layout = slot.layout(self, place_of(variable), variable.dtype)
@@ -380,6 +421,14 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     def parts(self, places: Sequence[Place]) -> list[tuple[Hashable, ...]]:
         """Which part of a composed optimizer each of the weights belongs to; see `Treatment`."""
         return [()] * len(places)
+
+    def check_weights(self, variables) -> None:
+        """Raises a ValueError for weights that the optimizer cannot train, before it has any."""
+        self.check_places([place_of(variable) for variable in variables])
+
+    def state_variables(self) -> list[Variable]:
+        """All variables that belong to the weights and not to the optimizer's configuration."""
+        return own_variables(self)
 
     def check_places(self, places: Sequence[Place]) -> None:
         """Raises a ValueError for weights that the optimizer cannot train, before any step."""
@@ -623,9 +672,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
                 self.assign(average, old + ops.cast(share, old.dtype) * (new - old))
 
     def _overwrite_model_variables_with_average_value(self, trainable_variables):
-        for variable, average in zip(
-            trainable_variables, self._model_variables_moving_average, strict=True
-        ):
+        for variable in trainable_variables:
+            index = self._trainable_variables_indices.get(self._var_key(variable))
+            average = None if index is None else self._model_variables_moving_average[index]
             if average is not None:  # a copy: JAX gives the memory of both away
                 self.assign(variable, ops.copy(ops.convert_to_tensor(average)))
 
@@ -673,10 +722,11 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     # What cannot work is said in terms of the cause.
 
     def _check_variables_are_known(self, variables):
-        if len(variables) != len(self._trainable_variables) or differs(self, variables):
+        if "_is_followed" not in self.__dict__ or differs(self, variables):
             model = training_model(self)
             if model is not None:
-                self.build(model.trainable_variables)
+                self._follow(model)
+                self.take_over(model)
         unknown = [
             _path(v) for v in variables if self._var_key(v) not in self._trainable_variables_indices
         ]
@@ -694,12 +744,30 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def _other_weights(self, what: str) -> str:
         return (
-            f"{type(self).__name__} was built for another set of weights. {what} If layers were "
-            "frozen or unfrozen, compile the model again, or call "
-            "optimizer.build(model.trainable_variables): weights that stay keep their state."
+            f"{type(self).__name__} was built for another set of weights. {what} Freeze and "
+            "unfreeze layers between two fits; in a loop of your own, call "
+            "optimizer.build(model.trainable_variables) after it, and compile your step again: "
+            "weights that stay keep their state."
         )
 
     # Serialization.
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if any(self.__dict__.get("_births", ())):
+            store[_JOINED_AFTER] = np.asarray(self._births)
+
+    def load_own_variables(self, store):
+        saved = {name: store[name] for name in store.keys()}  # noqa: SIM118
+        self._load_beside(saved)
+        super().load_own_variables(saved)
+
+    def _load_beside(self, saved: dict[str, Any]) -> None:
+        """Takes out what there is beside the variables."""
+        own = self.__dict__.get("_births", [])
+        births = [int(birth) for birth in saved.pop(_JOINED_AFTER, [0] * len(own))]
+        if births != own and len(births) == len(own):
+            rebuild(self, self._trainable_variables, births)
 
     def get_config(self):
         config = {name: field.config(self) for name, field in self.fields.items()}
@@ -707,11 +775,6 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         if exclusions is not None:
             paths = exclusions["paths"] + exclusions.get("loaded", [])
             config["weight_decay_exclusions"] = {"paths": paths, "names": exclusions["names"]}
-        births = self.__dict__.get("_births", [])
-        if any(births):
-            paths = [_path(variable) for variable in self._trainable_variables]
-            joined = {n: [p for p, b in zip(paths, births, strict=True) if b == n] for n in births}
-            config["joined_after"] = [[birth, own] for birth, own in joined.items() if birth]
         return config
 
     @classmethod
@@ -723,10 +786,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             for name, value in config.items()
         }
         exclusions = config.pop("weight_decay_exclusions", None)
-        births = config.pop("joined_after", [])
         optimizer = cls(**config)
-        if births:
-            optimizer.__dict__["_loaded_births"] = births
         if exclusions is not None:
             optimizer.exclude_from_weight_decay(var_names=exclusions["names"])
             optimizer.__dict__["_exclusions"]["loaded"] = exclusions["paths"]
