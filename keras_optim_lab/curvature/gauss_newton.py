@@ -91,6 +91,7 @@ class LevenbergMarquardt(CurvatureOptimizer):
     )
 
     shared = (Slot("adapted_damping", initial="damping"), Slot("growth", initial=2.0))
+    carries = ("adapted_damping", "growth")
 
     def advance(self, objective, point, state, h):
         spectrum, products = _spectrum(objective, point.x, _own if self.scaled else _mean)

@@ -9,20 +9,23 @@ import re
 import sys
 import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter, is_
 from typing import Any
 
 import keras
+import numpy as np
 from keras import Variable, ops
 from keras.src.utils.tracking import DotNotTrackScope
 
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers.carrying import (
-    asks_for_others,
     carry_over,
+    check_same_model,
     differs,
-    training_model,
+    own_variables,
+    rebuild,
 )
 from keras_optim_lab.optimizers.declaration import Declared, KerasOptimizer
 from keras_optim_lab.optimizers.execution import PLAIN, Bundle, Treatment, Weight, advance, bundles
@@ -44,6 +47,7 @@ from keras_optim_lab.optimizers.fields import (
     nonnegative,
     switch,
 )
+from keras_optim_lab.optimizers.following import follow, training_model
 from keras_optim_lab.optimizers.precision import (
     arithmetic_dtype,
     bounded,
@@ -54,6 +58,9 @@ from keras_optim_lab.optimizers.slots import Compensation, Place, Record, Slot
 from keras_optim_lab.optimizers.whereabouts import Whereabouts, as_named_here, path_of
 
 _COMPENSATION = Compensation("compensation")
+
+# By weight, after how many steps it joined: beside the variables in a file.
+_JOINED_AFTER = "joined_after"
 
 # Arguments for which Keras does more in a step than to update every weight.
 _around_the_update = attrgetter(
@@ -287,8 +294,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     @property
     def built(self) -> bool:
-        built = self.__dict__.get("_built", False)
-        return built and not asks_for_others(self, sys._getframe(1))
+        frame = sys._getframe(1)
+        if frame.f_code.co_name == "_symbolic_build":  # all that Keras asks before a fit
+            self._follow(frame.f_locals["self"])
+        return self.__dict__.get("_built", False)
 
     @built.setter
     def built(self, value):
@@ -298,7 +307,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """Creates the state for these weights.
 
         Called again with other weights, after layers were frozen or unfrozen, it keeps the state of
-        those that stay; `fit` does so after `compile`.
+        those that stay; `fit` does so by itself.
 
         Raises:
             TypeError: a weight holds complex numbers or integers.
@@ -306,16 +315,59 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         check_real(type(self).__name__, [(path_of(v), v.dtype) for v in variables])
         if not self.__dict__.get("_built", False):
             self._build(variables)
-        elif self.carries_over and differs(self, variables):
-            carry_over(self, variables)
+            self._follow(training_model(self))
+        elif differs(self, variables):
+            with backend.updates().eagerly():
+                self._carry_over(variables)
 
     def _build(self, variables):
-        self.find(variables, training_model(self))
+        self.check_weights(variables)
         super().build(variables)
+        self.__dict__.setdefault("_births", self._births_in(variables))
         self._build_state(variables)
 
+    def _carry_over(self, variables) -> None:
+        carry_over(self, variables)
+
+    # A part in methods of the model that is trained.
+
+    @property
+    def has_a_part_in(self) -> tuple[str, ...]:
+        """Methods of a model around which `around` is called."""
+        return ("make_train_function",)
+
+    def _follow(self, model) -> None:
+        if model is not None:
+            self.__dict__["_is_followed"] = True
+            follow(model, self.has_a_part_in)
+
+    @contextmanager
+    def around(self, model, name: str, arguments: dict[str, Any]):
+        """What is done before and after a method of the model that is trained."""
+        if name == "make_train_function" and self.built:
+            self.take_over(model)
+            if self.__dict__.pop("_outdates", False):
+                model.train_function = None  # compiled for the weights of before
+        yield
+
+    def take_over(self, model) -> None:
+        """Goes on with the weights of a model that are to be trained now.
+
+        Raises:
+            ValueError: it has trained weights of another model.
+        """
+        if self.__dict__.get("_built", False) and differs(self, model.trainable_variables):
+            with backend.updates().eagerly():
+                check_same_model(self, model)
+                stay = {self._var_key(variable) for variable in model.trainable_variables}
+                self._leave([v for v in self._trainable_variables if self._var_key(v) not in stay])
+        self.build(model.trainable_variables)
+
+    def _leave(self, variables) -> None:
+        """Does what is to be done to weights that are not trained from now on."""
+
     def _build_state(self, variables):
-        births = self.__dict__.setdefault("_births", self._births_in(variables))
+        births = self._births
         self._slot_variables = {
             slot.name: [self._add_slot(slot, variable) for variable in variables]
             for slot in self.active_slots
@@ -335,7 +387,6 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             for v in variables
         )
         places = [self.place(variable) for variable in variables]
-        self.check_places(places, self.other_places)
         parts = self.__dict__["_parts"] = self.parts(places)
         self._plan = bundles(
             [
@@ -364,15 +415,11 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         }
 
     def _births_in(self, variables) -> list[int]:
-        """By weight, after how many steps it joined, from a configuration that was loaded."""
+        """By weight, after how many steps it joined; earlier versions kept it with the fields."""
         loaded = {path: n for n, own in self.__dict__.get("_loaded_births", []) for path in own}
         paths = [self.place(variable).path for variable in variables]
         births = dict(zip(as_named_here([*loaded], paths), loaded.values(), strict=True))
         return [births.get(path, 0) for path in paths]
-
-    def _age_of(self, index: int) -> int:
-        """How many steps a weight has taken."""
-        return int(ops.convert_to_numpy(self.iterations)) - self._births[index]
 
     def _add_slot(self, slot: Slot, variable):
         layout = slot.layout(self, self.place(variable), variable.dtype)
@@ -407,6 +454,15 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     def parts(self, places: Sequence[Place]) -> list[tuple[Hashable, ...]]:
         """Which part of a composed optimizer each of the weights belongs to; see `Treatment`."""
         return [()] * len(places)
+
+    def check_weights(self, variables) -> None:
+        """Raises a ValueError for weights that the optimizer cannot train, before it has any."""
+        self.find(variables, training_model(self))
+        self.check_places([*map(self.place, variables)], self.other_places)
+
+    def state_variables(self) -> list[Variable]:
+        """All variables that belong to the weights and not to the optimizer's configuration."""
+        return own_variables(self)
 
     def check_places(self, places: Sequence[Place], others: Sequence[Place] | None = None) -> None:
         """Raises a ValueError for weights that the optimizer cannot train, before any step.
@@ -658,9 +714,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
                 self.assign(average, old + ops.cast(share, old.dtype) * (new - old))
 
     def _overwrite_model_variables_with_average_value(self, trainable_variables):
-        for variable, average in zip(
-            trainable_variables, self._model_variables_moving_average, strict=True
-        ):
+        for variable in trainable_variables:
+            index = self._trainable_variables_indices.get(self._var_key(variable))
+            average = None if index is None else self._model_variables_moving_average[index]
             if average is not None:  # a copy: JAX gives the memory of both away
                 self.assign(variable, ops.copy(ops.convert_to_tensor(average)))
 
@@ -719,7 +775,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     @property
     def goes_by_paths(self) -> bool:
         """Whether it depends on a weight's path what is done to it."""
-        return self.by_path or self.excludes or any(self.__dict__.get("_births", ()))
+        return self.by_path or self.excludes
 
     def _use_weight_decay(self, variable):
         exclusions = self.__dict__.get("_exclusions")
@@ -735,10 +791,11 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     # What cannot work is said in terms of the cause.
 
     def _check_variables_are_known(self, variables):
-        if len(variables) != len(self._trainable_variables) or differs(self, variables):
+        if "_is_followed" not in self.__dict__ or differs(self, variables):
             model = training_model(self)
             if model is not None:
-                self.build(model.trainable_variables)
+                self._follow(model)
+                self.take_over(model)
         unknown = [
             path_of(v)
             for v in variables
@@ -758,12 +815,30 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def _other_weights(self, what: str) -> str:
         return (
-            f"{type(self).__name__} was built for another set of weights. {what} If layers were "
-            "frozen or unfrozen, compile the model again, or call "
-            "optimizer.build(model.trainable_variables): weights that stay keep their state."
+            f"{type(self).__name__} was built for another set of weights. {what} Freeze and "
+            "unfreeze layers between two fits; in a loop of your own, call "
+            "optimizer.build(model.trainable_variables) after it, and compile your step again: "
+            "weights that stay keep their state."
         )
 
     # Serialization.
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if any(self.__dict__.get("_births", ())):
+            store[_JOINED_AFTER] = np.asarray(self._births)
+
+    def load_own_variables(self, store):
+        saved = {name: store[name] for name in store.keys()}  # noqa: SIM118
+        self._load_beside(saved)
+        super().load_own_variables(saved)
+
+    def _load_beside(self, saved: dict[str, Any]) -> None:
+        """Takes out what there is beside the variables."""
+        own = self.__dict__.get("_births", [])
+        births = [int(birth) for birth in saved.pop(_JOINED_AFTER, [0] * len(own))]
+        if births != own and len(births) == len(own):
+            rebuild(self, self._trainable_variables, births)
 
     def get_config(self):
         config = {name: field.config(self) for name, field in self.fields.items()}
@@ -771,11 +846,6 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         if exclusions is not None:
             paths = exclusions["paths"] + exclusions.get("loaded", [])
             config["weight_decay_exclusions"] = {"paths": paths, "names": exclusions["names"]}
-        births = self.__dict__.get("_births", [])
-        if any(births):
-            paths = [self.place(variable).path for variable in self._trainable_variables]
-            joined = {n: [p for p, b in zip(paths, births, strict=True) if b == n] for n in births}
-            config["joined_after"] = [[birth, own] for birth, own in joined.items() if birth]
         if self.goes_by_paths and self._whereabouts.owner is self:
             model = None if self.__dict__.get("_built", False) else training_model(self)
             if model is not None and model.built:  # saved before its first step

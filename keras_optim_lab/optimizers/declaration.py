@@ -46,6 +46,8 @@ if TYPE_CHECKING:
         def exclude_from_weight_decay(self, *args: Any) -> None: ...
         def _untrack_variable(self, *variables: Any) -> None: ...
         def get_config(self) -> dict[str, Any]: ...
+        def save_own_variables(self, store: Any) -> None: ...
+        def load_own_variables(self, store: Any) -> None: ...
 
 else:
     KerasOptimizer = keras.optimizers.Optimizer
@@ -83,7 +85,6 @@ class Declared:
         branches: whether the rule does some of its work in some steps only, so that it depends on
             numbers what is to be computed.
         composed: whether it is made of other optimizers.
-        carries_over: whether the state of some weights can go on without that of others.
         rule_decays: whether the rule itself takes care of `h.weight_decay`; else η λ w is
             subtracted beside its step.
         fields: every field by name, in the order of the signature.
@@ -98,7 +99,6 @@ class Declared:
     branches: ClassVar[bool] = False
     rule_decays: ClassVar[bool] = False
     composed: ClassVar[bool] = False
-    carries_over: ClassVar[bool] = True
 
     fields: ClassVar[dict[str, Field]] = {}
     numeric: ClassVar[dict[str, Numeric]] = {}
