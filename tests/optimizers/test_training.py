@@ -503,7 +503,7 @@ def freezes(model, trains, data, compiles=False):
 CARRIED = [
     lambda: groups({"head": RAdam(0.05)}, Lookahead(Adam(0.05))),
     lambda: RAdam(0.05, use_ema=True, gradient_accumulation_steps=2, global_clipnorm=0.1),
-    lambda: SOAP(0.05),
+    pytest.param(lambda: SOAP(0.05), marks=pytest.mark.once("jax")),
 ]
 
 
