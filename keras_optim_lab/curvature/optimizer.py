@@ -23,6 +23,7 @@ class CurvatureOptimizer(GivenTheLoss, Optimizer, kw_only=True):
     elementwise = False
     carries_over = False
     least_squares = False
+    has_model = False  # whether its effort tells the whole step to the minimum of a model
     decays_weights = False
 
     def advance(
