@@ -27,6 +27,7 @@ class CurvatureOptimizer(GivenTheLoss, Optimizer, kw_only=True):
 
     elementwise = False
     least_squares = False
+    has_model = False  # whether its effort tells the whole step to the minimum of a model
     decays_weights = False
     carries: ClassVar[tuple[str, ...]] = ()
 

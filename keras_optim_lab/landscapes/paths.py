@@ -17,8 +17,6 @@ from keras_optim_lab.optimizers import Optimizer
 MOST_STEPS = 100_000
 # Most steps in one call of the compiled program: enough that a call costs nothing beside them.
 _AT_ONCE = 100
-# Gradients at which a curvature method has ended; that of the plateau is larger.
-_FLAT = 1e-6
 
 
 class Paths(NamedTuple):
@@ -91,7 +89,7 @@ class _OneByOne:
         return Paths(points, values)
 
     def _path(self, minimizer: Minimizer, start, steps: int, numbers) -> Paths:
-        path = minimizer(start, steps=steps, tol=_FLAT, **numbers).path
+        path = minimizer(start, steps=steps, **numbers).path
         stays = steps + 1 - len(path)  # where it has ended
         return Paths(
             np.pad(path.x, ((0, stays), (0, 0)), "edge"), np.pad(path.fun, (0, stays), "edge")
