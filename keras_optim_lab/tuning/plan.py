@@ -18,7 +18,9 @@ from keras_optim_lab.tuning.template import Template
 def is_empty(study: optuna.Study, direction: str) -> bool:
     """Whether the study was created and no more, so that any plan of this direction fits it."""
     directions = [held.name.lower() for held in study.directions]
-    return directions == [direction] and not study.get_trials(deepcopy=False)
+    system_attrs = study._storage.get_study_system_attrs(study._study_id)
+    held = study.user_attrs or system_attrs or study.get_trials(deepcopy=False)
+    return directions == [direction] and not held
 
 
 def check_same_plan(name: str, stored: Mapping[str, Any] | None, plan: Mapping[str, Any]) -> None:

@@ -78,9 +78,10 @@ def test_of_different_plans_at_once_one_is_begun_and_the_other_refused(storage):
     assert "exists with another space: beta_1 is fixed at" in refusal
 
 
-def test_what_somebody_else_made_is_still_a_strangers(storage):
-    strange = optuna.create_study(study_name="s", storage=open_storage(storage, "s"))
-    strange.ask()
+@pytest.mark.parametrize("use", [lambda study: study.ask(), lambda s: s.set_user_attr("a", 1)])
+def test_what_somebody_else_uses_is_still_a_strangers(use, tmp_path):
+    storage = tmp_path / "s.journal"
+    use(optuna.create_study(study_name="s", storage=open_storage(storage, "s")))
     with pytest.raises(ValueError, match="not made by keras_optim_lab"):
         begin(storage)
 

@@ -261,7 +261,8 @@ def test_the_refusal_says_in_words_what_differs(task, change, said):
 
 
 def test_a_study_of_someone_elses_is_refused_and_left_as_it_was(task):
-    optuna.create_study(study_name="mine", storage="sqlite:///studies.db")
+    theirs = optuna.create_study(study_name="mine", storage="sqlite:///studies.db")
+    theirs.set_user_attr("purpose", "another one")
     before = Path("studies.db").read_bytes()
     with pytest.raises(ValueError, match=r"not made by keras_optim_lab.*another name"):
         kol.tune(task, trials=1, name="mine", storage="sqlite:///studies.db")
