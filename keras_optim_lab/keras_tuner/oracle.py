@@ -17,15 +17,17 @@ import keras_tuner
 import optuna
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src.engine import oracle as engine  # for its locks, which nothing exports
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, NopPruner
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from keras_optim_lab.keras_tuner.parameters import named, parameter
 from keras_optim_lab.tasks.checks import check_count, check_seed
 from keras_optim_lab.tuning import choices
+from keras_optim_lab.tuning.abandoned import ERROR
 from keras_optim_lab.tuning.buffered import BufferedStorage
 from keras_optim_lab.tuning.objective import Direction
 from keras_optim_lab.tuning.space import suggest_parameter
@@ -92,7 +94,9 @@ class OptunaOracle(keras_tuner.Oracle):
     Args:
         objective: as in `keras_tuner.Oracle`. The value of a trial is what KerasTuner makes its
             score, that of the best epoch; several objectives are one, their sum, as there.
-        max_trials: trials of the search, retries not counted; None for no limit.
+        max_trials: trials of the search, retries not counted; None for no limit. It ends earlier
+            when the space is exhausted, as those of KerasTuner's own oracles do: no values are
+            tried twice.
         sampler: any Optuna sampler, or "tpe" (the default), "random", "qmc". One that is given as
             an object with a seed draws the same numbers again when a search goes on; a name does
             not.
@@ -167,19 +171,9 @@ class OptunaOracle(keras_tuner.Oracle):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Asks the study for a trial. Called by `create_trial`."""
-        if self._exhausted:
-            return {"status": TrialStatus.STOPPED}
-        trial = self.study.ask()
-        trial.set_user_attr(_ORACLE, self._id)
-        trial.set_user_attr(_TRIAL, trial_id)
-        try:
-            values = self._suggest(trial)
-        except BaseException:
-            self.study.tell(trial, state=TrialState.FAIL)
-            raise
-        self._running[trial_id] = _Run(trial)
-        self._numbers[trial_id] = trial.number
-        return {"status": TrialStatus.RUNNING, "values": values}
+        values = self._draw(trial_id)
+        status = TrialStatus.STOPPED if values is None else TrialStatus.RUNNING
+        return {"status": status, "values": values}
 
     @_synchronized
     def create_trial(self, tuner_id: str) -> Trial:
@@ -294,7 +288,59 @@ class OptunaOracle(keras_tuner.Oracle):
         study.sampler = choices.sampler(self._sampler, self.seed + len(study.trials))
         return study
 
-    def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+    def _draw(self, trial_id: str) -> dict[str, Any] | None:
+        """Values that no trial has had; None once the space is exhausted.
+
+        As in KerasTuner's own oracles, that is when so many draws in a row were none.
+        """
+        for _ in range(self._max_collisions + 1):
+            if self._exhausted:
+                return None
+            trial = self.study.ask()
+            trial.set_user_attr(_ORACLE, self._id)
+            trial.set_user_attr(_TRIAL, trial_id)
+            try:
+                values = self._suggest(functools.partial(suggest_parameter, trial))
+            except BaseException:
+                self.study.tell(trial, state=TrialState.FAIL)
+                raise
+            if not self._tried(values):
+                self._run(trial_id, trial)
+                return values
+            trial.set_user_attr(ERROR, "an earlier trial has these values")
+            told = self._tell_study(trial.number, TrialState.FAIL)
+            if not isinstance(self._sampler, BaseSampler):
+                # It would propose what it holds for the best again and again.
+                return self._draw_at_random(trial_id, told)
+        return None
+
+    def _draw_at_random(self, trial_id: str, told: FrozenTrial) -> dict[str, Any] | None:
+        sampler = RandomSampler(seed=self._seed_state)
+        self._seed_state += 1
+        for _ in range(self._max_collisions):
+            values, params, distributions = self._at_random(sampler, told)
+            if not self._tried(values):
+                self._begin(trial_id, params, distributions)
+                return values
+        return None
+
+    def _at_random(self, sampler: RandomSampler, trial: FrozenTrial):
+        params: dict[str, Any] = {}
+        distributions: dict[str, BaseDistribution] = {}
+
+        def choose(name: str, distribution: BaseDistribution) -> Any:
+            distributions[name] = distribution
+            params[name] = sampler.sample_independent(self.study, trial, name, distribution)
+            return params[name]
+
+        return self._suggest(choose), params, distributions
+
+    def _tried(self, values: Mapping[str, Any]) -> bool:
+        # A trial that fails before it comes to its hyperparameters has had no values.
+        known = values or any(t.status == TrialStatus.COMPLETED for t in self.trials.values())
+        return bool(known) and self._duplicate(values)
+
+    def _suggest(self, suggest: Callable[[str, BaseDistribution], Any]) -> dict[str, Any]:
         """Values of all hyperparameters that are active with these values."""
         chosen = self.hyperparameters.copy()
         chosen.values = {}
@@ -307,36 +353,48 @@ class OptunaOracle(keras_tuner.Oracle):
             if asked is None:
                 chosen.values[hp.name] = hp.value
             else:
-                value = suggest_parameter(trial, asked.name, asked.distribution)
-                chosen.values[hp.name] = asked.decode(value)
+                chosen.values[hp.name] = asked.decode(suggest(asked.name, asked.distribution))
         return chosen.values
 
     def _run_again(self, trial: Trial) -> None:
         """Begins another run of a trial whose last one failed or was cut off."""
         last = self.study.get_trials(deepcopy=False)[self._numbers[trial.trial_id]]
-        # Not enqueued: another process on this storage could be given it.
-        again = create_trial(
-            state=TrialState.RUNNING,
-            params=last.params,
-            distributions=last.distributions,
-            user_attrs={_ORACLE: self._id, _TRIAL: trial.trial_id},
-            system_attrs=last.system_attrs,
-        )
-        self.study.add_trial(again)
-        begun = next(
-            stored
-            for stored in reversed(self.study.get_trials(deepcopy=False))
-            if stored.user_attrs.get(_ORACLE) == self._id
-            and stored.user_attrs.get(_TRIAL) == trial.trial_id
-        )
-        self._running[trial.trial_id] = _Run(optuna.Trial(self.study, begun._trial_id))
-        self._numbers[trial.trial_id] = begun.number
+        self._begin(trial.trial_id, last.params, last.distributions, last.system_attrs)
         # Else KerasTuner would average the epochs of this run with those of the last.
         trial.metrics = type(trial.metrics)()
         trial.score = None
         self._pruned.discard(trial.trial_id)
         self._save_trial(trial)
         self.save()
+
+    def _begin(
+        self,
+        trial_id: str,
+        params: dict[str, Any],
+        distributions: dict[str, BaseDistribution],
+        system_attrs: dict[str, Any] | None = None,
+    ) -> None:
+        """Begins a run with these parameters."""
+        # Not enqueued: another process on this storage could be given it.
+        begun = create_trial(
+            state=TrialState.RUNNING,
+            params=params,
+            distributions=distributions,
+            user_attrs={_ORACLE: self._id, _TRIAL: trial_id},
+            system_attrs=system_attrs,
+        )
+        self.study.add_trial(begun)
+        stored = next(
+            stored
+            for stored in reversed(self.study.get_trials(deepcopy=False))
+            if stored.user_attrs.get(_ORACLE) == self._id
+            and stored.user_attrs.get(_TRIAL) == trial_id
+        )
+        self._run(trial_id, optuna.Trial(self.study, stored._trial_id))
+
+    def _run(self, trial_id: str, trial: optuna.Trial) -> None:
+        self._running[trial_id] = _Run(trial)
+        self._numbers[trial_id] = trial.number
 
     def _report(self, trial_id: str, value: float, step: int) -> None:
         run = self._running[trial_id]
@@ -383,9 +441,15 @@ class OptunaOracle(keras_tuner.Oracle):
             pruned = trial.trial_id in self._pruned
             state = TrialState.PRUNED if pruned else TrialState.COMPLETE
             value = None if pruned else float(trial.score)
+        self._tell_study(number, state, value)
+
+    def _tell_study(
+        self, number: int, state: TrialState, value: float | None = None
+    ) -> FrozenTrial:
         with stoppable(self.study):
-            self.study.tell(number, value, state, skip_if_finished=True)
+            told = self.study.tell(number, value, state, skip_if_finished=True)
             self._exhausted |= self.study._stop_flag
+        return told
 
 
 def _check_tensorboard() -> None:

@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from keras_optim_lab import backend
-from keras_optim_lab.optimizers.base import Optimizer, place_of
+from keras_optim_lab.optimizers.base import Optimizer
 from keras_optim_lab.optimizers.following import optimizer_of
 from keras_optim_lab.optimizers.precision import arithmetic_dtype
 from keras_optim_lab.optimizers.slots import Place
@@ -101,7 +101,7 @@ class Following(Optimizer):
             index = self._trainable_variables_indices.get(self._var_key(variable))
             if index is None or self._births[index] == now:
                 continue  # all three points are one
-            averaged = self.fast_weights(place_of(variable))
+            averaged = self.fast_weights(self.place(variable))
             if averaged is None:
                 continue
             name, beta = averaged

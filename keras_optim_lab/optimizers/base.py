@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import Variable, ops
+from keras.src.utils.tracking import DotNotTrackScope
 
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers.carrying import (
@@ -47,8 +48,14 @@ from keras_optim_lab.optimizers.fields import (
     switch,
 )
 from keras_optim_lab.optimizers.following import follow, training_model
-from keras_optim_lab.optimizers.precision import arithmetic_dtype, rounded_at_random
+from keras_optim_lab.optimizers.precision import (
+    arithmetic_dtype,
+    bounded,
+    check_real,
+    rounded_at_random,
+)
 from keras_optim_lab.optimizers.slots import Compensation, Place, Record, Slot
+from keras_optim_lab.optimizers.whereabouts import Whereabouts, as_named_here, path_of
 
 _COMPENSATION = Compensation("compensation")
 
@@ -184,8 +191,12 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def __setattr__(self, name, value):
         if not name.startswith("_") and not hasattr(self, name):
-            near = near_matches(name, self.fields)
-            if near:  # misspelt, it would become an attribute that nothing reads
+            # Misspelt, or that of an optimizer inside, it would be an attribute that nothing reads.
+            settings = self.settings()
+            near = near_matches(name, {**self.fields, **settings})
+            if name in settings:
+                near = f" The {type(settings[name][0]).__name__} inside has it: set it there."
+            if near:
                 raise AttributeError(f"{type(self).__name__} has no field `{name}`.{near}")
         super().__setattr__(name, value)
 
@@ -193,6 +204,18 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """Makes another optimizer's count of steps its own."""
         self._untrack_variable(self._iterations)
         self._iterations = iterations
+
+    def _untrack_variable(self, *variables):
+        """As in Keras, of any number. TensorFlow saves no list that has lost some: it gets another.
+
+        It is set as Keras does in its constructor, which a tracked one would replace by a copy.
+        """
+        for variable in variables:
+            super()._untrack_variable(variable)
+        test, store = self._tracker.config["variables"]
+        with DotNotTrackScope():
+            self._variables = [*store]
+        self._tracker.config["variables"] = (test, self._variables)
 
     def changed(self, changes: Mapping[str, Any]) -> "Optimizer":
         """A new optimizer of this configuration, but for some fields.
@@ -285,7 +308,11 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
         Called again with other weights, after layers were frozen or unfrozen, it keeps the state of
         those that stay; `fit` does so by itself.
+
+        Raises:
+            TypeError: a weight holds complex numbers or integers.
         """
+        check_real(type(self).__name__, [(path_of(v), v.dtype) for v in variables])
         if not self.__dict__.get("_built", False):
             self._build(variables)
             self._follow(training_model(self))
@@ -294,9 +321,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
                 self._carry_over(variables)
 
     def _build(self, variables):
+        self.find(variables, training_model(self))
         self.check_weights(variables)
         super().build(variables)
-        self._find_excluded([_path(variable) for variable in variables])
         self.__dict__.setdefault("_births", [0] * len(variables))
         self._build_state(variables)
 
@@ -360,7 +387,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             getattr(v, "constraint", None) is None and not self._overwrite_variable_with_gradient(v)
             for v in variables
         )
-        places = [place_of(variable) for variable in variables]
+        places = [self.place(variable) for variable in variables]
         parts = self.__dict__["_parts"] = self.parts(places)
         self._plan = bundles(
             [
@@ -389,7 +416,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         }
 
     def _add_slot(self, slot: Slot, variable):
-        layout = slot.layout(self, place_of(variable), variable.dtype)
+        layout = slot.layout(self, self.place(variable), variable.dtype)
         if layout is None or self._overwrite_variable_with_gradient(variable):
             return None
         shape, dtype = layout
@@ -399,7 +426,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
                 keras.initializers.Constant(slot.first_value(self)),
                 dtype,
                 layout=getattr(variable, "_layout", None) if shape == variable.shape else None,
-                name=re.sub("[/:]", "_", f"{_path(variable)}_{slot.name}"),
+                name=re.sub("[/:]", "_", f"{path_of(variable)}_{slot.name}"),
             )
 
     def add_variable(self, shape, initializer="zeros", dtype=None, **kwargs):
@@ -424,14 +451,19 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def check_weights(self, variables) -> None:
         """Raises a ValueError for weights that the optimizer cannot train, before it has any."""
-        self.check_places([place_of(variable) for variable in variables])
+        self.check_places([self.place(variable) for variable in variables], self.other_places)
 
     def state_variables(self) -> list[Variable]:
         """All variables that belong to the weights and not to the optimizer's configuration."""
         return own_variables(self)
 
-    def check_places(self, places: Sequence[Place]) -> None:
-        """Raises a ValueError for weights that the optimizer cannot train, before any step."""
+    def check_places(self, places: Sequence[Place], others: Sequence[Place] | None = None) -> None:
+        """Raises a ValueError for weights that the optimizer cannot train, before any step.
+
+        Args:
+            places: of the weights that are to be trained.
+            others: of weights that may join them later; None if that is not known.
+        """
 
     def state_bytes(self, places: Iterable[Place]) -> int:
         """Bytes of state for weights of at most 32 bits; of 16 bits, if `compensated`."""
@@ -618,7 +650,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             full = full + state.compensation
         if not treatment.decays:
             h = self.undecayed(h)
-        step, state = self.step(ops.cast(g, dtype), full, state, h(part=treatment.part))
+        g = ops.cast(g, dtype)
+        if self.squares:
+            g = bounded(g)
+        step, state = self.step(g, full, state, h(part=treatment.part))
         full = full - step
         new_w = ops.cast(full, w.dtype)
         if "compensation" in slot:
@@ -699,14 +734,41 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             )
         super().exclude_from_weight_decay(var_list, var_names)
         self.__dict__["_exclusions"] = {
-            "paths": [_path(variable) for variable in var_list or ()],
+            "paths": [path_of(variable) for variable in var_list or ()],
             "names": sorted(set(var_names or ())),
         }
 
-    def _find_excluded(self, paths: list[str]) -> None:
+    # Where weights stand.
+
+    @property
+    def _whereabouts(self) -> Whereabouts:
+        return self.__dict__.setdefault("_found", Whereabouts(self))
+
+    def find(self, variables: Sequence[Any], model: keras.Model | None) -> None:
+        """Finds where weights stand that are to be trained, in a model, if it is known."""
+        self._whereabouts.find(variables, model)
+        self._go_by(self._whereabouts)
+
+    @property
+    def other_places(self) -> list[Place] | None:
+        """Of weights of the model that may be trained later; None if they are not known."""
+        return self._whereabouts.others
+
+    def place(self, variable) -> Place:
+        """Where a weight stands, by the path at which it was first found."""
+        return self._whereabouts.of(variable)
+
+    def _go_by(self, whereabouts: Whereabouts) -> None:
+        """Finds there what is known by its path."""
+        self.__dict__["_found"] = whereabouts
         exclusions = self.__dict__.get("_exclusions", {})
         if "loaded" in exclusions:
-            exclusions["loaded"] = as_named_here(exclusions["loaded"], paths)
+            exclusions["loaded"] = as_named_here(exclusions["loaded"], whereabouts.paths)
+
+    @property
+    def goes_by_paths(self) -> bool:
+        """Whether it depends on a weight's path what is done to it."""
+        return self.by_path or self.excludes or any(self.__dict__.get("_births", ()))
 
     def _use_weight_decay(self, variable):
         exclusions = self.__dict__.get("_exclusions")
@@ -714,7 +776,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             return True
         if self._var_key(variable) in self._exclude_from_weight_decay:
             return False
-        path = _path(variable)
+        path = self.place(variable).path
         return path not in exclusions.get("loaded", ()) and (
             not any(re.search(pattern, path) for pattern in exclusions["names"])
         )
@@ -728,7 +790,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
                 self._follow(model)
                 self.take_over(model)
         unknown = [
-            _path(v) for v in variables if self._var_key(v) not in self._trainable_variables_indices
+            path_of(v)
+            for v in variables
+            if self._var_key(v) not in self._trainable_variables_indices
         ]
         if unknown:
             raise ValueError(self._other_weights(f"It has no state for {', '.join(unknown)}."))
@@ -775,6 +839,12 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         if exclusions is not None:
             paths = exclusions["paths"] + exclusions.get("loaded", [])
             config["weight_decay_exclusions"] = {"paths": paths, "names": exclusions["names"]}
+        if self.goes_by_paths and self._whereabouts.owner is self:
+            model = None if self.__dict__.get("_built", False) else training_model(self)
+            if model is not None and model.built:  # saved before its first step
+                self._whereabouts.find(model.trainable_variables, model)
+            if weights := self._whereabouts.config():
+                config["weights"] = weights
         return config
 
     @classmethod
@@ -786,7 +856,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             for name, value in config.items()
         }
         exclusions = config.pop("weight_decay_exclusions", None)
+        weights = config.pop("weights", None)
         optimizer = cls(**config)
+        if weights is not None:
+            optimizer.__dict__["_found"] = Whereabouts(optimizer, weights)
         if exclusions is not None:
             optimizer.exclude_from_weight_decay(var_names=exclusions["names"])
             optimizer.__dict__["_exclusions"]["loaded"] = exclusions["paths"]
@@ -811,27 +884,3 @@ def _cast(value, dtype: str):
 def _tensors(variables: dict[Any, Any]) -> dict[Any, Any]:
     value = backend.updates().value
     return {key: value(variable) for key, variable in variables.items()}
-
-
-def place_of(variable) -> Place:
-    """Where a Keras variable or a bare framework variable stands."""
-    return Place(_path(variable), tuple(variable.shape))
-
-
-def _path(variable) -> str:
-    """A Keras variable's path, or the name of a bare framework variable."""
-    return getattr(variable, "path", None) or str(variable.name)
-
-
-def as_named_here(loaded: list[str], weights: Iterable[str]) -> list[str]:
-    """The paths that weights had in a saved model, as they are in the model that was loaded.
-
-    The first part of every path, the model's own name, may be lost on the way, or new. Which of it
-    happened is the same for all weights, and what finds most of them: one by one, `dense/kernel`
-    might as well be `encoder/dense/kernel`.
-    """
-    known = set(weights)
-    roots = {path.partition("/")[0] for path in known}
-    lost = [path.partition("/")[2] for path in loaded]
-    new = [f"{root}/{path}" for root in roots if len(roots) == 1 for path in loaded]
-    return max((loaded, lost, new), key=lambda paths: len(known.intersection(paths)))

@@ -8,7 +8,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
-WORKER = "worker"  # the system attribute that says who trains a trial, where storages need it
+WORKER = "worker"  # the system attribute by which earlier versions said who trains a trial
 ERROR = "error"  # the user attribute of trials that failed by themselves
 
 with warnings.catch_warnings():

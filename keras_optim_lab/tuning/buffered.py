@@ -4,15 +4,15 @@ import copy
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
-import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
 from optuna.study._frozen import FrozenStudy
@@ -43,21 +43,26 @@ class BufferedStorage(BaseStorage):
     """
 
     def __init__(self, storage: BaseStorage):
-        self.storage = optuna.storages.get_storage(storage)
+        # Not within Optuna's cache: the trials that were read are kept in one place, `Database`.
+        self.storage = storage._backend if isinstance(storage, _CachedStorage) else storage
         self._heart: BaseHeartbeat | None = None
         if isinstance(self.storage, BaseHeartbeat) and is_heartbeat_enabled(self.storage):
             self._heart = self.storage
         self._database: Database | None = None
-        if isinstance(self.storage, _CachedStorage):
-            self._database = Database(self.storage._backend)
+        if isinstance(self.storage, RDBStorage):
+            self._database = Database(self.storage)
         self._lock = threading.RLock()
         self._own: dict[int, FrozenTrial] = {}
         self._studies: dict[int, int] = {}  # of own trials, and of those that wait
         self._changes: dict[int, Changes] = {}
+        self._distributions: dict[int, dict[str, BaseDistribution]] = {}  # of a study's parameters
         self._seen: dict[int, list[FrozenTrial]] = {}
         self._depth = 0
         self._expected = 0
-        self._begun: deque[FrozenTrial] = deque()
+        self._begun: dict[int, deque[FrozenTrial]] = {}  # by study
+
+    def __reduce__(self) -> tuple[type["BufferedStorage"], tuple[BaseStorage]]:
+        return BufferedStorage, (self.storage,)  # what is kept here is this process's own
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -105,7 +110,7 @@ class BufferedStorage(BaseStorage):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         if template_trial is not None:
-            return self._call(self.storage.create_new_trial, study_id, template_trial)
+            return self._write_through(self.storage.create_new_trial, study_id, template_trial)
         with self._lock:
             trial = self._begin(study_id)
             self._own[trial._trial_id] = trial
@@ -120,7 +125,7 @@ class BufferedStorage(BaseStorage):
                 return self._finish(trial_id, state, values)
             if state == TrialState.RUNNING and trial_id in self._studies:
                 return self._take(trial_id)
-        return self._call(self.storage.set_trial_state_values, trial_id, state, values)
+        return self._write_through(self.storage.set_trial_state_values, trial_id, state, values)
 
     def set_trial_param(
         self,
@@ -131,7 +136,7 @@ class BufferedStorage(BaseStorage):
     ) -> None:
         with self._change(trial_id) as change:
             if change is None:
-                self._call(
+                self._write_through(
                     self.storage.set_trial_param,
                     trial_id,
                     param_name,
@@ -139,11 +144,26 @@ class BufferedStorage(BaseStorage):
                     distribution,
                 )
                 return
+            self._check_distribution(trial_id, param_name, distribution)
             trial, changes = change
             value = distribution.to_external_repr(param_value_internal)
             trial.params = {**trial.params, param_name: value}
             trial.distributions = {**trial.distributions, param_name: distribution}
             changes.params[param_name] = (param_value_internal, distribution)
+
+    def _check_distribution(self, trial_id: int, name: str, wanted: BaseDistribution) -> None:
+        """Refuses another distribution than the study's earlier trials have for the parameter.
+
+        Raises:
+            ValueError: it is another one.
+        """
+        study_id = self._studies[trial_id]
+        known = self._distributions.setdefault(study_id, {})
+        if name not in known:
+            trials = self.get_all_trials(study_id, deepcopy=False)
+            held = (each.distributions[name] for each in trials if name in each.distributions)
+            known[name] = next(held, wanted)
+        check_distribution_compatibility(known[name], wanted)
 
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
@@ -195,7 +215,7 @@ class BufferedStorage(BaseStorage):
                 self._database.keep(study_id, trial)
 
     def _begin(self, study_id: int) -> FrozenTrial:
-        if not self._begun:
+        if not self._begun.get(study_id):
             many = self._database or self.storage
             if isinstance(many, Database | LocalJournal):
                 count, self._expected = max(1, self._expected), 0
@@ -210,12 +230,12 @@ class BufferedStorage(BaseStorage):
             )
             if begun[0].number > max([len(self._seen.get(study_id, ())) - 1, *own]) + 1:
                 self._seen.pop(study_id, None)  # others have begun some since it was read
-            self._begun += begun
-        return self._begun.popleft()
+            self._begun[study_id] = deque(begun)
+        return self._begun[study_id].popleft()
 
     def _give_back(self) -> None:
         """Fails trials that were expected and not begun after all."""
-        for trial in self._begun:
+        for trial in chain(*self._begun.values()):
             self._own[trial._trial_id] = trial
             failed = Changes(trial._trial_id, user_attrs={ERROR: "it was not needed"})
             failed.state = TrialState.FAIL
@@ -253,7 +273,7 @@ class BufferedStorage(BaseStorage):
         """Changes one of the trial's values of a kind; `write` is for trials of others."""
         with self._change(trial_id) as change:
             if change is None:
-                self._call(write, trial_id, key, value)
+                self._write_through(write, trial_id, key, value)
                 return
             trial, changes = change
             known = getattr(trial, kind)
@@ -278,10 +298,10 @@ class BufferedStorage(BaseStorage):
                 self.flush()
 
     def _finish(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
-        if state == TrialState.RUNNING:
-            return False
         with self._change(trial_id) as change:
             assert change is not None
+            if state == TrialState.RUNNING:
+                return False
             trial, changes = change
             trial.state = state
             trial.values = None if values is None else list(values)
@@ -289,6 +309,17 @@ class BufferedStorage(BaseStorage):
                 trial.datetime_complete = datetime.now()
             changes.state, changes.values = state, trial.values
         return True
+
+    def _forget(self, study_id: int) -> None:
+        """Keeps nothing of a study that is gone, whose id another may have now."""
+        with self._lock:
+            for id in [id for id, study in self._studies.items() if study == study_id]:
+                for kept in (self._studies, self._own, self._changes):
+                    kept.pop(id, None)
+            for by_study in (self._begun, self._distributions, self._seen):
+                by_study.pop(study_id, None)
+            if self._database is not None:
+                self._database.forget(study_id)
 
     # Who is alive.
 
@@ -327,15 +358,34 @@ class BufferedStorage(BaseStorage):
             for id in trial_ids:
                 self._call(self._heart.record_heartbeat, id)
 
+    # Studies.
+
+    def claim(self, study_id: int, attributes: Mapping[str, Any]) -> bool:
+        """Sets user attributes of a study that has none of them; False if another was faster.
+
+        The file or the database takes all of them as one write, and those of one process alone.
+        """
+        many = self._database or self.storage
+        if isinstance(many, Database | LocalJournal):
+            return self._call(many.claim, study_id, attributes)
+        if attributes.keys() & self.get_study_user_attrs(study_id):
+            return False
+        for key, value in attributes.items():
+            self.set_study_user_attr(study_id, key, value)
+        return True
+
     # All that is left to the storage as it is.
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
     ) -> int:
-        return self._call(self.storage.create_new_study, directions, study_name)
+        study_id = self._call(self.storage.create_new_study, directions, study_name)
+        self._forget(study_id)
+        return study_id
 
     def delete_study(self, study_id: int) -> None:
         self._call(self.storage.delete_study, study_id)
+        self._forget(study_id)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         self._call(self.storage.set_study_user_attr, study_id, key, value)
@@ -363,6 +413,13 @@ class BufferedStorage(BaseStorage):
 
     def remove_session(self) -> None:
         self.storage.remove_session()
+
+    def _write_through(self, write: Callable[..., Any], *arguments: Any) -> Any:
+        """Writes what is not of this process's own trials, and so has to be read again."""
+        try:
+            return self._call(write, *arguments)
+        finally:
+            self._seen.clear()
 
     def _call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         with self._lock:

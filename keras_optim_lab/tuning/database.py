@@ -4,7 +4,7 @@ Optuna takes a transaction for every value, and several statements in it. These 
 same tables, whose layout Optuna keeps from one version to the next, with one transaction for all.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from json import dumps
@@ -14,6 +14,7 @@ from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import (
     StudyModel,
+    StudyUserAttributeModel,
     TrialHeartbeatModel,
     TrialIntermediateValueModel,
     TrialModel,
@@ -56,6 +57,10 @@ class Database:
             known[trial.number] = trial
         return [known[number] for number in sorted(known)]
 
+    def forget(self, study_id: int) -> None:
+        """Reads the study anew: the number of one that was deleted may be another's now."""
+        self._read.pop(study_id, None)
+
     def keep(self, study_id: int, trial: FrozenTrial) -> None:
         """Takes over what this process has written of a trial, so that it need not be read."""
         known = self._read.setdefault(study_id, {})
@@ -63,13 +68,25 @@ class Database:
         if trial.number in known or trial.number == len(known):
             known[trial.number] = trial
 
+    def claim(self, study_id: int, attributes: Mapping[str, Any]) -> bool:
+        """Sets user attributes of a study as one write; False if it has one of them already."""
+        with self._writing() as connection:
+            self._lock_study(connection, study_id)
+            model = StudyUserAttributeModel
+            held = select(model.key).where(model.study_id == study_id, model.key.in_(attributes))
+            if connection.execute(held).first() is not None:
+                return False
+            rows = [
+                {"study_id": study_id, "key": key, "value_json": dumps(value)}
+                for key, value in attributes.items()
+            ]
+            _insert(connection, model, [rows])
+        return True
+
     def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
         """New running trials, with a first sign of life."""
         with self._writing() as connection:
-            # Whoever numbers trials waits here for others that do.
-            connection.execute(
-                select(StudyModel.study_id).where(StudyModel.study_id == study_id).with_for_update()
-            )
+            self._lock_study(connection, study_id)  # whoever numbers trials waits for others
             before = (
                 select(func.count()).select_from(_TRIALS).where(TrialModel.study_id == study_id)
             )
@@ -149,6 +166,11 @@ class Database:
             if connection.dialect.name == "sqlite":  # locks no rows, and nothing before it writes
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
+
+    def _lock_study(self, connection: Connection, study_id: int) -> None:
+        found = select(StudyModel.study_id).where(StudyModel.study_id == study_id)
+        if connection.execute(found.with_for_update()).first() is None:
+            raise KeyError(f"There is no study with the id {study_id}.")
 
     def _first_signs(self, connection: Connection, trial_ids: Sequence[int]) -> None:
         if self._storage.heartbeat_interval is not None:

@@ -3,8 +3,9 @@
 import json
 import logging
 import os
+import threading
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,13 +21,26 @@ from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab.tuning.abandoned import WORKER, retry
 
-# Between being taken from the queue and being marked, a trial of a killed process has no owner.
-_UNMARKED = timedelta(minutes=1)
+# What Optuna's own journals begin holds no lock here, and may be anything from alive to gone.
+_UNKNOWN = timedelta(minutes=1)
 _BEGINNING = b'{"op_code":'
 _WRITER = "writer"  # the file whose lock the process that writes holds
 _INTERVAL = 60  # seconds; locks need no heartbeat, Optuna only asks for a number
 
+_PLACE = "at"  # in the first line of a write, the bytes before it
+_SHIFTED = "lines before it are missing, or were added"
+
 _log = logging.getLogger("keras_optim_lab")
+
+
+class DamagedJournalError(OSError):
+    """A line of a journal is not what was written, or where it was written."""
+
+    def __init__(self, path: str, number: int, what: str):
+        super().__init__(
+            f"The journal {path!r} is damaged: line {number + 1} {what}. Restore the file from a "
+            "copy, or delete this line and all after it; the study then goes on from there."
+        )
 
 
 class JournalFile(JournalFileBackend):
@@ -41,12 +55,25 @@ class JournalFile(JournalFileBackend):
     def __init__(self, path: Path):
         super().__init__(str(path))
         self.folder = path.with_name(f".{path.name}.processes")
-        self._process_lock = FileLock(self.folder / _WRITER)
         self._joined: list[dict[str, Any]] | None = None
+        self._writer: int | None = None  # the thread that is alone
         _check_journal(path)
         if path.stat().st_size and not _ends_with_newline(path):
-            with self._writing(), path.open("r+b") as file:
+            with self.alone(), path.open("r+b") as file:
                 self._mend(file.fileno())
+        self._check_last_line(path)
+
+    def _check_last_line(self, path: Path) -> None:
+        # Optuna takes it for one that is being written, until another one follows.
+        lines = path.read_bytes().splitlines(keepends=True)
+        try:
+            if lines and lines[-1].endswith(b"\n"):
+                json.loads(lines[-1])
+        except ValueError as error:
+            raise DamagedJournalError(self._file_path, len(lines) - 1, "cannot be read") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_joined": None, "_writer": None}
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -61,32 +88,62 @@ class JournalFile(JournalFileBackend):
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         # Optuna reads after every write what was written.
-        if self._joined is None:
-            yield from super().read_logs(log_number_from)
+        if self._joined is not None:
+            return
+        number = log_number_from
+        logs = super().read_logs(log_number_from)
+        while True:
+            try:
+                log = next(logs)
+            except StopIteration:
+                return
+            except ValueError as error:
+                raise DamagedJournalError(self._file_path, number, "cannot be read") from error
+            place = self._log_number_offset[number]
+            if not isinstance(log, dict):
+                raise DamagedJournalError(self._file_path, number, "is no operation")
+            if (written := log.pop(_PLACE, place)) != place:
+                what = f"was written at byte {written} and stands at byte {place}"
+                raise DamagedJournalError(self._file_path, number, f"{what}: {_SHIFTED}")
+            number += 1
+            yield log
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         if self._joined is not None:
             self._joined += logs
             return
-        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with self._writing():
+        with self.alone():
             file = os.open(self._file_path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 end = self._mend(file)
+                logs = [{**logs[0], _PLACE: end}, *logs[1:]]
+                lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
                 try:
                     _write(file, lines.encode())
                     os.fsync(file)
                 except BaseException:
                     os.ftruncate(file, end)
                     raise
+            except OSError as error:
+                error.filename = self._file_path  # the system knows it by its number only
+                raise
             finally:
                 os.close(file)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        self.folder.mkdir(exist_ok=True)
-        with self._process_lock:
+    def alone(self) -> Iterator[None]:
+        """Lets nobody else write to the journal within it."""
+        thread = threading.get_ident()
+        if self._writer == thread:
             yield
+            return
+        self.folder.mkdir(exist_ok=True)
+        with FileLock(self.folder / _WRITER):  # a new one, since none outlives a fork
+            self._writer = thread
+            try:
+                yield
+            finally:
+                self._writer = None
 
     def _mend(self, file: int) -> int:
         """Removes a last line that was cut off; returns where the file then ends."""
@@ -107,15 +164,18 @@ class JournalFile(JournalFileBackend):
 class LocalJournal(JournalStorage, BaseHeartbeat):
     """A journal on this machine that knows which of its trials are abandoned.
 
-    Every process that trains holds a lock on a file of its own beside the journal, and marks its
-    trials with that file's name. The lock is released when the process ends, however it ends.
+    Every process that writes holds a lock on a file beside the journal that has the name of the
+    worker in its lines. The lock is released when the process ends, however it ends.
     """
 
     def __init__(self, path: Path):
         self._file = JournalFile(path)
-        self._worker = uuid.uuid4().hex
         self._lock: FileLock | None = None
+        self._workers: dict[int, str] = {}  # by trial, who has begun it
         super().__init__(self._file)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        return {**super().__getstate__(), "_lock": None, "_workers": {}}
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -123,38 +183,42 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
         with self._file.together():
             yield
 
-    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        if template_trial is None:
-            return self.begin(study_id, 1)[0]._trial_id
-        return super().create_new_trial(study_id, template_trial)
+    def claim(self, study_id: int, attributes: Mapping[str, Any]) -> bool:
+        """Sets user attributes of a study as one write; False if it has one of them already."""
+        with self._thread_lock, self._file.alone():
+            self._sync_with_backend()
+            if attributes.keys() & self._replay_result.get_study(study_id).user_attrs:
+                return False
+            with self._file.together():
+                for key, value in attributes.items():
+                    log = {"study_id": study_id, "user_attr": {key: value}}
+                    self._write_log(JournalOperation.SET_STUDY_USER_ATTR, log)
+            self._sync_with_backend()
+            return True
 
     def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
-        """New running trials, each marked by the write that creates it as this process's own."""
-        known = len(self.get_all_trials(study_id, deepcopy=False))
-        log = {
-            "study_id": study_id,
-            "datetime_start": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "state": TrialState.RUNNING,
-            "system_attrs": {WORKER: self._present()},
-        }
-        with self._thread_lock, self._file.together():
-            for _ in range(count):
-                self._write_log(JournalOperation.CREATE_TRIAL, log)
-        trials = self.get_all_trials(study_id, deepcopy=False)[known:]  # of others, too
-        return [trial for trial in trials if trial.system_attrs.get(WORKER) == self._worker]
+        """New running trials, created by one write."""
+        begun = datetime.now(UTC).isoformat(timespec="microseconds")
+        log = {"study_id": study_id, "datetime_start": begun}
+        with self._thread_lock:
+            self._sync_with_backend()
+            known = len(self._replay_result.get_all_trials(study_id, None))
+            with self._file.together():
+                for _ in range(count):
+                    self._write_log(JournalOperation.CREATE_TRIAL, log)
+            self._sync_with_backend()
+            trials = self._replay_result.get_all_trials(study_id, None)[known:]  # of others, too
+            return [trial for trial in trials if self._workers[trial._trial_id] == self._worker]
 
     def record_heartbeat(self, trial_id: int) -> None:
-        """Marks a trial as this process's own."""
-        worker = self._present()
-        if self.get_trial(trial_id).system_attrs.get(WORKER) != worker:
-            self.set_trial_system_attr(trial_id, WORKER, worker)
+        """Nothing is to be recorded: the lock says that this process is alive."""
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
         if not running:
             return []
         alive = {self._worker, *self._others_alive()}
-        return [trial._trial_id for trial in running if _abandoned(trial, alive)]
+        return [trial._trial_id for trial in running if self._is_abandoned(trial, alive)]
 
     def get_heartbeat_interval(self) -> int:
         return _INTERVAL
@@ -164,12 +228,46 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
     ) -> Callable[[optuna.Study, FrozenTrial], None]:
         return retry
 
-    def _present(self) -> str:
-        if self._lock is None:
-            self._file.folder.mkdir(exist_ok=True)
-            self._lock = FileLock(self._file.folder / self._worker)
-            self._lock.acquire()
-        return self._worker
+    @property
+    def _worker(self) -> str:
+        return _worker(self._replay_result.worker_id)
+
+    def _write_log(self, op_code: int, extra_fields: dict[str, Any]) -> None:
+        # Not before, since who only reads leaves nothing beside the journal; and again in a process
+        # that was forked off, which is another worker.
+        if self._lock is None or not self._lock.is_locked:
+            self._join()
+        super()._write_log(op_code, extra_fields)
+
+    def _join(self) -> None:
+        name = uuid.uuid4().hex
+        self._file.folder.mkdir(exist_ok=True)
+        self._lock = FileLock(self._file.folder / name, thread_local=False)
+        self._lock.acquire()
+        self._worker_id_prefix = self._replay_result._worker_id_prefix = f"{name}-"
+
+    def _sync_with_backend(self) -> None:
+        replayed = self._replay_result
+        for number, log in enumerate(
+            self._file.read_logs(replayed.log_number_read), replayed.log_number_read
+        ):
+            try:
+                replayed.apply_logs([log])
+                begun = log.get("trial_id", len(replayed._trials) - 1)
+                if (trial := replayed._trials.get(begun)) and trial.state == TrialState.RUNNING:
+                    self._workers.setdefault(begun, _worker(log["worker_id"]))
+            except Exception as error:
+                if log.get("worker_id") == replayed.worker_id:
+                    raise  # what this process has just asked for
+                path = self._file._file_path
+                raise DamagedJournalError(path, number, "is no operation") from error
+
+    def _is_abandoned(self, trial: FrozenTrial, alive: set[str]) -> bool:
+        # Earlier versions marked trials instead.
+        worker = trial.system_attrs.get(WORKER, self._workers[trial._trial_id])
+        if "-" in worker:  # Optuna's own
+            return datetime.now() - (trial.datetime_start or datetime.min) > _UNKNOWN
+        return worker not in alive
 
     def _others_alive(self) -> list[str]:
         alive = []
@@ -184,12 +282,9 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
         return alive
 
 
-def _abandoned(trial: FrozenTrial, alive: set[str]) -> bool:
-    worker = trial.system_attrs.get(WORKER)
-    if worker is None:
-        begun = trial.datetime_start or datetime.min
-        return datetime.now() - begun > _UNMARKED
-    return worker not in alive
+def _worker(worker_id: str) -> str:
+    """The worker in the lines of all its threads."""
+    return worker_id.rpartition("-")[0]
 
 
 def _check_journal(path: Path) -> None:

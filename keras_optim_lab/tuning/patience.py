@@ -8,6 +8,8 @@ from typing import TypeVar
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from keras_optim_lab.tuning.interruption import raise_if_interrupted
+
 Result = TypeVar("Result")
 
 _FIRST_PAUSE = 0.1
@@ -21,16 +23,23 @@ def patiently(function: Callable[..., Result], *arguments, **named) -> Result:
     """Calls the function again, after longer and longer pauses, while the database is away.
 
     Raises:
-        Exception: what the function raised, if it is no matter of the connection, or after five
-            minutes.
+        OSError: the database did not come back within five minutes, or cannot write any more.
+        Exception: what the function raised, if it is no matter of where the database is.
     """
     begun, pause = time.monotonic(), _FIRST_PAUSE
     while True:
         try:
             result = function(*arguments, **named)
         except (DBAPIError, StorageInternalError) as error:
-            if not _away(error) or time.monotonic() - begun > _GIVE_UP:
+            failure = _failure(error)
+            if failure is None:
                 raise
+            if _final(failure) or time.monotonic() - begun > _GIVE_UP:
+                reason = str(failure.orig).partition("\n")[0]
+                raise OSError(
+                    f"The study's database cannot be used any more ({reason}). It keeps what was "
+                    "stored before; start again when it can."
+                ) from error
             if pause == _FIRST_PAUSE:
                 _log.warning(
                     "The study's database does not answer (%s); trying again for %d minutes.",
@@ -38,6 +47,7 @@ def patiently(function: Callable[..., Result], *arguments, **named) -> Result:
                     _GIVE_UP // 60,
                 )
             time.sleep(pause)
+            raise_if_interrupted()
             pause = min(2 * pause, _LONGEST_PAUSE)
         else:
             if pause > _FIRST_PAUSE:
@@ -45,15 +55,18 @@ def patiently(function: Callable[..., Result], *arguments, **named) -> Result:
             return result
 
 
-def _away(error: BaseException) -> bool:
-    """Whether it is the connection that failed, or a lock that others hold for long."""
+def _failure(error: BaseException) -> DBAPIError | None:
+    """That of the connection, of a lock that others hold for long, or of the disk behind it."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-    if isinstance(cause, DBAPIError) and cause.connection_invalidated:
-        return True
-    return isinstance(cause, OperationalError | InterfaceError) and not _final(cause)
+    if isinstance(cause, OperationalError | InterfaceError):
+        return cause
+    return cause if isinstance(cause, DBAPIError) and cause.connection_invalidated else None
+
+
+_FINAL = ("no such table", "readonly", "read-only", "disk is full", "disk i/o error")
 
 
 def _final(error: DBAPIError) -> bool:
     """Whether the database did answer: with a table that is missing, or a file it cannot write."""
     text = str(error.orig).lower()
-    return any(part in text for part in ("no such table", "readonly", "read-only", "disk is full"))
+    return not error.connection_invalidated and any(part in text for part in _FINAL)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -12,6 +13,12 @@ from optuna.distributions import (
 
 from keras_optim_lab.tuning.space import field_name
 from keras_optim_lab.tuning.template import Template
+
+
+def is_empty(study: optuna.Study, direction: str) -> bool:
+    """Whether the study was created and no more, so that any plan of this direction fits it."""
+    directions = [held.name.lower() for held in study.directions]
+    return directions == [direction] and not study.get_trials(deepcopy=False)
 
 
 def check_same_plan(name: str, stored: Mapping[str, Any] | None, plan: Mapping[str, Any]) -> None:

@@ -12,6 +12,11 @@ _DRIVERS = {
     "mysql": ("MySQLdb", "pymysql", "mysql"),
 }
 
+FORM = (
+    "a URL has two slashes behind its dialect, and the characters @ : / ? of a password are "
+    "written in it as %40 %3A %2F %3F"
+)
+
 
 def with_driver(url: str) -> str:
     """The URL with the driver that is installed here.
@@ -22,7 +27,7 @@ def with_driver(url: str) -> str:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for its port
         raise ValueError(
             "it is not a database URL such as sqlite:///studies.db or "
             "postgresql://user@host/database"

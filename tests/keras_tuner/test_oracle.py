@@ -96,6 +96,22 @@ def test_a_seed_repeats_a_search_and_zero_is_a_seed():
     assert drawn("d", None) != drawn("e", None)
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random", optuna.samplers.RandomSampler(seed=3)])
+def test_a_search_ends_when_its_space_is_exhausted_as_those_of_kerastuners_oracles_do(sampler):
+    def loss(hp):
+        return hp.Int("width", 1, 2) + hp.Float("share", 0, 0.3, step=0.3)
+
+    arguments = {"max_trials": 15, "hyperparameters": declared(loss), "seed": 1}
+    for _ in range(2):  # and when it goes on
+        oracle = search(loss, sampler=sampler, **arguments)
+        tried = [tuple(trial.hyperparameters.values.values()) for trial in oracle.trials.values()]
+        assert sorted(tried) == [(1, 0.0), (1, 0.3), (2, 0.0), (2, 0.3)]
+        assert {trial.status for trial in oracle.trials.values()} == {"COMPLETED"}
+    theirs = keras_tuner.oracles.RandomSearchOracle(**arguments)
+    FunctionTuner(theirs, loss, project_name="theirs").search(verbose=0)
+    assert len(theirs.trials) == len(oracle.trials)
+
+
 def test_the_direction_of_the_objective_is_that_of_the_study():
     objective = keras_tuner.Objective("val_f1", "max")
     oracle = search(lambda hp: {"val_f1": hp.Float("x", 0, 1)}, objective=objective, max_trials=5)

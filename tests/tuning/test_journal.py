@@ -2,7 +2,9 @@
 
 import datetime
 import logging
+import multiprocessing
 import resource
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -11,6 +13,7 @@ from optuna.trial import TrialState
 
 from keras_optim_lab.tuning import journal as journal_module
 from keras_optim_lab.tuning.journal import LocalJournal
+from keras_optim_lab.tuning.storage import load_study
 
 pytestmark = pytest.mark.once
 
@@ -72,6 +75,45 @@ def test_a_file_of_another_kind_is_refused_and_left_alone(path, content):
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda line: b"", r"line 3 was written at byte \d+ and stands at byte"),
+        (lambda line: line * 2, r"line 4 was written at byte \d+ and stands at byte"),
+        (lambda line: line[:-9] + b"\n", "line 3 cannot be read"),
+        (lambda line: b"\xff" * 40 + b"\n", "line 3 cannot be read"),
+        (lambda line: b"[1]\n", "line 3 is no operation"),
+        (lambda line: b'{"op_code":99}\n', "line 3 is no operation"),
+    ],
+    ids=["missing", "twice", "cut", "binary", "a list", "unknown"],
+)
+def test_a_damaged_journal_is_refused_with_its_line_and_left_as_it_is(path, damage, said):
+    study = a_study(path)
+    for _ in range(4):
+        study.ask()
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = damage(lines[2])
+    path.write_bytes(b"".join(lines))
+    before = path.read_bytes()
+    with pytest.raises(OSError, match=f"s.journal' is damaged: {said}.*delete this line"):
+        load_study("s", path)
+    assert path.read_bytes() == before
+
+
+def test_a_journal_without_its_first_line_is_refused_though_it_names_no_study(begun):
+    begun.write_bytes(begun.read_bytes().partition(b"\n")[2])
+    with pytest.raises(OSError, match="line 1 was written at byte"):
+        a_study(begun)
+
+
+def test_a_damaged_last_line_is_found_before_another_is_written(begun):
+    with begun.open("ab") as file:
+        file.write(b'{"op_code":4,\n')
+    number = begun.read_bytes().count(b"\n")
+    with pytest.raises(OSError, match=rf"line {number} cannot be read.*delete this line"):
+        LocalJournal(begun)
+
+
 def test_a_full_disk_is_an_error_that_leaves_whole_lines_and_no_more(begun):
     study = a_study(begun)
     trial = study.ask()
@@ -79,7 +121,7 @@ def test_a_full_disk_is_an_error_that_leaves_whole_lines_and_no_more(begun):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 30, limits[1]))
     try:
-        with pytest.raises(OSError, match=r"File too large|No space left"):
+        with pytest.raises(OSError, match=r"(File too large|No space left).*s\.journal"):
             trial.set_user_attr("large", "x" * 100)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -118,13 +160,20 @@ def test_the_trials_of_a_living_process_are_not_abandoned_and_those_of_a_dead_on
     assert stale(storage) == []
 
 
-def test_a_trial_that_nobody_has_marked_is_given_a_minute(path, monkeypatch):
+def test_a_trial_that_a_plain_optuna_process_began_is_given_a_minute(path, monkeypatch):
     plain = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
     optuna.create_study(study_name="s", storage=plain).ask()
     storage = LocalJournal(path)
     assert stale(storage) == []
-    monkeypatch.setattr(journal_module, "_UNMARKED", datetime.timedelta(0))
+    monkeypatch.setattr(journal_module, "_UNKNOWN", datetime.timedelta(0))
     assert stale(storage) == [0]
+
+
+def test_a_trial_that_an_earlier_version_marked_is_abandoned_without_its_process(path):
+    plain = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+    trial = optuna.create_study(study_name="s", storage=plain).ask()
+    plain.set_trial_system_attr(trial._trial_id, "worker", "0" * 32)
+    assert stale(LocalJournal(path)) == [0]
 
 
 def test_a_finished_trial_is_not_abandoned(begun):
@@ -139,3 +188,23 @@ def test_reading_a_study_writes_nothing_beside_it(begun):
     folder.rmdir()
     assert len(LocalJournal(begun).get_all_trials(0)) == 2
     assert not folder.exists()
+
+
+def test_a_process_that_was_forked_off_is_another_one(begun):
+    storage = LocalJournal(begun)
+    study = optuna.load_study(study_name="s", storage=storage)
+    mine = study.ask()
+    child = multiprocessing.get_context("fork").Process(target=study.ask)
+    child.start()
+    child.join(60)
+    running = [trial.number for trial in study.trials if trial.state == TrialState.RUNNING]
+    assert running == [0, mine.number, mine.number + 1]
+    assert stale(storage) == [0, mine.number + 1]
+
+
+def test_threads_of_one_process_begin_different_trials(begun):
+    storage = LocalJournal(begun)
+    study = optuna.load_study(study_name="s", storage=storage)
+    with ThreadPoolExecutor(4) as pool:
+        trials = list(pool.map(lambda _: storage.begin(study._study_id, 3), range(8)))
+    assert sorted(trial.number for each in trials for trial in each) == list(range(2, 26))

@@ -1,5 +1,6 @@
 """A study goes on after its processes were killed, and after its database was away."""
 
+import resource
 import subprocess
 import sys
 import threading
@@ -206,26 +207,51 @@ def test_calls_are_tried_again_after_longer_and_longer_pauses(monkeypatch):
     assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
 
 
-def test_after_five_minutes_the_databases_own_error_is_raised(monkeypatch):
+def test_after_five_minutes_the_databases_own_error_is_the_cause_of_one_line(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(patience.time, "sleep", lambda pause: now.__setitem__(0, now[0] + pause))
     error = OperationalError("select", {}, Exception("server closed"))
-    with pytest.raises(OperationalError):
+    with pytest.raises(OSError, match=r"any more \(server closed\)\. It keeps .*") as failed:
         patiently(failing([error] * 1000), 3)
+    assert failed.value.__cause__ is error
+    assert "\n" not in str(failed.value)
     assert 300 < now[0] < 320
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "raised"),
     [
-        ProgrammingError("select", {}, Exception("no such column")),
-        OperationalError("insert", {}, Exception("database or disk is full")),
-        OperationalError("insert", {}, Exception("attempt to write a readonly database")),
-        KeyError("study"),
+        (ProgrammingError("select", {}, Exception("no such column")), ProgrammingError),
+        (OperationalError("insert", {}, Exception("database or disk is full")), OSError),
+        (OperationalError("insert", {}, Exception("disk I/O error")), OSError),
+        (
+            OperationalError("insert", {}, Exception("attempt to write a readonly database")),
+            OSError,
+        ),
+        (KeyError("study"), KeyError),
     ],
 )
-def test_what_is_no_matter_of_the_connection_is_raised_at_once(error, monkeypatch):
+def test_what_is_no_matter_of_the_connection_is_raised_at_once(error, raised, monkeypatch):
     monkeypatch.setattr(patience.time, "sleep", lambda pause: pytest.fail("it waited"))
-    with pytest.raises(type(error)):
+    with pytest.raises(raised):
         patiently(failing([error]), 3)
+
+
+def test_a_database_on_a_full_disk_is_one_line_and_the_study_goes_on_later(tmp_path):
+    storage = f"sqlite:///{tmp_path}/s.db"
+    result = a_result(storage)
+    result.run(1, Formula())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "s.db").stat().st_size, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"cannot be used any more \(.*disk") as failed:
+            result.run(500, Formula())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(failed.value)
+    again = a_result(storage)
+    kept = len(again.finished_trials)
+    assert 1 <= kept < 500
+    again.run(kept + 1, Formula())
+    assert len(again.finished_trials) == kept + 1
