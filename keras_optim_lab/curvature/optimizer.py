@@ -13,7 +13,6 @@ from keras_optim_lab.curvature.step_rules import Effort
 from keras_optim_lab.optimizers.base import Optimizer
 from keras_optim_lab.optimizers.carrying import joining, rebuild
 from keras_optim_lab.optimizers.fields import DecayRate, KerasArgument
-from keras_optim_lab.optimizers.following import training_model
 from keras_optim_lab.optimizers.slots import Place, Record, Slot
 
 
@@ -105,7 +104,6 @@ class CurvatureOptimizer(GivenTheLoss, Optimizer, kw_only=True):
         self._decays = [self._use_weight_decay(variable) for variable in variables]
 
     def check_weights(self, variables):
-        self.find(variables, training_model(self))
         self.check_layout(Layout(variables))
 
     def state_variables(self):

@@ -321,6 +321,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
                 self._carry_over(variables)
 
     def _build(self, variables):
+        self.find(variables, training_model(self))
         self.check_weights(variables)
         super().build(variables)
         self.__dict__.setdefault("_births", self._births_in(variables))
@@ -457,8 +458,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def check_weights(self, variables) -> None:
         """Raises a ValueError for weights that the optimizer cannot train, before it has any."""
-        self.find(variables, training_model(self))
-        self.check_places([*map(self.place, variables)], self.other_places)
+        self.check_places([self.place(variable) for variable in variables], self.other_places)
 
     def state_variables(self) -> list[Variable]:
         """All variables that belong to the weights and not to the optimizer's configuration."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import Variable, ops
 
+from keras_optim_lab.optimizers.following import training_model
+
 if TYPE_CHECKING:
     from keras_optim_lab.optimizers.base import Optimizer
 
@@ -44,6 +46,7 @@ def joining(optimizer: "Optimizer", variables: list) -> tuple[list[int | None], 
 
 def rebuild(optimizer: "Optimizer", variables: list, births: Sequence[int]) -> None:
     """Builds the optimizer anew on weights that joined after so many steps."""
+    optimizer.find(variables, training_model(optimizer))
     optimizer.check_weights(variables)
     optimizer._untrack_variable(*optimizer.state_variables())
     optimizer._trainable_variables_indices = {}
