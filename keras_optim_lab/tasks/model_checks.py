@@ -66,8 +66,16 @@ def _check_tokens(owner: str, array: np.ndarray, layer: keras.layers.Embedding) 
         )
 
 
-def output_shapes(model: keras.Model, x: Any) -> Any:
-    """The shapes of the outputs in their structure, or None where only a training will tell."""
+def output_shapes(owner: str, split: str, model: keras.Model, x: Any, taken: str | None) -> Any:
+    """The shapes of the outputs in their structure, or None where only a training will tell.
+
+    Args:
+        taken: a split whose data the model takes, if there is one.
+
+    Raises:
+        TypeError: the model returns nothing.
+        ValueError: it does not take this split.
+    """
     outputs = getattr(model, "outputs", None)
     if outputs:
         names = getattr(model, "output_names", None) or []
@@ -75,8 +83,19 @@ def output_shapes(model: keras.Model, x: Any) -> Any:
         return dict(zip(names, shapes, strict=True)) if len(names) == len(shapes) else shapes
     try:
         found = model.compute_output_spec(keras.tree.map_structure(_symbolic, x))
-    except Exception:
-        return None
+    except Exception as error:
+        if taken is None:
+            return None  # it may have no symbolic form
+        shapes = [array.shape[1:] for array in keras.tree.flatten(x)]
+        raise ValueError(
+            f"{owner}: x of `{split}` has samples of shape {', '.join(map(str, shapes))}, and the "
+            f"model, which takes those of `{taken}`, does not take them. Change the data."
+        ) from error
+    if found is None:
+        raise TypeError(
+            f"{owner}: the model {model.name!r} returned None for x of `{split}`. Does its `call` "
+            "end in `return outputs`?"
+        )
     return keras.tree.map_structure(lambda each: each.shape, found)
 
 
@@ -103,20 +122,20 @@ def check_targets(owner: str, split: str, shapes: Any, loss: Any, y: Any) -> Non
         find = _FAULTS.get(_built_in(own_loss))
         fault = find(own_loss, shape, array) if find else None
         if fault is not None:
-            part = f"y[{name!r}]" if name else "y"
+            part = "y" if name is None else f"y[{name!r}]"
             loss_name = getattr(own_loss, "__name__", type(own_loss).__name__)
             raise ValueError(
                 f"{owner}: {part} of `{split}` {fault.received} (loss {loss_name}). {fault.change}"
             )
 
 
-def _outputs(shapes: Any, loss: Any, y: Any) -> list[tuple[str, Shape, Any, np.ndarray]]:
+def _outputs(shapes: Any, loss: Any, y: Any) -> list[tuple[str | int | None, Shape, Any, Any]]:
     """Name, shape, loss and targets of every output, as far as they can be told apart."""
     by_name = shapes if isinstance(shapes, dict) else {}
     flat = list(by_name.values()) if by_name else _flat_shapes(shapes)
     losses, arrays = keras.tree.flatten(loss), keras.tree.flatten(y)
     if len(flat) == len(losses) == len(arrays) == 1:
-        return [("", flat[0], losses[0], arrays[0])]
+        return [(None, flat[0], losses[0], arrays[0])]
     if len(flat) < 2:
         return []
     if isinstance(y, dict) and by_name and not isinstance(loss, list | tuple):
@@ -129,9 +148,7 @@ def _outputs(shapes: Any, loss: Any, y: Any) -> list[tuple[str, Shape, Any, np.n
     if isinstance(y, list | tuple) and not isinstance(loss, dict) and len(arrays) == len(flat):
         each = losses if isinstance(loss, list | tuple) else [loss] * len(flat)
         if len(each) == len(flat) == len(y):
-            return [
-                (str(i), *parts) for i, parts in enumerate(zip(flat, each, arrays, strict=True))
-            ]
+            return [(i, *parts) for i, parts in enumerate(zip(flat, each, arrays, strict=True))]
     return []
 
 

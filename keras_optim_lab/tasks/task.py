@@ -292,15 +292,18 @@ class Task:
         owner = f"task {self.name!r}"
         inputs = [tuple(each.shape) for each in getattr(model, "inputs", None) or []]
         weights = [tuple(each.shape) for each in model.weights]
+        taken: str | None = None
         for name, split in splits.items():
             key = repr((name, inputs, weights))
             if key in self._fitting:
                 continue
             x, y, _ = keras.utils.unpack_x_y_sample_weight(split)
             check_inputs(owner, name, model, x)
-            shapes = output_shapes(model, x) if compares_outputs(model) else None
-            if shapes is not None and y is not None:
-                check_targets(owner, name, shapes, self.loss, y)
+            if compares_outputs(model) and y is not None:
+                shapes = output_shapes(owner, name, model, x, taken)
+                if shapes is not None:
+                    taken = name
+                    check_targets(owner, name, shapes, self.loss, y)
             self._fitting.add(key)
 
     @cached_property

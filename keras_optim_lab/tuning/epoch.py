@@ -1,6 +1,6 @@
 """An epoch of a population as one compiled program."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import keras
@@ -221,7 +221,7 @@ class Epoch:
             state, metrics = carry
             return self._step(state, metrics, batch, orders)
 
-        carry = rows.repeat(
+        carry = _repeat(
             orders.batches.shape[0],
             lambda i, carry: step(orders.batches[i], carry),
             (state, self._first_metrics()),
@@ -290,7 +290,7 @@ class Epoch:
             indices = i * size + ops.arange(size, dtype="int32")
             return keras.tree.map_structure(lambda array: rows.take(array, indices), data)
 
-        metrics = rows.repeat(whole, lambda i, metrics: more(at(i), metrics), self._first_metrics())
+        metrics = _repeat(whole, lambda i, metrics: more(at(i), metrics), self._first_metrics())
         if samples % size:
             rest = keras.tree.map_structure(lambda array: array[whole * size :], data)
             metrics = more(rest, metrics)
@@ -320,6 +320,11 @@ class Epoch:
     @property
     def _train_logs(self) -> list[str]:
         return self.model.log_names if self.model.train_metrics else ["loss"]
+
+
+def _repeat(count: int, body: Callable[[Any, Any], Any], carry: Any) -> Any:
+    # Programs hold the body of no round too, and cannot take a batch where there is none.
+    return backend.rows().repeat(count, body, carry) if count else carry
 
 
 def on_device(task: Task) -> Any:

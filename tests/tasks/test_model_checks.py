@@ -30,6 +30,11 @@ class Subclass(keras.Model):
         return self.dense(x)
 
 
+class WithoutReturn(Subclass):
+    def call(self, x):
+        self.dense(x)
+
+
 class OwnLoss(Subclass):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return ops.mean(ops.square(y_pred))
@@ -154,6 +159,14 @@ MISFITS = {
     "samples of another width": (
         lambda: task_of(of(3), SPARSE, CLASSES, (X[:, 1:], CLASSES)),
         r"x of `validation` has samples of shape \(3,\), and the model takes \(4,\)",
+    ),
+    "samples of another width for a subclassed model": (
+        lambda: task_of(Subclass, SPARSE, CLASSES, (X[:, 1:], CLASSES)),
+        r"x of `validation` has samples of shape \(3,\), and the model, which takes .* `train`",
+    ),
+    "a model without return": (
+        lambda: task_of(WithoutReturn, SPARSE, CLASSES),
+        r"the model 'without_return' returned None for x of `train`",
     ),
     "samples of another rank": (
         lambda: task_of(of(3), SPARSE, CLASSES, x=X[:, :, None] * np.ones(2, "float32")),

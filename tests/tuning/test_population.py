@@ -161,7 +161,8 @@ def test_a_smaller_last_batch_of_both_splits_is_trained_and_validated_as_by_fit(
 
 
 def test_a_batch_larger_than_the_data_is_one_step():
-    assert_first_same_as_fit(small_task(batch_size=100))
+    summary = assert_first_same_as_fit(small_task(batch_size=100))
+    assert summary["engine"] == "population"
 
 
 # Several seeds.
