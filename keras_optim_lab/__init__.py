@@ -6,6 +6,8 @@ Names are imported when they are first used: an optimizer brings neither Optuna 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from keras_optim_lab.registration import register_with_keras
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -232,3 +234,6 @@ def __getattr__(name: str):
 
 def __dir__():
     return sorted([*globals(), *_HOMES])
+
+
+register_with_keras()

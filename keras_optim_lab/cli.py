@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from keras_optim_lab import __version__
+from keras_optim_lab import __version__, terminal
 from keras_optim_lab import backend as backends
 from keras_optim_lab.comparison.command import compare_backends
 from keras_optim_lab.experiments.command import run
@@ -28,12 +27,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console()
+console = terminal.console()
 
 _BUILT_IN_A_STEP = (
     "Bytes are what is kept between steps. In each step newton also builds the n × n Hessian of n "
     "weights; gauss_newton and levenberg_marquardt a matrix of n × n, or of outputs × outputs if "
     "that is smaller."
+)
+# What is told in one line; anything else is a mistake of this package's, and needs its traceback.
+_TOLD = (
+    *(ValueError, TypeError, OverflowError, RuntimeError),
+    *(OSError, ImportError, MemoryError),
 )
 _INTERRUPTED = 130  # what shells report for Ctrl-C
 
@@ -53,19 +57,20 @@ Seeds = Annotated[int, typer.Option(help="Runs of default and tuned settings in 
 
 def main() -> None:
     """Runs the command; a user's mistake is one line, not a traceback."""
+    terminal.replace_what_it_lacks()
     try:
         app()
-    except (ValueError, TypeError, RuntimeError, OSError, ImportError, MemoryError) as error:
+    except _TOLD as error:
         if os.environ.get("KERAS_OPTIM_LAB_TRACEBACK"):
             raise
         message = Text.assemble(("Error: ", "red"), without_password(error))
-        Console(stderr=True).print(message, soft_wrap=True)
+        terminal.console(stderr=True).print(message, soft_wrap=True)
         sys.exit(2)
 
 
 def _show_version(asked: bool) -> None:
     if asked:
-        console.print(f"keras-optim-lab {__version__}", highlight=False)
+        console.print(f"keras-optim-lab {__version__}")
         raise typer.Exit
 
 
@@ -111,7 +116,7 @@ def tune(
     name: Annotated[str | None, typer.Option(help="Of the study; an old one continues.")] = None,
     storage: Storage = None,
     report: Annotated[bool, typer.Option(help="Write the HTML report at the end.")] = True,
-    seeds: Seeds = 5,
+    seeds: Seeds = 20,
     backend: Backend = None,
 ) -> None:
     """Search the settings of an optimizer that suit a task."""
@@ -142,31 +147,24 @@ def tune(
         seeds_per_trial=seeds_per_trial,
     )
     study = result.study.study_name
-    console.print(
-        f"Study [bold]{study}[/bold]: {', '.join(result.space.optimizers)} on {task}, "
-        f"{trials} trials, on {chosen}."
-    )
+    searched = f"{', '.join(result.space.optimizers)} on {task}, {trials} trials, on {chosen}"
+    console.print(Text.assemble("Study ", (study, "bold"), f": {searched}."))
     try:
         _run_trials(result, trials, engine)
         if confirm:
             with _progress("confirming the best") as step:
-                evaluation.confirm(result, confirm, on_run=step)
-        console.print(
-            f"\nBest: {_best(result)}\n[bold green]{result.best_optimizer()!r}[/bold green]",
-            highlight=False,
-        )
+                evaluation.confirm(result, confirm, engine=engine, on_progress=step)
+        _show_best(result)
+        console.print(Text(repr(result.best_optimizer()), style="bold green"))
         if report:
-            _write_report(result, None, seeds)
+            _write_report(result, None, seeds, engine)
     except KeyboardInterrupt:
         command = [_program(), *map(without_password, sys.argv[1:])]
         command += [] if name else ["--name", study]
         command += [] if backend else ["--backend", chosen]
-        console.print(
-            f"\nStopped; the study keeps its {len(result.finished_trials)} finished trials. "
-            f"Continue with:\n  {shlex.join(command)}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        kept = f"the study keeps its {len(result.finished_trials)} finished trials"
+        again = Text(f"\nStopped; {kept}. Continue with:\n  {shlex.join(command)}")
+        console.print(again, soft_wrap=True)
         raise typer.Exit(_INTERRUPTED) from None
 
 
@@ -195,13 +193,13 @@ def worker(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     engine = PopulationEngine(_population(population))
     result = TuningResult.load(study, storage)
-    console.print(f"Training trials of study [bold]{study}[/bold] on {chosen}.")
+    console.print(Text.assemble("Training trials of study ", (study, "bold"), f" on {chosen}."))
     try:
         _run_trials(result, result.wanted(trials), engine)
     except KeyboardInterrupt:
         console.print("\nStopped; start it again at any time.")
         raise typer.Exit(_INTERRUPTED) from None
-    console.print(f"\nBest: {_best(result)}", highlight=False)
+    _show_best(result)
 
 
 @app.command()
@@ -211,7 +209,7 @@ def report(
     output: Annotated[
         Path | None, typer.Option(help="Page to write; by default reports/STUDY.html.")
     ] = None,
-    seeds: Seeds = 5,
+    seeds: Seeds = 20,
     backend: Backend = None,
 ) -> None:
     """Write the HTML report of a stored study."""
@@ -235,7 +233,7 @@ def optimizers(
     from keras_optim_lab.optimizers.page import page
 
     if name is not None:
-        console.print(page(entry(name, composed=True)), highlight=False, crop=False)
+        console.print(page(entry(name, composed=True)), crop=False)
         return
     for title, found in (
         ("name", entries()),
@@ -249,7 +247,7 @@ def optimizers(
                 row.name, str(row.year), row.idea, str(slots), f"{optimizer.bytes_per_weight:.2g}"
             )
         console.print(table, "")
-    console.print(f"{_BUILT_IN_A_STEP}\n", highlight=False)
+    console.print(f"{_BUILT_IN_A_STEP}\n")
     table = _table("around others", "year", "idea")
     for row in compositions():
         table.add_row(row.name, str(row.year), row.idea)
@@ -283,7 +281,10 @@ app.command()(surfaces)
 
 
 def _population(text: str) -> Any:
-    return int(text) if text.lstrip("-").isdecimal() else text
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def _program() -> str:
@@ -291,12 +292,12 @@ def _program() -> str:
     return "keras-optim-lab" if shutil.which("keras-optim-lab") else sys.argv[0]
 
 
-def _best(result: Any) -> str:
+def _show_best(result: Any) -> None:
     best = result.best_trial
     seeds = result.confirmation.get(best.number)
     value = sum(seeds) / len(seeds) if seeds else best.value
     over = f", mean over {len(seeds)} fresh seeds" if seeds else ""
-    return f"trial {best.number}, {result.objective.name} {value:.5g}{over}"
+    console.print(Text(f"\nBest: trial {best.number}, {result.objective.name} {value:.5g}{over}"))
 
 
 def _run_trials(result: Any, trials: int, engine: Any) -> None:
@@ -311,33 +312,27 @@ def _run_trials(result: Any, trials: int, engine: Any) -> None:
         result.run(trials, engine, [told])
 
 
-def _write_report(result: Any, output: Path | None, seeds: int) -> None:
+def _write_report(result: Any, output: Path | None, seeds: int, engine: Any = None) -> None:
     from keras_optim_lab.reports.judgement import warnings_of
     from keras_optim_lab.reports.report import verdict
     from keras_optim_lab.tuning.evaluation import evaluate
 
     with _progress("default against tuned settings") as step:
-        evaluation = evaluate(result, seeds, on_run=step)
+        evaluation = evaluate(result, seeds, engine, step)
     path = result.report(output, seeds)
-    console.print(f"\n{verdict(result, evaluation)}", highlight=False)
+    console.print(Text(f"\n{verdict(result, evaluation)}"))
     for sentence in warnings_of(result, evaluation):
         console.print(Text.assemble(("Warning: ", "yellow"), sentence))
-    console.print(f"Report: {path.resolve()}", highlight=False, soft_wrap=True)
+    console.print(Text(f"Report: {path.resolve()}"), soft_wrap=True)
 
 
 @contextmanager
 def _progress(description: str, total: int | None = None):
     """A progress bar as a function `step(done, total, description)`."""
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console) as bar:
+    with terminal.progress(console, TimeRemainingColumn()) as bar:
         running = bar.add_task(description, total=total)
 
-        def step(done: int, total: int, description: str | None = None) -> None:
+        def step(done: float, total: int, description: str | None = None) -> None:
             bar.update(running, completed=done, total=total, description=description)
 
         yield step
@@ -365,7 +360,7 @@ def _override(text: str) -> tuple[str, Any]:
 
 
 def _table(*header: str) -> Table:
-    table = Table(header_style="bold", box=None, pad_edge=False)
+    table = terminal.table()
     for column in header:
         right = column in ("year", "slots", "weights", "batch", "epochs") or "bytes" in column
         whole = column not in ("what", "idea")  # only sentences are broken into lines

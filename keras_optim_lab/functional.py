@@ -19,7 +19,7 @@ from keras import Variable, ops
 from keras_optim_lab.optimizers import Optimizer, catalogue, execution
 from keras_optim_lab.optimizers.execution import Treatment, Weight, bundles
 from keras_optim_lab.optimizers.fields import KerasArgument
-from keras_optim_lab.optimizers.precision import arithmetic_dtype
+from keras_optim_lab.optimizers.precision import arithmetic_dtype, check_real
 from keras_optim_lab.optimizers.slots import Place, Record, Slot
 
 
@@ -63,9 +63,15 @@ class Functional:
         self._held_numbers = held_numbers(optimizer)
 
     def init(self, params) -> State:
-        """The state before the first step, for parameters of this structure and shape."""
+        """The state before the first step, for parameters of this structure and shape.
+
+        Raises:
+            TypeError: an array holds complex numbers or integers.
+        """
         opt, places, flat = self.optimizer, self._places(params), keras.tree.flatten(params)
-        opt.check_places(places)
+        kinds = [(place.path, array.dtype) for place, array in zip(places, flat, strict=True)]
+        check_real(f"functional: {type(opt).__name__}", kinds)
+        opt.check_places(places, ())
         dtype = arithmetic_dtype(keras.config.floatx())
         return State(
             step=ops.zeros((), "int32"),

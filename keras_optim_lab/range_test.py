@@ -1,6 +1,7 @@
 """The learning-rate range test: train for a moment while η grows, and look where the loss falls."""
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from keras import ops
 from keras_optim_lab.optimizers.carrying import check_trainable
 from keras_optim_lab.optimizers.fields import Rate
 
+_MOST_STEPS = 100_000
 _DIVERGED = 4.0  # times the lowest smoothed loss
 
 
@@ -137,10 +139,12 @@ def _checked(
             f"find_learning_rate sets the learning rate, which {source!r} gives here. Compile the "
             "model with a number, such as learning_rate=1e-3."
         )
-    if not 0 < low < high < math.inf:
+    if not 0 < low < high <= sys.float_info.max:
         raise ValueError(f"`low` and `high` must be 0 < low < high. Received: {low=}, {high=}")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
         raise ValueError(f"`steps` must be an integer ≥ 2. Received: {steps=}")
+    if steps > _MOST_STEPS:
+        raise ValueError(f"`steps` must be at most {_MOST_STEPS:,}. Received: {steps=}")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"`batch_size` must be an integer ≥ 1. Received: {batch_size=}")
     if not 0 <= smoothing < 1:

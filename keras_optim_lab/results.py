@@ -8,32 +8,35 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
+from keras_optim_lab.files import file_name
 from keras_optim_lab.reports import write_report
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning import TuningStudy, evaluation
+from keras_optim_lab.tuning.checks import Callback, check_callbacks
+from keras_optim_lab.tuning.interruption import ended_by
 from keras_optim_lab.tuning.population_engine import PopulationEngine
 from keras_optim_lab.tuning.space import Searched
-from keras_optim_lab.tuning.study import Callback
 
 
 class TuningResult(TuningStudy):
     """A study's result: `study`, `best_params`, `best_optimizer()` and `report(path)`."""
 
-    def report(self, path: str | Path | None = None, seeds: int = 5) -> Path:
+    def report(self, path: str | Path | None = None, seeds: int = evaluation.EVALUATIONS) -> Path:
         """Writes one self-contained HTML page and returns its path.
 
         Default and tuned settings are trained `seeds` times each for it, unless the study holds
         these runs already.
 
         Args:
-            path: of the page; `reports/STUDY.html` by default.
+            path: of the page; by default `reports/STUDY.html`, in which what is no letter, digit
+                or one of . _ + - has become -.
             seeds: number of runs that mean and spread are taken over.
 
         Raises:
             RuntimeError: the study has no complete trial.
         """
-        path = Path(path or Path("reports") / f"{self.study.study_name}.html")
+        path = Path(path or Path("reports") / f"{file_name(self.study.study_name)}.html")
         return write_report(self, evaluation.evaluate(self, seeds), path)
 
 
@@ -60,7 +63,7 @@ def tune(
         model.compile(optimizer=result.best_optimizer(), ...)
 
     A study is kept while it runs: interrupted at any trial, the same call with the same `name`
-    continues it.
+    continues it. Ctrl-C ends it at the end of an epoch, a second one at once.
 
     Args:
         task: a `Task`, or the name of a built-in one.
@@ -101,6 +104,7 @@ def tune(
     trials = check_count("trials", trials)
     engine = PopulationEngine(population)
     confirm = check_count("confirm", confirm) if confirm else 0
+    check_callbacks(callbacks)
     result = TuningResult.create(
         task,
         optimizer,
@@ -115,5 +119,6 @@ def tune(
     )
     result.run(trials, engine, callbacks)
     if confirm:
-        evaluation.confirm(result, confirm)
+        with ended_by(result.kept):
+            evaluation.confirm(result, confirm, engine=engine)
     return result

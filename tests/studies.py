@@ -46,7 +46,7 @@ class Formula:
     """An engine that computes what an epoch's logs hold from the settings.
 
     Args:
-        loss: a function of the hyperparameters, the schedule and the warm-up.
+        loss: a function of all hyperparameters, and of the schedule and the warm-up if chosen.
         logs: a function of (loss, epoch) that returns the logs.
     """
 
@@ -60,7 +60,8 @@ class Formula:
     def run(self, task, candidates):
         for candidate in candidates:
             with candidate:
-                loss = self.loss(candidate.configuration.settings)
+                chosen = candidate.configuration
+                loss = self.loss({**chosen.template.defaults, **chosen.settings})
                 for epoch in range(task.epochs):
                     logs = [self.logs(loss, epoch) for _ in candidate.seeds]
                     if not candidate.report(epoch, *logs):

@@ -20,9 +20,9 @@ from keras_optim_lab import cli
 from keras_optim_lab.backend import selection
 from keras_optim_lab.optimizers import entries
 from keras_optim_lab.results import TuningResult
-from keras_optim_lab.tasks import Task, catalogue, describe
+from keras_optim_lab.tasks import catalogue, describe
 from keras_optim_lab.tasks.recipe import Recipe
-from keras_optim_lab.tuning import evaluation, population_engine
+from keras_optim_lab.tuning import population_engine, repetitions
 from tests.studies import Formula, small_model, small_task
 
 pytestmark = pytest.mark.once
@@ -46,8 +46,7 @@ def command(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(catalogue._RECIPES, "small", SMALL)
     monkeypatch.setattr(population_engine, "PopulationEngine", lambda width: Formula())
-    monkeypatch.setattr(evaluation, "_train", lambda *_: (None, [2.0, 1.0]))
-    monkeypatch.setattr(Task, "evaluate", lambda *_: {"loss": 1.0})
+    monkeypatch.setattr(repetitions, "PopulationEngine", Formula)
     monkeypatch.setattr(cli, "console", Console(width=200))
     return lambda *arguments: CliRunner().invoke(cli.app, list(arguments))
 
@@ -122,7 +121,10 @@ def test_tune_shows_the_progress_the_best_settings_and_the_report(command):
     assert repr(found.best_optimizer()) in shown.output
     assert f"Report: {Path('reports/mine.html').resolve()}" in shown.output
     assert Path("reports/mine.html").is_file()
-    assert "Tuned Adam is no better than its defaults on the test split of small" in shown.output
+    assert "Tuned Adam is better than its defaults on the test split of small" in shown.output
+    assert "(mean ± standard deviation over 20 seeds)" in shown.output
+    assert "40/40 0:00:00 default against tuned settings" in shown.output
+    assert shown.output.count("default against tuned settings") == 1
 
 
 def test_warnings_follow_the_verdict(command):
@@ -199,6 +201,19 @@ def test_report_writes_the_page_of_a_stored_study(command):
     assert Path("deep/page.html").is_file()
 
 
+@pytest.mark.parametrize("name", ["../../x", "/x", "x/../..", "x" * 500])
+def test_the_report_of_a_study_by_any_name_lies_among_the_reports(command, tmp_path, name):
+    here = ("--storage", "sqlite:///s.db", "--seeds", "1")
+    shown = command("tune", "--task", "small", "--trials", "1", "--name", name, *here)
+    assert shown.exit_code == 0, shown.output
+    (page,) = Path("reports").iterdir()
+    assert re.fullmatch(r"x[\w.-]*\.html", page.name)
+    assert {path.name for path in tmp_path.iterdir()} - {"s.db-shm", "s.db-wal"} == {
+        "reports",
+        "s.db",
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "change"),
     [
@@ -217,6 +232,11 @@ def test_space_takes_a_range_or_a_value(text, change):
     name, value = cli._override(text)
     assert (name, value) == change
     assert type(value) is type(change[1])
+
+
+def test_a_population_is_a_number_or_a_word_for_the_engine_to_judge():
+    words = ["auto", "many", 5000 * "1"]
+    assert [cli._population(text) for text in ("3", "-3", *words)] == [3, -3, *words]
 
 
 @pytest.mark.parametrize(
@@ -263,6 +283,9 @@ OTHER = next(name for name in selection.BACKENDS if name != keras.backend.backen
         ("tune --task small --pruner medain", "Did you mean 'median'"),
         ("tune --task small --objective val_los", "Did you mean 'val_loss'"),
         ("tune --task small --trials 0", "trials=0 must be 1 or more"),
+        ("tune --task small --trials 1000000000000", "must be at most 2,147,483,647"),
+        (f"tune --task small --space beta_1={400 * '1'}", "`beta_1` must be a number in [0, 1)"),
+        ("run /proc/self/mem", "Input/output error: '/proc/self/mem'"),
         ("tune --task small --seed -1", "seed=-1"),
         ("tune --task small --seeds 0", "seeds=0 must be 1 or more"),
         ("tune --task small --confirm -1", "confirm=-1 must be 1 or more"),

@@ -1,9 +1,11 @@
 """What an import brings along, and that the layers' import rules are enforced."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 import keras_optim_lab as kol
@@ -39,7 +41,55 @@ def test_optimizers_bring_neither_optuna_nor_plotly_nor_the_commands_packages_al
     assert not imported & {"keras_optim_lab.optimizers.page", "rich.padding"}
     own = {name for name in imported if name.startswith("keras_optim_lab.")}
     layers = {name.split(".")[1] for name in own}
-    assert layers <= {"optimizers", "curvature", "functional", "schedules", "backend"}
+    # The package has its classes registered with Keras, among them a layer of a built-in task.
+    allowed = {"optimizers", "curvature", "functional", "schedules", "backend", "tasks"}
+    assert layers <= {*allowed, "registration"}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Models whose files name an optimizer in another, a schedule, a model, a layer and a loss."""
+    folder = tmp_path_factory.mktemp("saved")
+    layers = [keras.Input((4,)), keras.layers.Dense(1)]
+    wrapped = keras.Sequential(layers)
+    wrapped.compile(kol.Lookahead(kol.Adam(kol.schedules.InverseSquareRoot(1e-3, 10))), "mse")
+    curved = kol.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    curved.compile(kol.LBFGS(), "mse")
+    bowl = kol.tasks.get("quadratic-deep").build("adam", seed=0)
+    models = {"wrapped": wrapped, "curved": curved, "bowl": bowl}
+    for name, model in models.items():
+        model.save(folder / f"{name}.keras")
+    return {
+        str(folder / f"{name}.keras"): json.dumps(model.optimizer.get_config())
+        for name, model in models.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import keras_optim_lab; import keras",
+        "import keras; import keras_optim_lab",
+        "from keras_optim_lab import backend; from keras.models import load_model; import keras",
+    ],
+)
+def test_a_saved_model_is_loaded_after_the_import_of_the_package_alone(saved, imports):
+    program = (
+        f"import json; {imports}; models = map(keras.models.load_model, {[*saved]}); "
+        "print(*(json.dumps(model.optimizer.get_config()) for model in models), sep='\\n')"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.stdout.splitlines() == [*saved.values()], run.stderr
+
+
+def test_a_process_that_imports_keras_alone_loads_a_model_without_its_optimizer(saved):
+    wrapped = next(iter(saved))
+    program = (
+        f"import keras; model = keras.models.load_model({wrapped!r}, compile=False); "
+        "print(model.count_params())"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.stdout.strip() == "5", run.stderr
 
 
 def test_schedules_can_be_imported_before_the_optimizers():

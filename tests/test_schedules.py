@@ -267,6 +267,8 @@ def test_a_saved_model_with_a_schedule_loads_where_only_the_optimizers_were_impo
             r"`learning_rate` must be a finite number ≥ 0.*-1\.0",
         ),
         ({"learning_rate": math.inf}, ValueError, r"learning_rate=inf"),
+        ({"learning_rate": 10**400}, ValueError, r"learning_rate=10000"),
+        ({"steps": 10**400}, ValueError, r"`steps` must be an integer ≥ 1.*steps=10000"),
         ({"learning_rate": math.nan}, ValueError, r"learning_rate=nan"),
         ({"learning_rate": "0.1"}, TypeError, r"learning_rate='0\.1'"),
         ({"learning_rate": None}, TypeError, r"learning_rate=None"),

@@ -153,6 +153,9 @@ class Updates(Protocol):
     def nearer(self, average: Any, x: Any, share: Any) -> Any:
         """(1 − share) · average + share · x with a scalar share, in one pass over memory."""
 
+    def within(self, x: Any, bound: float) -> Any:
+        """x with what is beyond ±bound brought there, in one pass; NaN stays."""
+
     def eagerly(self) -> AbstractContextManager:
         """Within it, variables are created and assigned at once, also while a step is traced."""
 

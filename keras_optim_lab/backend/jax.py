@@ -283,6 +283,10 @@ def nearer(average, x, share):
     return average + share * (x - average)
 
 
+def within(x, bound):
+    return jnp.clip(x, -bound, bound)
+
+
 def eagerly():
     return contextlib.nullcontext()
 

@@ -281,6 +281,11 @@ def nearer(average, x, share):
     return average + share * (x - average)
 
 
+def within(x, bound):
+    # One operation, where `tf.clip_by_value` is two.
+    return tf.raw_ops.ClipByValue(t=x, clip_value_min=-bound, clip_value_max=bound)
+
+
 def eagerly():
     return tf.init_scope()
 

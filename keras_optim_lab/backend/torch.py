@@ -10,6 +10,7 @@ from keras.src.backend.torch.core import get_device
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import torch
+from keras_optim_lab.backend import active
 from keras_optim_lab.backend.float64 import kept_in_keras
 from keras_optim_lab.backend.torch_updates import (
     JOINED,
@@ -21,6 +22,7 @@ from keras_optim_lab.backend.torch_updates import (
     on_every_device,
     run,
     value,
+    within,
 )
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "on_every_device",
     "run",
     "value",
+    "within",
 ]
 
 # Programs that train many rows at once; `backend.interface` says what each does.
@@ -159,6 +162,7 @@ class _Compiled:
 
     def __init__(self, function):
         self._function = function
+        torch.compiler.assume_constant_result(active)
         self._call = torch.compile(function, dynamic=True)
 
     def __call__(self, *arguments):

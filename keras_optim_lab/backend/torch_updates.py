@@ -21,6 +21,7 @@ from keras.src.backend.common.stateless_scope import in_stateless_scope
 from torch.utils import _pytree as tree
 
 import torch
+from keras_optim_lab.backend import active
 from keras_optim_lab.backend.torch_numbers import Numbers
 from keras_optim_lab.backend.torch_records import Recording
 
@@ -51,6 +52,10 @@ def value(variable):
 def nearer(average, x, share):
     # `keras.ops` multiplies matrices of float64 in float32.
     return torch.lerp(average, x.to(average.dtype), share)
+
+
+def within(x, bound):
+    return torch.clamp(x, -bound, bound)
 
 
 def eagerly():
@@ -91,7 +96,8 @@ class InPlace:
         The weights are those of the plan; the others are found by their indices.
         """
         optimizer = self._optimizer
-        if optimizer.execution == "per_tensor" or (optimizer.surveys and not optimizer.elementwise):
+        looks = optimizer.surveys and not (optimizer.elementwise and plan)
+        if looks or optimizer.execution == "per_tensor":
             return None
         shared, h = self._beginning()
         if not optimizer.surveys:
@@ -456,6 +462,8 @@ class _Program:
         own = types.FunctionType(
             function.__code__.replace(), globals(), function.__name__, None, function.__closure__
         )
+        # A rule may ask for the backend: the import of its module is not part of a program.
+        torch.compiler.assume_constant_result(active)
         # Not part of PyTorch's public interface; without it every call is checked.
         self._compile = _inductor(cores)
         backend = self._remember if self._compile else "inductor"

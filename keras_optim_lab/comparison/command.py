@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from keras_optim_lab import backend as selected
+from keras_optim_lab import terminal
 
 _INTERRUPTED = 130  # what shells report for Ctrl-C
 
@@ -35,7 +36,7 @@ def compare_backends(
     from keras_optim_lab.comparison.page import cost_rows, difference_rows
     from keras_optim_lab.comparison.processes import TITLES
 
-    console = Console()
+    console = terminal.console()
     try:
         with console.status("loading the task") as status:
             result = compare(
@@ -45,12 +46,12 @@ def compare_backends(
                 steps=[_count(step) for step in steps.split(",")],
                 seed=seed,
                 learning_rate=learning_rate,
-                on_progress=status.update,
+                on_progress=lambda line: status.update(Text(line)),
             )
     except KeyboardInterrupt:
         console.print("\nStopped; nothing is kept of a comparison that is not complete.")
         raise typer.Exit(_INTERRUPTED) from None
-    console.print(f"{result.summary}\n", highlight=False)
+    console.print(f"{result.summary}\n")
     if result.backends:
         console.print(_table(*difference_rows(result)))
         header, rows = ["optimizer"], [[label] for label in result.runs]
@@ -62,11 +63,11 @@ def compare_backends(
         console.print(_table(header, rows))
     for label, verdict in result.verdicts.items():
         if result.runs[label].first_beyond is not None:
-            console.print(f"\n[bold]{label}[/bold] {verdict}", highlight=False, soft_wrap=True)
+            console.print(Text.assemble("\n", (label, "bold"), f" {verdict}"), soft_wrap=True)
     page = result.report(output)
     data = result.to_json(page.with_suffix(".json"))
-    console.print(f"\nReport: {page.resolve()}", highlight=False, soft_wrap=True)
-    console.print(f"Data:   {data.resolve()}", highlight=False, soft_wrap=True)
+    console.print(f"\nReport: {page.resolve()}", soft_wrap=True)
+    console.print(f"Data:   {data.resolve()}", soft_wrap=True)
 
 
 def _count(text: str) -> int:
@@ -79,7 +80,7 @@ def _count(text: str) -> int:
 
 
 def _table(header: list[str], rows: list[list[str]]) -> Table:
-    table = Table(header_style="bold", box=None, pad_edge=False)
+    table = terminal.table()
     for i, column in enumerate(header):
         table.add_column(column, justify="right" if i else "left", no_wrap=True)
     for row in rows:

@@ -22,6 +22,7 @@ from keras_optim_lab.comparison.gradients import Question
 from keras_optim_lab.comparison.order import load_arrays, save_arrays, write_order
 from keras_optim_lab.comparison.plan import Method, Plan, make_plan
 from keras_optim_lab.comparison.processes import TITLES, run_on
+from keras_optim_lab.files import file_name, write_whole
 from keras_optim_lab.tasks import Task
 
 Progress = Callable[[str], None]
@@ -184,15 +185,13 @@ class BackendComparison:
         """
         from keras_optim_lab.comparison.page import write_page
 
-        return write_page(self, Path(path or f"reports/backends-{self.plan.task.name}.html"))
+        named = f"backends-{file_name(self.plan.task.name)}.html"
+        return write_page(self, Path(path or Path("reports") / named))
 
     def to_json(self, path: str | Path) -> Path:
         """Writes all that was measured, except the weights, as JSON and returns the path."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(_finite(self.as_dict()), indent=1, allow_nan=False)
-        path.write_text(text, encoding="utf-8")
-        return path
+        return write_whole(Path(path), text)
 
     def as_dict(self) -> dict[str, Any]:
         """All that was measured, except the weights, in plain types."""

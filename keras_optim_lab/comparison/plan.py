@@ -21,6 +21,7 @@ from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count, check_seed
 from keras_optim_lab.tasks.pipelines import is_pipeline
 
+MOST_STEPS = 100_000  # after which nothing new is seen, and the loss of each is kept
 _KEPT = 2**27  # bytes of weights that one run on one backend may leave on the disk
 
 
@@ -195,7 +196,7 @@ def _check_steps(steps: Any) -> tuple[int, ...]:
     given = [steps] if isinstance(steps, int) else steps
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
         raise TypeError(f"steps={steps!r} must be whole numbers, such as steps=(1, 10, 100).")
-    return tuple(sorted({check_count("steps", step) for step in given}))
+    return tuple(sorted({check_count("steps", step, MOST_STEPS) for step in given}))
 
 
 def _check_backends(backends: Any) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Derivatives of a network with respect to its inputs, for losses that hold equations."""
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -17,19 +18,46 @@ def derivative(function: Callable[[Any], Any], x: Any, coordinate: int = 0, orde
     Args:
         function: from x of shape (samples, coordinates) to (samples, …).
         x: where to differentiate.
-        coordinate: j, the column of x.
-        order: n ≥ 0.
+        coordinate: j, the column of x; negative from the last one.
+        order: n ≥ 1.
 
     Returns:
         A tensor of the shape of `function(x)`; it can be differentiated further by weights.
+
+    Raises:
+        TypeError: order or coordinate is no integer.
+        ValueError: x has no such coordinate, or there is no derivative of that order.
     """
     x = ops.convert_to_tensor(x)
+    _check(x, coordinate, order)
     along = np.zeros((1, x.shape[-1]))
     along[0, coordinate] = 1.0
     tangent = ops.zeros_like(x) + ops.cast(along, x.dtype)
     for _ in range(order):
         function = _along(function, tangent)
     return function(x)
+
+
+def _check(x, coordinate: int, order: int) -> None:
+    for name, value in (("coordinate", coordinate), ("order", order)):
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise TypeError(f"{name}: must be an integer. Received: {name}={value!r}")
+    if len(x.shape) < 2:
+        raise ValueError(
+            f"x: must be of shape (samples, coordinates). Received: shape {tuple(x.shape)}; "
+            "for one coordinate take x[:, None]."
+        )
+    count = x.shape[-1]
+    if not -count <= coordinate < count:
+        raise ValueError(
+            f"coordinate: x has {count} coordinates, 0 to {count - 1}. "
+            f"Received: coordinate={coordinate}"
+        )
+    if order < 1:
+        raise ValueError(
+            "order: must be at least 1; the function itself is function(x). "
+            f"Received: order={order}"
+        )
 
 
 def _along(function, tangent):

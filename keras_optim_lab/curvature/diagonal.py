@@ -28,6 +28,9 @@ _SEED_DOC = "Seed of the probes: with the step it determines z."
 class _Diagonal(CurvatureOptimizer):
     """What methods share that estimate the Hessian's diagonal as z ⊙ H z, with a random z."""
 
+    slots = ("momentum", "curvature")
+    carries = slots
+
     probes: str
     seed: int
 
@@ -88,8 +91,6 @@ class AdaHessian(_Diagonal):
     probes: str = choice(default="signs", options=_PROBES, doc=_PROBES_DOC)
     seed: int = count(default=1, doc=_SEED_DOC)
 
-    slots = ("momentum", "curvature")
-
     def advance(self, objective, point, state, h):
         curvature = ops.abs(self.diagonal(objective, point.x, h.t))
         if objective.layout is not None:
@@ -141,8 +142,6 @@ class SophiaH(_Diagonal):
     every: int = count(default=10, doc="k: a new estimate in every so many steps.")
     probes: str = choice(default="normal", options=_PROBES, doc=_PROBES_DOC)
     seed: int = count(default=1, doc=_SEED_DOC)
-
-    slots = ("momentum", "curvature")
 
     def advance(self, objective, point, state, h):
         m = h.beta_1.average(state.momentum, point.gradient)

@@ -96,6 +96,11 @@ def two_loop(gradient, steps, changes):
     return -q - ops.matmul(back, steps)
 
 
+def is_curved(step, change, gradient):
+    """Whether the gradient has changed along a step by more than rounding, and upwards."""
+    return ops.sum(step * change) > epsilon(step) * ops.abs(ops.sum(step * gradient))
+
+
 def remember(rows, row, kept):
     """The rows with a new last one in place of the first, or as they are if it is not kept."""
     return ops.where(kept, ops.concatenate([rows[1:], row[None]]), rows)

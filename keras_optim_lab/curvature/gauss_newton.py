@@ -1,6 +1,6 @@
 from keras import ops
 
-from keras_optim_lab.curvature.objective import Objective
+from keras_optim_lab.curvature.objective import Objective, Point, half_of_squares
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
 from keras_optim_lab.curvature.spectrum import Spectrum
 from keras_optim_lab.curvature.step_rules import NOT_FINITE, STEP_RULES, trust_region
@@ -36,6 +36,7 @@ class GaussNewton(CurvatureOptimizer):
     """
 
     least_squares = True
+    has_model = True
 
     learning_rate: Hyperparameter = rate(default=1.0, doc="Step length η ≥ 0.")
     damping: Hyperparameter = nonnegative(default=0.0, doc="λ ≥ 0, added to the eigenvalues.")
@@ -50,6 +51,7 @@ class GaussNewton(CurvatureOptimizer):
         direction = -spectrum.solve(point.gradient, h.damping)
         after, effort = STEP_RULES[self.step_rule](objective, point, direction, h.learning_rate)
         status = ops.where(spectrum.finite, effort.status, NOT_FINITE)
+        effort = effort._replace(whole=lambda: _whole(objective, point))
         return after, state, effort._replace(products=products, status=status)
 
 
@@ -80,6 +82,7 @@ class LevenbergMarquardt(CurvatureOptimizer):
     """
 
     least_squares = True
+    has_model = True
 
     learning_rate: Hyperparameter = rate(default=1.0, doc="Step length η ≥ 0.")
     damping: Hyperparameter = nonnegative(
@@ -91,6 +94,7 @@ class LevenbergMarquardt(CurvatureOptimizer):
     )
 
     shared = (Slot("adapted_damping", initial="damping"), Slot("growth", initial=2.0))
+    carries = ("adapted_damping", "growth")
 
     def advance(self, objective, point, state, h):
         spectrum, products = _spectrum(objective, point.x, _own if self.scaled else _mean)
@@ -98,22 +102,29 @@ class LevenbergMarquardt(CurvatureOptimizer):
             objective, point, spectrum, h.learning_rate, state.adapted_damping, state.growth
         )
         state = state(adapted_damping=damping, growth=growth)
+        effort = effort._replace(whole=lambda: _whole(objective, point))
         return after, state, effort._replace(products=products)
 
 
 def _spectrum(objective: Objective, x, damped=ops.ones_like) -> tuple[Spectrum, int]:
     """The Gauss–Newton matrix by its eigenvalues, and the number of products it took.
 
-    It is taken apart on its smaller side: the weights, or the outputs. `damped` makes of its
-    diagonal that of D.
+    It is taken apart on its smaller side, the weights or the outputs, and for residuals as the
+    Jacobian that it is the square of. `damped` makes of its diagonal that of D.
     """
     weights, outputs = x.shape[0], objective.count_outputs(x)
-    if outputs is not None and outputs < weights:
+    if outputs is not None and (outputs < weights or objective.loss is half_of_squares):
         factor = objective.gauss_newton_factor(x)
         scale = ops.sqrt(damped(ops.sum(ops.square(factor), axis=0)))
-        return Spectrum.of_factor(factor, scale), outputs
+        return Spectrum.of_factor(factor, scale), min(outputs, weights)
     matrix = objective.gauss_newton(x)
     return Spectrum.of(matrix, ops.sqrt(damped(ops.diagonal(matrix)))), weights
+
+
+def _whole(objective: Objective, point: Point):
+    """The Gauss–Newton step of residuals, the same in all units of the weights."""
+    spectrum = Spectrum.of_factor(objective.gauss_newton_factor(point.x))
+    return -spectrum.solve(point.gradient)
 
 
 def _own(diagonal):

@@ -13,7 +13,7 @@ class GivenTheLoss:
     """Stands before an optimizer that only `kol.Model` and `kol.minimize` can train."""
 
     needs_objective = True
-    build: Callable[[Any], None]
+    take_over: Callable[[Any], None]
 
     def take_step(self, objective: Objective, layout: Layout) -> Any:
         """Moves the weights that the optimizer was built for; returns the loss before.

@@ -31,6 +31,11 @@ class Layout:
         self.size = self._ends[-1] if self._ends else 0
         self.signature = (str(self._structure), tuple(self._shapes), tuple(self._dtypes))
 
+    @property
+    def places(self) -> list[slice]:
+        """Where each tensor lies in the vector."""
+        return [slice(a, b) for a, b in itertools.pairwise([0, *self._ends])]
+
     def join(self, tree: Any):
         """The tensors one after the other."""
         leaves = keras.tree.flatten(tree)

@@ -1,10 +1,9 @@
 from keras import ops
 
-from keras_optim_lab.curvature.directions import remember, two_loop
+from keras_optim_lab.curvature.directions import is_curved, remember, two_loop
 from keras_optim_lab.curvature.objective import Point
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
-from keras_optim_lab.curvature.spectrum import epsilon
-from keras_optim_lab.curvature.step_rules import STEP_RULES, TAKEN
+from keras_optim_lab.curvature.step_rules import NO_DECREASE, NOT_FINITE, STEP_RULES, TAKEN
 from keras_optim_lab.optimizers.base import Hyperparameter, Slot
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import choice, count, rate, switch
@@ -82,9 +81,14 @@ class LBFGS(CurvatureOptimizer):
             after = objective.point(after.x)
             effort = effort._replace(values=effort.values + 1, gradients=effort.gradients + 1)
         step, change = after.x - point.x, after.gradient - point.gradient
-        curved = ops.sum(step * change) > epsilon(step) * ops.sum(ops.square(change))
+        curved = is_curved(step, change, point.gradient)
         # Pairs that led nowhere are forgotten: the next step is one of steepest descent.
-        useful = ops.cast(ops.equal(effort.status, TAKEN), step.dtype)
+        lost = ops.logical_or(
+            ops.equal(effort.status, NO_DECREASE), ops.equal(effort.status, NOT_FINITE)
+        )
+        useful = ops.cast(ops.logical_not(lost), step.dtype)
+        again = ops.logical_and(lost, ops.any(state.steps[-1] != 0))
+        effort = effort._replace(status=ops.where(again, TAKEN, effort.status))
         state = state(
             steps=useful * remember(state.steps, step, curved),
             changes=useful * remember(state.changes, change, curved),

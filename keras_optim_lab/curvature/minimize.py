@@ -1,8 +1,6 @@
 """`minimize`: any optimizer of the package on a plain function, with a result as SciPy's."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import keras
@@ -10,66 +8,29 @@ import numpy as np
 from keras import ops
 
 from keras_optim_lab import backend
+from keras_optim_lab.curvature.convergence import (
+    MESSAGES,
+    SUCCESS,
+    Convergence,
+    Secants,
+    Seen,
+    Tolerances,
+)
 from keras_optim_lab.curvature.layout import Layout
-from keras_optim_lab.curvature.objective import Objective, Point
+from keras_optim_lab.curvature.newton import undamped
+from keras_optim_lab.curvature.objective import Objective, Point, half_of_squares
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
+from keras_optim_lab.curvature.result import MinimizeResult, Path
 from keras_optim_lab.curvature.sam import SAM
-from keras_optim_lab.curvature.step_rules import AT_PRECISION, NO_DECREASE, NOT_FINITE, Effort
+from keras_optim_lab.curvature.spectrum import Spectrum
+from keras_optim_lab.curvature.step_rules import Effort
 from keras_optim_lab.functional import Functional, State, at_step, held_numbers
 from keras_optim_lab.optimizers import Optimizer, catalogue
 from keras_optim_lab.optimizers.slots import Record
 
-
-@dataclass(frozen=True)
-class Path:
-    """Where a minimization went: the start, then the end of every step, in their order.
-
-    Attributes:
-        x: positions, nested as the start, each array with a first axis of nit + 1; for a start that
-            is one array, `path.x[-1]` is where the last step has led.
-        fun: the function's values there, of shape (nit + 1,), as they were seen: those of a noisy
-            function with its noise.
-    """
-
-    x: Any
-    fun: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.fun)
-
-
-@dataclass(frozen=True)
-class MinimizeResult:
-    """What `minimize` found, in SciPy's names.
-
-    Attributes:
-        x: the point with the lowest value among the start and the ends of all steps, not the last
-            one; NumPy arrays, nested as the start. Where `fun` is noisy its value is a lucky draw:
-            take the end, or an average of the last positions, from `path`.
-        fun: the function there; for residuals r, ½ Σ r².
-        jac: its gradient there, nested as `x`.
-        nit: steps taken.
-        nfev, njev, nhev: evaluations of the function, of its gradient, and products with its
-            Hessian (or Gauss–Newton matrix), those within line searches included.
-        success: whether the gradient fell to `tol`, or no decrease was left that rounding shows.
-        message: why it ended.
-        path: every position and value on the way.
-    """
-
-    x: Any
-    fun: float
-    jac: Any
-    nit: int
-    nfev: int
-    njev: int
-    nhev: int
-    success: bool
-    message: str
-    path: Path
-
-    def __repr__(self) -> str:
-        shown = ("message", "success", "fun", "x", "nit", "jac", "nfev", "njev", "nhev")
-        return "\n".join(f"{name:>8}: {getattr(self, name)}" for name in shown)
+_EXACT = 500  # weights up to which a full Hessian may have the last word
+_MOST_STEPS = 10_000_000
+_LEVEL = 1e-8  # of what the function has fallen by: a difference that is none
 
 
 def minimize(
@@ -78,12 +39,21 @@ def minimize(
     optimizer: str | Optimizer = "lbfgs",
     *,
     steps: int = 1000,
-    tol: float | None = 1e-6,
+    ftol: float | None = 1e-12,
+    xtol: float | None = 1e-8,
+    gtol: float | None = 1e-8,
+    **hyperparameters: float,
 ) -> MinimizeResult:
     """Minimizes a function with any optimizer of the package.
 
         result = kol.minimize(lambda x: ops.sum((x - 3) ** 2), [0.0, 0.0], "newton")
         result.x                                # array([3., 3.])
+
+    It ends where the whole step p to the minimum of a quadratic model of the function is small: in
+    units of the function, where it lowers f by ½ |gᵀp|, or in those of every coordinate. Newton's
+    and Gauss–Newton methods have that model; for others it is made of their last steps, as L-BFGS
+    makes it. A tolerance of None ends nothing, and without any all steps are taken. Those below ten
+    spacings of numbers at 1 are taken as that: 2e-15 in float64, 1e-6 in float32.
 
     Args:
         fun: takes x as tensors of the active backend and returns a scalar tensor; it is
@@ -94,17 +64,25 @@ def minimize(
             these; numbers in a list are one vector. The dtype is kept; Python numbers are float64.
         optimizer: an optimizer, which is not changed, or its name for the default settings.
         steps: how many to take at most.
-        tol: ends when no component of the gradient is larger; None to take all steps.
+        ftol: ends when the last step has lowered f by no more than ftol · |f|, and p would.
+        xtol: ends when |pᵢ| ≤ xtol (xtol + |xᵢ|) for every coordinate.
+        gtol: ends when √(½ |gᵀp| / |f|) ≤ gtol; for residuals that is the cosine of the angle
+            between them and what a change of x can do to them, at least the largest cosine to a
+            column of the Jacobian, which SciPy's `method="lm"` looks at.
+        **hyperparameters: numbers in place of the optimizer's own.
 
     Returns:
         The result; an end that is no success is said in its `message` and raises nothing.
 
     Raises:
-        TypeError: x0 holds integers or what is no number; `fun` returns no scalar.
-        ValueError: the function or its gradient is not finite at x0; there is no such optimizer;
-            there are too many weights for a full Hessian.
+        TypeError: x0 holds integers or what is no number; `fun` returns no scalar; the optimizer
+            has no such hyperparameter.
+        ValueError: the function or its gradient is not finite at x0; a tolerance is not from 0 to 1
+            or `steps` out of range; there is no such optimizer; there are too many weights for a
+            full Hessian.
     """
-    return Minimizer(fun, optimizer)(x0, steps=steps, tol=tol)
+    minimizer = Minimizer(fun, optimizer)
+    return minimizer(x0, steps=steps, ftol=ftol, xtol=xtol, gtol=gtol, **hyperparameters)
 
 
 class Minimizer:
@@ -129,28 +107,37 @@ class Minimizer:
         self._programs: dict[tuple, _Program] = {}
 
     def __call__(
-        self, x0: Any, *, steps: int = 1000, tol: float | None = 1e-6, **hyperparameters: float
+        self,
+        x0: Any,
+        *,
+        steps: int = 1000,
+        ftol: float | None = 1e-12,
+        xtol: float | None = 1e-8,
+        gtol: float | None = 1e-8,
+        **hyperparameters: float,
     ) -> MinimizeResult:
-        """Minimizes from x0.
-
-        Args:
-            x0, steps, tol: as in `minimize`.
-            **hyperparameters: numbers in place of the optimizer's own, without a new trace.
-        """
-        _check_limits(steps, tol)
+        """Minimizes from x0, as `minimize` does; other hyperparameters need no new trace."""
+        _check_steps(steps)
+        tolerances = Tolerances(ftol, xtol, gtol)
+        tolerances.check()
+        numbers = self._numbers(hyperparameters)
         start = _checked_start(x0)
         layout = Layout(start)
-        numbers = self._numbers(hyperparameters)
         program = self._programs.get(layout.signature)
         if program is None:
             program = self._programs[layout.signature] = _Program(self, layout)
         with backend.derivatives().precision(layout.dtype):
-            return program.run(start, steps, tol, numbers)
+            return program.run(start, steps, tolerances, numbers)
 
     def _numbers(self, hyperparameters: dict[str, float]) -> dict[str, float | None]:
         numbers = held_numbers(self.optimizer)
         owner = type(self.optimizer).__name__
         for name, value in hyperparameters.items():
+            if name == "tol":
+                raise TypeError(
+                    "tol: there are three, ftol, xtol and gtol, as SciPy's least_squares has them. "
+                    f"Received: tol={value!r}; leave it out, or give each of the three."
+                )
             if numbers.get(name) is None:
                 known = [known for known, number in numbers.items() if number is not None]
                 raise TypeError(f"{owner} has no number {name!r} to replace; there are {known}.")
@@ -176,38 +163,49 @@ class _Program:
             self._method = _Sharpness(self.optimizer, layout)
         else:
             self._method = _FirstOrder(self.optimizer, layout)
+        self._secants = Secants(layout.size, layout.dtype)
+        self._exactly = derivatives.compiled(
+            lambda x, gradient: undamped(Spectrum.in_own_units(self.objective.hessian(x)), gradient)
+        )
 
     def _traced(self, point: Point, state, iteration, numbers):
         self.owner.traces += 1
+        state, pairs = state
         held = at_step(self.optimizer, numbers, iteration)
         after, state, effort = self._method.advance(self.objective, point, state, iteration, held)
         if after.gradient is None:
             after = self.objective.point(after.x)
             effort = effort._replace(values=effort.values + 1, gradients=effort.gradients + 1)
-        steepest = ops.max(ops.abs(after.gradient))
-        counts = ops.stack([ops.cast(count, "int32") for count in effort])
-        return after, state, steepest, counts
+        if self._method.has_model:
+            whole = effort.whole()
+        else:
+            pairs, whole = self._secants.advance(pairs, point, after)
+        counts = ops.stack([ops.cast(count, "int32") for count in effort[:4]])
+        return after, (state, pairs), whole, counts
 
-    def run(self, start, steps: int, tol: float | None, numbers) -> MinimizeResult:
+    def run(self, start, steps: int, tolerances: Tolerances, numbers) -> MinimizeResult:
         x = self.layout.join(keras.tree.map_structure(ops.convert_to_tensor, start))
         point = Point(x, *self._begin(x))
         _check_finite(point)
-        walk = _Walk(point, tol)
-        state = self._method.first_state()
+        walk = _Walk(Seen.of(point), tolerances, own_model=self._method.has_model)
+        state = self._method.first_state(), self._secants.first_state()
         held = {
             name: None if number is None else ops.convert_to_tensor(number, self.layout.dtype)
             for name, number in numbers.items()
         }
-        while walk.message is None and walk.nit < steps:
+        while walk.status is None and walk.nit < steps:
             iteration = ops.convert_to_tensor(walk.nit, "int32")
-            point, state, steepest, counts = self._step(point, state, iteration, held)
-            walk.note(point, float(steepest), ops.convert_to_numpy(counts))
-        return walk.result(self.layout, steps)
+            point, state, whole, counts = self._step(point, state, iteration, held)
+            walk.note(Seen.of(point), *(ops.convert_to_numpy(part) for part in (whole, counts)))
+            if walk.status == "no decrease" and self.layout.size <= _EXACT:
+                walk.look_again(ops.convert_to_numpy(self._exactly(point.x, point.gradient)))
+        return walk.result(self.layout)
 
 
 class _Curvature:
     def __init__(self, optimizer: CurvatureOptimizer, layout: Layout):
         self.optimizer = optimizer
+        self.has_model = optimizer.has_model
         self.layout = layout
 
     def first_state(self):
@@ -220,6 +218,8 @@ class _Curvature:
 
 
 class _FirstOrder:
+    has_model = False
+
     def __init__(self, optimizer: Optimizer, layout: Layout):
         self.functional = Functional(optimizer)
         self.layout = layout
@@ -258,61 +258,51 @@ class _Sharpness(_FirstOrder):
 class _Walk:
     """The path so far, and whether it is at its end."""
 
-    def __init__(self, point: Point, tol: float | None):
-        self._tol = tol
-        self._points: list[np.ndarray] = []
-        self._values: list[float] = []
+    def __init__(self, start: Seen, tolerances: Tolerances, own_model: bool):
+        self._convergence = Convergence(tolerances, start, own_model)
+        self._points = [start.x]
+        self._values = [start.value]
         self._counts = np.array([1, 1, 0])
-        self.nit = 0
-        self.message: str | None = None
-        self.success = False
-        self._keep(point)
-        self._best = self._last
-        self._judge(float(ops.max(ops.abs(point.gradient))), None)
+        self._last = self._best = start
+        self.status = self._convergence.at_start(start)
 
-    def note(self, point: Point, steepest: float, counts: np.ndarray) -> None:
+    @property
+    def nit(self) -> int:
+        return len(self._points) - 1
+
+    def note(self, point: Seen, whole: np.ndarray, counts: np.ndarray) -> None:
         self._counts += counts[:3]
-        self._keep(point)
-        if self._values[-1] <= self._best[1]:
-            self._best = self._last
-        self.nit += 1
-        self._judge(steepest, int(counts[3]))
+        self._points.append(point.x)
+        self._values.append(point.value)
+        self.status = self._convergence.after(self._last, point, whole, int(counts[3]))
+        self._last = point
+        if point.finite and point.value <= self._best.value:
+            self._best = point
 
-    def _keep(self, point: Point) -> None:
-        x, value, gradient = (np.array(ops.convert_to_numpy(part)) for part in point)
-        self._points.append(x)
-        self._values.append(float(value))
-        self._last = (x, float(value), gradient)
+    def look_again(self, whole: np.ndarray) -> None:
+        """Judges a point that the method could not leave by the whole step of Newton's method."""
+        self._counts[2] += whole.size
+        self.status = self._convergence.where_it_is(self._last, whole)
 
-    def _judge(self, steepest: float, status: int | None) -> None:
-        if not (np.isfinite(self._values[-1]) and np.isfinite(steepest)):
-            self.message = f"The function is not finite after step {self.nit}; see path."
-        elif self._tol is not None and steepest <= self._tol:
-            self.success, self.message = True, "The gradient is as small as tol."
-        elif status == AT_PRECISION:
-            self.success = True
-            self.message = "No decrease is left that the precision of the numbers would show."
-        elif status == NO_DECREASE:
-            self.message = (
-                f"No decrease was found along the direction of step {self.nit}; "
-                "x is the best point so far."
-            )
-        elif status == NOT_FINITE:
-            self.message = f"The curvature is not finite in step {self.nit}; x is the point before."
-
-    def result(self, layout: Layout, steps: int) -> MinimizeResult:
-        x, value, gradient = self._best
+    def result(self, layout: Layout) -> MinimizeResult:
+        status, best = self.status or "steps", self._best
+        if status in SUCCESS and best is not self._last:
+            # Lower by rounding, or where else the path has been?
+            fell = max(abs(best.value), self._values[0] - best.value)
+            level = self._last.value - best.value <= _LEVEL * fell
+            status, best = (status, self._last) if level else ("higher", best)
         nfev, njev, nhev = self._counts.tolist()
         return MinimizeResult(
-            x=layout.split_path(x),
-            fun=value,
-            jac=layout.split_path(gradient),
+            x=layout.split_path(best.x),
+            fun=best.value,
+            jac=layout.split_path(best.gradient),
             nit=self.nit,
             nfev=nfev,
             njev=njev,
             nhev=nhev,
-            success=self.success,
-            message=self.message or f"All {steps} steps were taken.",
+            status=status,
+            success=status in SUCCESS,
+            message=MESSAGES[status].format(nit=self.nit, fun=best.value),
             path=Path(layout.split_path(np.stack(self._points)), np.array(self._values)),
         )
 
@@ -324,10 +314,7 @@ def _objective(fun, optimizer: Optimizer, layout: Layout) -> Objective:
     def outputs(x):
         return ops.reshape(ops.cast(fun(layout.split(x)), layout.dtype), (-1,))
 
-    def loss(residuals):
-        return ops.sum(ops.square(residuals)) / 2
-
-    return Objective(lambda x: loss(outputs(x)), outputs, loss, layout)
+    return Objective(lambda x: half_of_squares(outputs(x)), outputs, half_of_squares, layout)
 
 
 def _scalar(value, dtype: str):
@@ -368,8 +355,10 @@ def _check_finite(point: Point) -> None:
         raise ValueError("fun: its gradient is not finite at x0. Start elsewhere.")
 
 
-def _check_limits(steps: int, tol: float | None) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0:
-        raise ValueError(f"steps: must be an integer ≥ 0. Received: steps={steps!r}")
-    if tol is not None and not (isinstance(tol, Real) and tol >= 0):
-        raise ValueError(f"tol: must be a number ≥ 0 or None. Received: tol={tol!r}")
+def _check_steps(steps: int) -> None:
+    whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
+    if not (whole and 0 <= steps <= _MOST_STEPS):
+        raise ValueError(
+            f"steps: must be an integer from 0 to {_MOST_STEPS:,}, as every point of the path is "
+            f"kept. Received: steps={steps!r}"
+        )

@@ -40,7 +40,7 @@ class CurvatureTrainer(KerasTrainer):
             self.optimizer = self.optimizer.inner_optimizer
         # Keras leaves it to the first gradients on TensorFlow, in a trace that is then thrown away.
         if self.built and isinstance(self.optimizer, GivenTheLoss):
-            self.optimizer.build(self.trainable_variables)
+            self.optimizer.take_over(self)
         return super().make_train_function(force)
 
     def train_step(self, *arguments):
@@ -71,8 +71,7 @@ class CurvatureTrainer(KerasTrainer):
         """What TensorFlow leaves to the first call, and to the optimizer's first gradients."""
         if not self.built:
             self(x)
-        if not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
+        self.optimizer.take_over(self)
 
     def _looks_at_outputs(self) -> bool:
         """Whether one more forward pass is needed, for metrics or what changes in a call."""

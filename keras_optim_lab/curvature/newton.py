@@ -3,7 +3,7 @@ from keras import ops
 from keras_optim_lab.curvature.directions import conjugate_gradients
 from keras_optim_lab.curvature.objective import check_size
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
-from keras_optim_lab.curvature.spectrum import Spectrum
+from keras_optim_lab.curvature.spectrum import Spectrum, smallest
 from keras_optim_lab.curvature.step_rules import NOT_FINITE, STEP_RULES
 from keras_optim_lab.optimizers.base import Hyperparameter, Slot
 from keras_optim_lab.optimizers.catalogue import register
@@ -23,7 +23,7 @@ class Newton(CurvatureOptimizer):
     in every step. The parabola of a saddle has its stationary point there too, so that plain
     Newton runs into saddles; with `saddle_free` the eigenvalues of H count by their absolute
     value, and a saddle repels as much as a minimum attracts. Eigenvalues that are zero to
-    rounding are left out.
+    rounding are left out; where nothing else leads down, they count as what rounding may hide.
 
     The whole step is taken where the loss falls enough, else halved until it does. Plain Newton
     takes the saddle-free direction where its own does not lead down, or hardly so, as far from
@@ -44,6 +44,8 @@ class Newton(CurvatureOptimizer):
         Keras has no second-order optimizer.
     """
 
+    has_model = True
+
     learning_rate: Hyperparameter = rate(default=1.0, doc="Step length η ≥ 0; 1 is Newton's.")
     damping: Hyperparameter = nonnegative(default=0.0, doc="λ ≥ 0, added to the eigenvalues of H.")
     saddle_free: bool = switch(default=False, doc="Take eigenvalues by their absolute value.")
@@ -53,22 +55,40 @@ class Newton(CurvatureOptimizer):
         check_size(layout.size)
 
     def advance(self, objective, point, state, h):
-        spectrum = Spectrum.of(objective.hessian(point.x))
-        if self.saddle_free:
-            spectrum = spectrum.flipped()
-        direction = -spectrum.solve(point.gradient, h.damping)
+        spectrum = self._spectrum(objective.hessian(point.x), h.damping)
+        direction = -spectrum.solve(point.gradient)
         if self.step_rule != "fixed":
-            down = -spectrum.flipped().solve(point.gradient, h.damping)
-            direction = ops.where(_leads_down(direction, point.gradient), direction, down)
+            least = ops.where(spectrum.rounding > 0, spectrum.rounding, 1.0)
+            down = -spectrum.flipped().raised(least).solve(point.gradient)
+            downwards = _leads_down(direction * spectrum.scale, point.gradient / spectrum.scale)
+            direction = ops.where(downwards, direction, down)
         after, effort = STEP_RULES[self.step_rule](objective, point, direction, h.learning_rate)
         status = ops.where(spectrum.finite, effort.status, NOT_FINITE)
+        effort = effort._replace(whole=lambda: undamped(spectrum, point.gradient, h.damping))
         return after, state, effort._replace(products=point.x.shape[0], status=status)
+
+    def _spectrum(self, hessian, damping) -> Spectrum:
+        """Of H + λ I or |H| + λ I."""
+        if self.saddle_free:
+            spectrum = Spectrum.of(hessian).flipped()
+            return spectrum._replace(values=spectrum.values + damping)
+        return Spectrum.in_own_units(hessian + damping * ops.diag(ops.ones_like(hessian[0])))
 
 
 def _leads_down(direction, gradient):
     """Whether the angle to steepest descent is well below 90 degrees."""
     slope = ops.sum(direction * gradient)
     return slope < -_LEAST_COSINE * ops.norm(direction) * ops.norm(gradient)
+
+
+def undamped(spectrum: Spectrum, gradient, damping=0.0):
+    """The step as if no curvature were negative, none less than rounding shows, and λ were 0."""
+    least = ops.maximum(spectrum.rounding, smallest(gradient))
+    spectrum = spectrum.flipped().raised(least)
+    step = -spectrum.solve(gradient)
+    damped = spectrum.quadratic_form(step)
+    own = ops.absolute(damped - damping * ops.sum(ops.square(step)))
+    return step * ops.where(own > 0, damped / ops.where(own > 0, own, 1.0), 1.0)
 
 
 @register("newton_cg", year=1983)

@@ -94,6 +94,8 @@ class Objective:
         Raises:
             ValueError: there are too many outputs.
         """
+        if self.loss is half_of_squares:
+            return self.jacobian(x)
         y, _, transposed = self._linearized(x)
         of_loss = self._matrix(self._loss_products(y), y, "Hessian of the loss")
         values, vectors = ops.eigh(of_loss)
@@ -106,8 +108,10 @@ class Objective:
 
     def jacobian(self, x):
         """The Jacobian of the outputs at x: one row per output."""
-        y, _, transposed = self._linearized(x)
-        return backend.derivatives().for_each(transposed, _identity(y))
+        y, forward, transposed = self._linearized(x)
+        if y.shape[0] is None or y.shape[0] <= x.shape[0]:
+            return backend.derivatives().for_each(transposed, _identity(y))
+        return ops.transpose(backend.derivatives().for_each(forward, _identity(x)))
 
     def _linearized(self, x):
         return backend.derivatives().linearized(self._given_outputs(), x)
@@ -129,6 +133,11 @@ class Objective:
     def _matrix(products, x, name: str):
         check_size(x.shape[0] or 0, name)
         return backend.derivatives().for_each(products, _identity(x))
+
+
+def half_of_squares(residuals):
+    """½ Σ r², the loss of least squares."""
+    return ops.sum(ops.square(residuals)) / 2
 
 
 def _identity(x):

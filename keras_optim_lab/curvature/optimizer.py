@@ -1,6 +1,9 @@
 """The shell of methods that ask the loss for more than a gradient."""
 
+from typing import Any, ClassVar
+
 import keras
+import numpy as np
 from keras import ops
 
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
@@ -8,7 +11,9 @@ from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.step_rules import Effort
 from keras_optim_lab.optimizers.base import Optimizer
-from keras_optim_lab.optimizers.fields import KerasArgument
+from keras_optim_lab.optimizers.carrying import joining, rebuild
+from keras_optim_lab.optimizers.fields import DecayRate, KerasArgument
+from keras_optim_lab.optimizers.following import training_model
 from keras_optim_lab.optimizers.slots import Place, Record, Slot
 
 
@@ -21,9 +26,10 @@ class CurvatureOptimizer(GivenTheLoss, Optimizer, kw_only=True):
     """
 
     elementwise = False
-    carries_over = False
     least_squares = False
+    has_model = False  # whether its effort tells the whole step to the minimum of a model
     decays_weights = False
+    carries: ClassVar[tuple[str, ...]] = ()
 
     def advance(
         self, objective: Objective, point: Point, state: Record, h: Record
@@ -98,6 +104,37 @@ class CurvatureOptimizer(GivenTheLoss, Optimizer, kw_only=True):
         }
         self._decays = [self._use_weight_decay(variable) for variable in variables]
 
+    def check_weights(self, variables):
+        self.find(variables, training_model(self))
+        self.check_layout(Layout(variables))
+
+    def state_variables(self):
+        return [*self._state_variables.values()]
+
+    def _carry_over(self, variables):
+        before, old = Layout(self._trainable_variables).places, self._state_variables
+        stays, births = joining(self, variables)
+        rebuild(self, variables, births)
+        places = Layout(variables).places
+        for name in self.carries:
+            new = np.array(ops.convert_to_numpy(self._state_variables[name]))
+            had = ops.convert_to_numpy(old[name])
+            if new.ndim == 0:
+                new = had
+            else:
+                for place, i in zip(places, stays, strict=True):
+                    if i is not None:
+                        new[..., place] = had[..., before[i]]
+            self._state_variables[name].assign(new)
+
+    def _of_each(self, h: Record, held: dict[str, Any], layout: Layout) -> Record:
+        """Hyperparameters that know of every weight how many steps it has taken."""
+        if not any(self._births):
+            return h
+        t = h.t - layout.filled(self._births)
+        decays = {n: f for n, f in self.numeric.items() if isinstance(f, DecayRate)}
+        return h(**{n: f.in_rule(ops.cast(held[n], t.dtype), t) for n, f in decays.items()})
+
     def decay(self, point: Point, h: Record, layout: Layout | None):
         """What decoupled weight decay subtracts, η λ w; nothing from weights that are excluded."""
         if h.weight_decay is None:
@@ -113,7 +150,7 @@ class CurvatureOptimizer(GivenTheLoss, Optimizer, kw_only=True):
         weights = self._trainable_variables
         state = Record({n: ops.convert_to_tensor(v) for n, v in self._state_variables.items()})
         held = {name: field.current(self) for name, field in self.numeric.items()}
-        h = self.scalars(held, self.iterations).cast(layout.dtype)
+        h = self._of_each(self.scalars(held, self.iterations).cast(layout.dtype), held, layout)
         x = layout.join([ops.convert_to_tensor(weight) for weight in weights])
         point = self.start(objective, x, state)
         loss = ops.copy(point.value)  # on PyTorch it may be a variable's own, assigned below

@@ -12,12 +12,14 @@ from keras_optim_lab.curvature.more_thuente import Search
 from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.spectrum import Spectrum, epsilon
 
-# What became of a step.
-TAKEN, NO_DECREASE, NOT_FINITE, AT_PRECISION = range(4)
+# What became of a step. One that is still falling was taken as well: at its end, as far as the rule
+# has looked, the function goes on falling as steeply as its slope says.
+TAKEN, NO_DECREASE, NOT_FINITE, STILL_FALLING = range(4)
 
 _TRIALS = 20
 _DAMPINGS = 12  # the last is 2⁷⁸ times the first
 _SUFFICIENT = 1e-4  # of the decrease that the slope promises
+_STRAIGHT = 0.99  # of it: what a function falls by that is not curved upwards
 
 
 class Effort(NamedTuple):
@@ -27,12 +29,15 @@ class Effort(NamedTuple):
         values, gradients, products: evaluations of the function, its gradient, and of products
             with its Hessian.
         status: `TAKEN` or why the weights stay where they are.
+        whole: returns the step to the minimum of the method's model of the function, as if nothing
+            were damped; None where it has no model that can be trusted that far.
     """
 
     values: Any = 0
     gradients: Any = 0
     products: Any = 0
     status: Any = TAKEN
+    whole: Any = None
 
 
 def fixed(objective: Objective, point: Point, direction, length) -> tuple[Point, Effort]:
@@ -45,13 +50,16 @@ def fixed(objective: Objective, point: Point, direction, length) -> tuple[Point,
 def armijo(objective: Objective, point: Point, direction, length) -> tuple[Point, Effort]:
     """Halves the length until the function falls by a part of what its slope promises.
 
+    A function that falls by all of it is not curved upwards: the length is doubled as long as
+    that is so.
+
     Reference:
         Armijo, 1966, doi:10.2140/pjm.1966.16.1.
     """
     slope = ops.sum(point.gradient * direction)
 
-    def falls(length, value):
-        return value <= point.value + _SUFFICIENT * length * slope
+    def falls(length, value, part=_SUFFICIENT):
+        return value <= point.value + part * length * slope
 
     def again(length, value, trials):
         return ops.logical_and(ops.logical_not(falls(length, value)), trials < _TRIALS)
@@ -60,15 +68,25 @@ def armijo(objective: Objective, point: Point, direction, length) -> tuple[Point
         length = length / 2
         return length, objective.value(point.x + length * direction), trials + 1
 
+    def straight_on(length, value, straight, trials):
+        return ops.logical_and(straight, trials < _TRIALS)
+
+    def double(length, value, straight, trials):
+        further = objective.value(point.x + 2 * length * direction)
+        lower = further < value
+        length, value = ops.where(lower, 2 * length, length), ops.where(lower, further, value)
+        return length, value, ops.logical_and(lower, falls(length, value, _STRAIGHT)), trials + 1
+
     first = ops.ones_like(slope) * length
-    length, value, trials = ops.while_loop(
-        again,
-        halve,
-        (first, objective.value(point.x + first * direction), ops.convert_to_tensor(1, "int32")),
-    )
+    value = objective.value(point.x + first * direction)
+    length, value, trials = ops.while_loop(again, halve, (first, value, _none() + 1))
     found = ops.logical_and(slope < 0, falls(length, value))
+    straight = ops.logical_and(found, falls(length, value, _STRAIGHT))
+    length, _, straight, trials = ops.while_loop(
+        straight_on, double, (length, value, straight, trials)
+    )
     x = ops.where(found, point.x + length * direction, point.x)
-    return Point(x), Effort(values=trials, status=_status(found, slope, point))
+    return Point(x), Effort(values=trials, status=_status(found, straight))
 
 
 def strong_wolfe(
@@ -78,7 +96,8 @@ def strong_wolfe(
 
         f(x + αp) ≤ f(x) + 10⁻⁴ α fˈ,    |fˈ(x + αp)| ≤ c |fˈ|,    fˈ = gᵀp
 
-    If there is none within 20 evaluations, the best point found is kept, and the status says so.
+    If there is none within 20 evaluations, the best point found is kept, and the status says so if
+    the function does not fall there.
 
     Reference:
         Moré & Thuente, 1994, doi:10.1145/192115.192132.
@@ -91,10 +110,10 @@ def strong_wolfe(
         gradient: Any
         resolved: Any
 
-    def again(search, best, found, trials):
+    def again(search, best, accepted, inside, trials):
         return ops.logical_not(ops.logical_or(search.finished, trials >= _TRIALS))
 
-    def evaluate(search, best, found, trials):
+    def evaluate(search, best, accepted, inside, trials):
         x = point.x + search.trial * direction
         value, gradient = objective.value_and_gradient(x)
         trial_slope = ops.sum(gradient * direction)
@@ -112,18 +131,22 @@ def strong_wolfe(
             lambda: search._replace(finished=accepted),
             lambda: search.narrowed(resolved, trial_slope),
         )
-        return search, best, ops.logical_or(found, accepted), trials + 1
+        inside = ops.logical_and(inside, ops.isfinite(value))
+        return search, best, accepted, inside, trials + 1
 
     zero = ops.zeros_like(slope)
     search = Search.begin(
         zero + length, point.value, slope, _SUFFICIENT, curvature, epsilon(point.x)
     )
-    _, best, found, trials = ops.while_loop(
-        again,
-        evaluate,
-        (search, Best(zero, point.value, point.gradient, point.value), _no(slope), _none()),
+    begin = Best(zero, point.value, point.gradient, point.value)
+    search, best, accepted, inside, trials = ops.while_loop(
+        again, evaluate, (search, begin, _no(slope), ops.logical_not(_no(slope)), _none())
     )
-    status = _status(found, slope, point)
+    lower = ops.logical_and(best.length > 0, best.value <= search.line(best.length))
+    found = ops.logical_or(accepted, lower)
+    # Neither a minimum nor an end of the function's domain has been met.
+    open_end = ops.logical_and(inside, ops.logical_not(ops.logical_or(accepted, search.bracketed)))
+    status = _status(found, open_end)
     # A direction that is not finite leads nowhere, not to what is no number.
     x = ops.where(best.length > 0, point.x + best.length * direction, point.x)
     return (
@@ -146,10 +169,10 @@ def trust_region(
         Nielsen, 1999, "Damping parameter in Marquardt's method", IMM-REP-1999-05, §2.
     """
 
-    def again(damping, growth, x, promise, taken, trials):
+    def again(damping, growth, x, taken, trials):
         return ops.logical_and(ops.logical_not(taken), trials < _DAMPINGS)
 
-    def attempt(damping, growth, x, promise, taken, trials):
+    def attempt(damping, growth, x, taken, trials):
         step = -length * spectrum.solve(point.gradient, damping)
         promised = -ops.sum(point.gradient * step) - spectrum.quadratic_form(step) / 2
         value = objective.value(point.x + step)
@@ -160,31 +183,21 @@ def trust_region(
             damping * ops.where(taken, shorter, growth),
             ops.where(taken, 2.0, 2 * growth),
             ops.where(taken, point.x + step, x),
-            # Of the longest step: those that follow promise less and less.
-            ops.where(ops.equal(trials, 0), promised, promise),
             taken,
             trials + 1,
         )
 
-    begin = (
-        damping,
-        growth,
-        point.x,
-        ops.zeros_like(point.value),
-        _no(point.value),
-        _none(),
+    tried, grown, x, taken, trials = ops.while_loop(
+        again, attempt, (damping, growth, point.x, _no(point.value), _none())
     )
-    tried, grown, x, promise, taken, trials = ops.while_loop(again, attempt, begin)
-    status = ops.where(spectrum.finite, _status(taken, promise, point), NOT_FINITE)
+    status = ops.where(spectrum.finite, _status(taken), NOT_FINITE)
     # Where no damping helped, the next step begins with the former one again.
     damping, growth = ops.where(taken, tried, damping), ops.where(taken, grown, growth)
     return Point(x), Effort(values=trials, status=status), damping, growth
 
 
-def _status(found, promise, point: Point):
-    """Whether a step was found and, if not, whether rounding would have hidden any decrease."""
-    hidden = ops.abs(promise) <= 10 * epsilon(point.x) * ops.abs(point.value)
-    return ops.where(found, TAKEN, ops.where(hidden, AT_PRECISION, NO_DECREASE))
+def _status(found, falling=False):
+    return ops.where(found, ops.where(falling, STILL_FALLING, TAKEN), NO_DECREASE)
 
 
 def _no(like):

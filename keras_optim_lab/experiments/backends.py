@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from keras_optim_lab.backend.selection import BACKENDS
 from keras_optim_lab.comparison.comparison import BackendComparison, compare_backends
 from keras_optim_lab.comparison.differences import PER_STEP
+from keras_optim_lab.comparison.plan import MOST_STEPS
 from keras_optim_lab.comparison.processes import TITLES
 from keras_optim_lab.experiments import figures, schema
 from keras_optim_lab.experiments.experiment import Experiment, OnProgress, Part
@@ -24,7 +25,7 @@ class Backends(Experiment):
             lambda value: catalogue() if value == "all" else schema.list_of(optimizer_name)(value)
         ),
         "backends": Key(schema.list_of(schema.one_of(BACKENDS)), ["tensorflow", "jax", "torch"]),
-        "steps": Key(schema.list_of(schema.whole(1)), [1, 10, 100]),
+        "steps": Key(schema.list_of(schema.whole(1, most=MOST_STEPS)), [1, 10, 100]),
         "seeds": Key(schema.whole(1, 1000), 1),
         "seed": Key(schema.whole(0, 2**31 - 1), 0),
     }

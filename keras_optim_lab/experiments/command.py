@@ -1,12 +1,14 @@
 """The command `keras-optim-lab run`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.table import Table
+from rich.progress import TaskID
+from rich.text import Text
+
+from keras_optim_lab import terminal
 
 _INTERRUPTED = 130  # what shells report for Ctrl-C
 
@@ -14,7 +16,8 @@ _INTERRUPTED = 130  # what shells report for Ctrl-C
 def run(
     file: Annotated[Path, typer.Argument(help="An experiment, such as experiments/NAME.toml.")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be trained, and train nothing.")
+        bool,
+        typer.Option("--dry-run", help="Say what would be trained and written, and do neither."),
     ] = False,
     backend: Annotated[
         str | None,
@@ -28,28 +31,30 @@ def run(
     """
     from keras_optim_lab.experiments.experiment import load
 
-    console = Console()
+    console = terminal.console()
     experiment = load(file, backend)
     if dry_run:
         parts = experiment.parts()
-        table = Table(header_style="bold", box=None, pad_edge=False)
+        table = terminal.table()
         table.add_column("what", no_wrap=True)
         for column in ("trainings", "there", "to run"):
             table.add_column(column, justify="right")
         for part in parts:
             table.add_row(part.what, *map(str, (part.trainings, part.done, part.missing)))
-        where = f"[bold]{experiment.name}[/bold] on {experiment.backend}."
-        console.print(f"{where} {experiment.file.question}\n", highlight=False)
+        said = f" on {experiment.backend}. {experiment.file.question}\n"
+        console.print(Text.assemble((experiment.name, "bold"), said))
         console.print(table)
         missing, every = sum(p.missing for p in parts), sum(p.trainings for p in parts)
-        console.print(f"{missing} of {every} trainings would be run.", highlight=False)
+        console.print(f"{missing} of {every} trainings would be run.\n")
+        console.print("Files that would be written:")
+        for path in experiment.outputs:
+            console.print(f"  {os.path.relpath(path)}", soft_wrap=True)
         return
     try:
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=console) as bar:
+        with terminal.progress(console) as bar:
             rows: dict[str, TaskID] = {}
 
-            def step(what: str, done: int, total: int) -> None:
+            def step(what: str, done: float, total: int) -> None:
                 if what not in rows:
                     rows[what] = bar.add_task(what, total=total)
                 bar.update(rows[what], completed=done)
@@ -57,8 +62,8 @@ def run(
             page = experiment.run(step)
     except KeyboardInterrupt:
         console.print("\nStopped; all that is finished is kept. The same command continues:")
-        console.print(f"  {experiment.command}", highlight=False, soft_wrap=True)
+        console.print(f"  {experiment.command}", soft_wrap=True)
         raise typer.Exit(_INTERRUPTED) from None
-    console.print(f"\n{experiment.verdict()}", highlight=False)
-    console.print(f"Page: {page.resolve()}", highlight=False, soft_wrap=True)
-    console.print(f"Data: {experiment.records.path.resolve()}", highlight=False, soft_wrap=True)
+    console.print(f"\n{experiment.verdict()}")
+    console.print(f"Page: {page.resolve()}", soft_wrap=True)
+    console.print(f"Data: {experiment.records.path.resolve()}", soft_wrap=True)

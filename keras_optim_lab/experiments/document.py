@@ -2,10 +2,51 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from keras_optim_lab.experiments.outputs import Output
+from keras_optim_lab.experiments.schema import text
+from keras_optim_lab.files import write_whole
 
 if TYPE_CHECKING:
     from keras_optim_lab.experiments.experiment import Experiment
+
+
+_WRITTEN = "This page is written by a command, with all that it shows:"
+_COMMAND = "```\nkeras-optim-lab run "
+PICTURES = "pictures"  # the folder beside a document that its pictures are in
+
+
+def name(value: Any) -> str:
+    """Where a document is to lie, seen from the experiment's file."""
+    path = Path(text(value))
+    hidden = any(part.startswith(".") and part != ".." for part in path.parts)
+    if path.is_absolute() or path.suffix != ".md" or hidden or "\0" in value:
+        raise ValueError(
+            "must be a Markdown file in the experiment's folder or beside it, such as "
+            f'"../docs/NAME.md". Received: {value!r}'
+        )
+    return value
+
+
+def outputs(experiment: "Experiment", pictures: Sequence[str] = ()) -> list[Output]:
+    """The document, if one is to be written, and its pictures by their names."""
+    path = path_of(experiment)
+    if path is None:
+        return []
+    beside = experiment.file.folder.resolve().parent
+    return [
+        Output(path, beside, f"{_WRITTEN}\n\n{_COMMAND}", key="document"),
+        *(
+            Output(path.parent / PICTURES / each, beside, shown(each), marked=path, key="document")
+            for each in pictures
+        ),
+    ]
+
+
+def shown(picture: str) -> str:
+    """The end of the Markdown that shows a picture."""
+    return f"]({PICTURES}/{picture})"
 
 
 def path_of(experiment: "Experiment") -> Path | None:
@@ -34,18 +75,18 @@ def write(
         f"# {title}",
         experiment.file.question,
         experiment.verdict(),
-        "This page is written by a command, with all that it shows:",
+        _WRITTEN,
         f"```\n{experiment.command}\n```",
     ]
     for heading, body in sections:
         blocks += [f"## {heading}", *body]
     facts = "\n".join(f"- {what}: {how}" for what, how in experiment.facts())
     blocks += ["## How it was measured", facts]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+    write_whole(path, "\n\n".join(blocks) + "\n")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; numbers, in all columns but the first, end at their right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    cells = [[cell.replace("|", r"\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)

@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from keras_optim_lab import backend as backends
 from keras_optim_lab.experiments.file import COMMON, ExperimentFile
-from keras_optim_lab.experiments.records import Records
+from keras_optim_lab.experiments.outputs import Output
+from keras_optim_lab.experiments.records import Records, lock_of
 from keras_optim_lab.experiments.schema import Key
 from keras_optim_lab.experiments.versions import versions
 
 if TYPE_CHECKING:
+    from keras_optim_lab.experiments.search import Search
     from keras_optim_lab.reports.page import Page
 
-# Called as `on_progress(what, done, total)` whenever a training has ended.
-OnProgress = Callable[[str, int, int], None]
+# Called as `on_progress(what, done, total)` after every trial, and every epoch of other trainings,
+# which count by the share of their epochs.
+OnProgress = Callable[[str, float, int], None]
 
 
-def _silent(what: str, done: int, total: int) -> None:
+_MAKING = "How this was made"
+
+
+def _silent(what: str, done: float, total: int) -> None:
     pass
 
 
@@ -61,24 +67,46 @@ class Experiment(ABC):
         )
         self.read: dict[str, Any] = file.table.read({**COMMON, **self.keys})
         self.check()
+        from keras_optim_lab.reports.page import SHARED_SCRIPT  # Keras comes with it
+
         results = file.folder / "results"
-        self.records = Records(results / f"{self.name}.jsonl")
         self.page = results / f"{self.name}.html"
+        self._own = [
+            Output(results / f"{self.name}.jsonl", file.folder),
+            Output(self.page, file.folder, f"<h2>{_MAKING}</h2>\n<pre>keras-optim-lab run "),
+            Output(results / SHARED_SCRIPT, file.folder, "\n* plotly.js "),
+        ]
+        self._check_outputs()
+        self.records = Records(self._own[0].path)  # checks itself what is there
 
     def run(self, on_progress: OnProgress = _silent) -> Path:
         """Trains what is missing and writes the page, whose path is returned."""
         self.parts()  # what is stored must fit this file, before anything is trained
         self.train(on_progress)
-        from keras_optim_lab.reports.page import Page  # Keras comes with it
+        self._check_outputs()  # others may have written since
+        from keras_optim_lab.reports.page import Page
 
         page = Page(self.name)
         page.paragraph(self.file.question)
         page.paragraph(self.verdict(), "result")
         self.write(page)
-        page.heading("How this was made")
+        page.heading(_MAKING)
         page.code(self.command)
         page.facts([*self.facts(), ("versions", self._versions())])
         return page.write(self.page, shared_script=True)
+
+    @property
+    def outputs(self) -> list[Path]:
+        """Every file that a run writes, locks aside."""
+        return [
+            *(search.path for search in self.searches()),
+            *(output.path for output in (*self._own, *self.documents())),
+        ]
+
+    def _check_outputs(self) -> None:
+        lock = Output(lock_of(self._own[0].path), self.file.folder)
+        for output in (*self._own, lock, *self.documents()):
+            self.file.table.check(output.key, output.check)
 
     @property
     def stamp(self) -> dict[str, Any]:
@@ -91,6 +119,14 @@ class Experiment(ABC):
     @abstractmethod
     def check(self) -> None:
         """Checks what a key alone does not tell; raises ExperimentError."""
+
+    def documents(self) -> list[Output]:
+        """What it writes elsewhere than among the results."""
+        return []
+
+    def searches(self) -> list["Search"]:
+        """The studies that it makes."""
+        return []
 
     @abstractmethod
     def parts(self) -> list[Part]:

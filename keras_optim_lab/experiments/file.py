@@ -9,6 +9,7 @@ from keras_optim_lab.backend.selection import BACKENDS
 from keras_optim_lab.experiments import schema
 from keras_optim_lab.experiments.lines import lines_of
 from keras_optim_lab.experiments.schema import ExperimentError, Key, Table
+from keras_optim_lab.files import file_name, named
 
 KINDS = ("study", "optimizers", "backends", "published", "races")
 
@@ -44,17 +45,18 @@ class ExperimentFile:
         self.folder = given.parent
         self.stem = given.stem
         try:
-            text = given.read_text(encoding="utf-8").replace("\r\n", "\n")
+            with named(given):
+                text = given.read_text(encoding="utf-8").replace("\r\n", "\n")
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"There is no experiment {self.path}.{_beside(given)}"
             ) from None
         except UnicodeDecodeError as error:
             raise ExperimentError(f"{self.path}: is no text in UTF-8 ({error}).") from error
-        if not re.fullmatch(r"\w[\w.+-]*", self.stem):
+        if (name := file_name(self.stem)) != self.stem:
             raise ExperimentError(
                 f"{self.path}: its study and results take the file's name, which must be made of "
-                "letters, digits and . _ + -. Rename the file."
+                f"letters, digits and . _ + -. Rename the file, for instance to {name}.toml."
             )
         self.table = Table(self.path, *_parsed(self.path, text))
         read = self.table.read(COMMON, others=True)
@@ -71,6 +73,8 @@ def _parsed(path: str, text: str):
         line = re.search(r"line (\d+)", where)
         number = line[1] if line else str(text.count("\n") + 1)
         raise ExperimentError(f"{path}, line {number}: {said or error}. This is no TOML.") from None
+    except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
+        raise ExperimentError(f"{path}: cannot be read ({error}).") from None
 
 
 def _shown(path: Path) -> str:

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_optim_lab import tasks
-from keras_optim_lab.experiments import trainings as training
 from keras_optim_lab.experiments.experiment import Experiment, OnProgress, Part
 from keras_optim_lab.experiments.names import recipe_of
-from keras_optim_lab.experiments.trainings import Curves, Training
 from keras_optim_lab.tuning.evaluation import Runs
+from keras_optim_lab.tuning.repetitions import Curves, Training, of_split, train
 
 
 class FreshRuns:
@@ -25,20 +24,22 @@ class FreshRuns:
     def train(self, what: str, wanted: Sequence[Training], on_progress: OnProgress) -> None:
         """Trains those that are missing; each is kept as soon as it has ended."""
         missing = self._missing(wanted)
-        done = len(wanted) - len(missing)
-        on_progress(what, done, len(wanted))
+        there = len(wanted) - len(missing)
+        on_progress(what, there, len(wanted))
         if not missing:
-            return
-        task = training.judged_by_test(tasks.get(self.recipe.name))
+            return  # before the data are read
 
         def keep(trained: Training, curves: Curves) -> None:
-            nonlocal done
-            result = {"curves": {name: _json(curve) for name, curve in curves.items()}}
+            result = {"curves": {name: _json(curve) for name, curve in of_split(curves).items()}}
             self._experiment.records.add(self._settings(trained), result, **self._experiment.stamp)
-            done += 1
-            on_progress(what, done, len(wanted))
 
-        training.train(task, missing, keep)
+        train(
+            tasks.get(self.recipe.name),
+            missing,
+            split="test",
+            on_done=keep,
+            on_progress=lambda done, _: on_progress(what, there + done, len(wanted)),
+        )
 
     def runs(self, wanted: Sequence[Training], metric: str, epoch: int | None = None) -> Runs:
         """The results of trainings that are all there, after an epoch (the last by default).
@@ -46,14 +47,17 @@ class FreshRuns:
         The curves are those of `metric`.
         """
         found = [self._experiment.records.find(self._settings(each)) for each in wanted]
-        every = [result["curves"] for result in found if result is not None]
-        last = epoch or self.recipe.epochs
-        scores = {
-            name: [_after(curves[name], curves["loss"], last) for curves in every]
-            for name in sorted(every[0], key=lambda name: name != "loss")  # the loss first
-        }
-        curves = [[math.nan if v is None else v for v in curves[metric]] for curves in every]
-        return Runs(wanted[0].method, scores, curves)
+        every = [
+            {name: self._numbers(curve) for name, curve in result["curves"].items()}
+            for result in found
+            if result is not None
+        ]
+        return Runs.of(wanted[0].method, every, metric, epoch)
+
+    def _numbers(self, curve: Sequence[float | None]) -> list[float]:
+        """NaN for null, and after the end of a run that diverged."""
+        missing = [None] * (self.recipe.epochs - len(curve))
+        return [math.nan if value is None else value for value in [*curve, *missing]]
 
     def _missing(self, wanted: Sequence[Training]) -> list[Training]:
         found = self._experiment.records.find
@@ -78,14 +82,6 @@ class FreshRuns:
         }
 
 
-def _after(curve: list[float | None], losses: list[float | None], epoch: int) -> float:
-    """The value after an epoch, counted from 1; NaN for a run that had diverged by then."""
-    if len(losses) < epoch or losses[epoch - 1] is None:
-        return math.nan
-    value = curve[epoch - 1]
-    return math.nan if value is None else value
-
-
 def _json(curve: Sequence[float]) -> list[float | None]:
-    """The digits that float32 has, and null for what JSON has no number for."""
-    return [float(f"{value:.8g}") if math.isfinite(value) else None for value in curve]
+    """Null for what JSON has no number for."""
+    return [value if math.isfinite(value) else None for value in curve]

@@ -7,14 +7,16 @@ from keras_optim_lab.experiments import document, figures, schema, search
 from keras_optim_lab.experiments.experiment import Experiment, OnProgress, Part
 from keras_optim_lab.experiments.fresh_runs import FreshRuns
 from keras_optim_lab.experiments.names import check_methods, check_metric, optimizer_name
+from keras_optim_lab.experiments.outputs import Output
 from keras_optim_lab.experiments.schema import Key
 from keras_optim_lab.experiments.search import Search
-from keras_optim_lab.experiments.tables import mean_and_spread, over_seeds, shown_settings
-from keras_optim_lab.experiments.trainings import Training
+from keras_optim_lab.experiments.tables import shown_settings
 from keras_optim_lab.optimizers import names as catalogue
 from keras_optim_lab.reports.page import Page
+from keras_optim_lab.reports.report import mean_and_spread, over_seeds
 from keras_optim_lab.tuning.evaluation import Runs
 from keras_optim_lab.tuning.objective import Objective
+from keras_optim_lab.tuning.repetitions import Training
 from keras_optim_lab.tuning.study import TuningStudy
 
 _RESULTS = "Default and tuned settings on the test split"
@@ -38,7 +40,7 @@ class Optimizers(Experiment):
         **search.KEYS,
         "optimizers": Key(_optimizers, None),
         "methods": Key(schema.tables, None),
-        "document": Key(schema.text, ""),
+        "document": Key(document.name, ""),
     }
 
     def check(self) -> None:
@@ -61,6 +63,10 @@ class Optimizers(Experiment):
             m["name"]: Search(f"{self.name}-{m['name']}", m["optimizer"], m["space"], self.read)
             for m in self._methods
         }
+        studies = [each.name for each in self._searches.values()]
+        for i, name in enumerate(studies):
+            if name in studies[:i]:
+                raise table.error(f"two would share the study {name!r}: rename one.", "methods")
         self._runs = FreshRuns(self, self.read["task"])
 
     def parts(self) -> list[Part]:
@@ -77,6 +83,12 @@ class Optimizers(Experiment):
             )
             parts.append(tuned)
         return parts
+
+    def documents(self) -> list[Output]:
+        return document.outputs(self)
+
+    def searches(self) -> list[Search]:
+        return list(self._searches.values())
 
     def train(self, on_progress: OnProgress) -> None:
         for method in self._methods:

@@ -14,11 +14,12 @@ from keras_optim_lab.experiments.names import (
     task_name,
 )
 from keras_optim_lab.experiments.schema import Key
-from keras_optim_lab.experiments.tables import mean_and_spread, over_seeds, shown_settings
-from keras_optim_lab.experiments.trainings import Training
+from keras_optim_lab.experiments.tables import shown_settings
 from keras_optim_lab.reports.page import Page
+from keras_optim_lab.reports.report import mean_and_spread, over_seeds
 from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.evaluation import Runs
+from keras_optim_lab.tuning.repetitions import Training
 from keras_optim_lab.tuning.template import Template
 
 
@@ -29,12 +30,13 @@ def _results(value: Any) -> dict[int, tuple[float, float | None]]:
         if not epoch.isdecimal() or int(epoch) < 1:
             raise ValueError(f"its keys are epochs, from 1. Received: {epoch!r}")
         parts = result if isinstance(result, list) else [result]
-        numbers = [p for p in parts if isinstance(p, int | float) and not isinstance(p, bool)]
-        if len(numbers) != len(parts) or len(parts) not in (1, 2):
+        try:
+            mean, spread = map(schema.number, parts if len(parts) > 1 else [*parts, 0])
+        except (TypeError, ValueError):
             raise TypeError(
                 f"epoch {epoch} takes a mean, or [mean, standard deviation]. Received: {result!r}"
-            )
-        found[int(epoch)] = (float(parts[0]), float(parts[1]) if len(parts) == 2 else None)
+            ) from None
+        found[int(epoch)] = (mean, spread if len(parts) > 1 else None)
     if not found:
         raise ValueError("must hold a number for at least one epoch, such as { 100 = 87.1 }")
     return found

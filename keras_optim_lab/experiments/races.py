@@ -10,10 +10,12 @@ from keras_optim_lab import curvature  # noqa: F401, puts its methods in the cat
 from keras_optim_lab.experiments import document, schema
 from keras_optim_lab.experiments.experiment import Experiment, OnProgress, Part
 from keras_optim_lab.experiments.names import catalogue_name
+from keras_optim_lab.experiments.outputs import Output
 from keras_optim_lab.experiments.schema import Key
 from keras_optim_lab.landscapes import figures, surfaces
 from keras_optim_lab.landscapes.arrival import LEFT, NEAR
 from keras_optim_lab.landscapes.comparison import measure
+from keras_optim_lab.landscapes.paths import MOST_STEPS
 from keras_optim_lab.landscapes.race import Race, run
 from keras_optim_lab.landscapes.rates import rate_range
 from keras_optim_lab.landscapes.view import View
@@ -55,14 +57,14 @@ class Races(Experiment):
                 _every_optimizer() if value == "all" else schema.list_of(catalogue_name)(value)
             )
         ),
-        "steps": Key(schema.whole(10), 2000),
-        "curvature_steps": Key(schema.whole(10), 200),
+        "steps": Key(schema.whole(10, most=MOST_STEPS), 2000),
+        "curvature_steps": Key(schema.whole(10, most=MOST_STEPS), 200),
         "starts": Key(schema.whole(1, 1000), 50),
         "rounds": Key(schema.whole(1, 100), 2),
         "seed": Key(schema.whole(0, 2**31 - 1), 0),
         "pictures": Key(schema.list_of(_surface_name), []),
         "pictured": Key(schema.list_of(catalogue_name), []),
-        "document": Key(schema.text, ""),
+        "document": Key(document.name, ""),
     }
 
     def check(self) -> None:
@@ -84,6 +86,9 @@ class Races(Experiment):
             Part(f"{name} on surfaces", 1, int(found(self._settings(name)) is not None))
             for name in self.read["optimizers"]
         ]
+
+    def documents(self) -> list[Output]:
+        return document.outputs(self, [f"{name}.png" for name in self.read["pictures"]])
 
     def train(self, on_progress: OnProgress) -> None:
         for name in self.read["optimizers"]:
@@ -275,9 +280,9 @@ class Races(Experiment):
         ]
         for race in races:
             surface = race.surface
-            picture = race.picture(path.parent / "pictures" / f"{surface.name}.png")
+            picture = race.picture(path.parent / document.PICTURES / f"{surface.name}.png")
             about = f"`{surface.formula}`: {surface.note}."
-            shown = f"![The paths on {surface.name}](pictures/{picture.name})"
+            shown = f"![The paths on {surface.name}{document.shown(picture.name)}"
             sections.append((f"On {surface.name}", [about, shown]))
         return sections
 

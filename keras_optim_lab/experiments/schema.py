@@ -1,7 +1,7 @@
 """What a file may say: keys, what their values must be, and errors that name file, line and key."""
 
 import difflib
-import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -80,7 +80,7 @@ class Table:
             for name, key in keys.items()
         }
 
-    def check(self, key: str, function: Callable[..., _T], *arguments: Any) -> _T:
+    def check(self, key: str | None, function: Callable[..., _T], *arguments: Any) -> _T:
         """What the function returns; its TypeError or ValueError becomes one about `key`."""
         try:
             return function(*arguments)
@@ -120,8 +120,8 @@ def text(value: Any) -> str:
     return value
 
 
-def whole(low: int, high: int | None = None) -> Read:
-    """A whole number from `low` to `high`, both included."""
+def whole(low: int, high: int | None = None, *, most: int = 2**31 - 1) -> Read:
+    """A whole number from `low` to `high`, both included; without `high`, to `most` at most."""
     range_ = f"{low} or more" if high is None else f"from {low} to {high}"
 
     def read(value: Any) -> int:
@@ -129,16 +129,24 @@ def whole(low: int, high: int | None = None) -> Read:
             raise TypeError(f"must be a whole number, {range_}. Received: {value!r}")
         if value < low or (high is not None and value > high):
             raise ValueError(f"must be {range_}. Received: {value!r}")
+        if value > most:
+            raise ValueError(f"must be at most {most:,}. Received: {value!r}")
         return value
 
     return read
 
 
-def positive(value: Any) -> float:
+def number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"must be a number above 0. Received: {value!r}")
-    if not 0 < value < math.inf:
-        raise ValueError(f"must be a number above 0 and finite. Received: {value!r}")
+        raise TypeError(f"must be a number. Received: {value!r}")
+    if not abs(value) <= sys.float_info.max:
+        raise ValueError(f"must be a finite number. Received: {value!r}")
+    return float(value)
+
+
+def positive(value: Any) -> float:
+    if number(value) <= 0:
+        raise ValueError(f"must be a number above 0. Received: {value!r}")
     return float(value)
 
 

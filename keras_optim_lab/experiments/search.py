@@ -1,20 +1,21 @@
 """The searches of experiments: studies in their own storage, which go on where they ended."""
 
-import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import optuna
 
-from keras_optim_lab.experiments import schema, trainings
+from keras_optim_lab.experiments import schema
 from keras_optim_lab.experiments.experiment import OnProgress, Part
 from keras_optim_lab.experiments.names import task_name
 from keras_optim_lab.experiments.schema import Key, Table
-from keras_optim_lab.experiments.trainings import Training
+from keras_optim_lab.files import file_name
 from keras_optim_lab.tuning import evaluation
 from keras_optim_lab.tuning.choices import PRUNERS, SAMPLERS
 from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.evaluation import EVALUATION_SEEDS
+from keras_optim_lab.tuning.repetitions import Training
 from keras_optim_lab.tuning.space import SearchSpace
 from keras_optim_lab.tuning.storage import journal_path
 from keras_optim_lab.tuning.study import TuningStudy
@@ -53,10 +54,15 @@ class Search:
     def __init__(
         self, name: str, optimizers: str | Sequence[str], space: dict[str, Any], read: dict
     ):
-        self.name = re.sub(r"[^\w.+-]+", "-", name).rstrip("-")
+        self.name = file_name(name)
         self._optimizers = optimizers
         self._space = space
         self._read = read
+
+    @property
+    def path(self) -> Path:
+        """The file that holds the study."""
+        return journal_path(self.name)
 
     def parts(self) -> list[Part]:
         """The study and its confirmation; opens what is stored, and stores nothing."""
@@ -82,12 +88,16 @@ class Search:
                 callbacks=[lambda *_: on_progress(what, len(tuning.finished_trials), trials)],
             )
         if self._read["confirm"] and not self._confirmed(tuning):
-            self._confirm(tuning, on_progress)
+            evaluation.confirm(
+                tuning,
+                self._read["confirm"],
+                on_progress=lambda *step: on_progress(f"confirming {self.name}", *step),
+            )
         return tuning
 
     def stored(self) -> TuningStudy | None:
         """The study, if there is one."""
-        return self._open() if journal_path(self.name).exists() else None
+        return self._open() if self.path.exists() else None
 
     def finished(self) -> TuningStudy | None:
         """The study, if its result is certain."""
@@ -124,24 +134,3 @@ class Search:
 
     def _confirmed(self, tuning: TuningStudy) -> bool:
         return evaluation.is_confirmed(tuning, self._read["confirm"])
-
-    def _confirm(self, tuning: TuningStudy, on_progress: OnProgress) -> None:
-        def in_one_program(tuning, wanted, on_done):
-            by_number = {str(trial.number): trial for trial, _ in wanted}
-            trainings.train(
-                tuning.task,
-                [
-                    Training(str(trial.number), tuning.space.decode(trial.params), seed)
-                    for trial, seed in wanted
-                ],
-                lambda done, curves: on_done(
-                    by_number[done.method], done.seed, curves[self._read["metric"]][-1]
-                ),
-            )
-
-        evaluation.confirm(
-            tuning,
-            self._read["confirm"],
-            on_run=lambda done, total: on_progress(f"confirming {self.name}", done, total),
-            train=in_one_program,
-        )

@@ -8,9 +8,9 @@ from keras_optim_lab.experiments.fresh_runs import FreshRuns
 from keras_optim_lab.experiments.names import check_metric, optimizer_name
 from keras_optim_lab.experiments.schema import Key
 from keras_optim_lab.experiments.search import Search
-from keras_optim_lab.experiments.tables import mean_and_spread, over_seeds
 from keras_optim_lab.reports import report
 from keras_optim_lab.reports.page import Page
+from keras_optim_lab.reports.report import mean_and_spread, over_seeds
 from keras_optim_lab.tuning.evaluation import Evaluation, Runs
 from keras_optim_lab.tuning.study import TuningStudy
 
@@ -41,6 +41,9 @@ class Study(Experiment):
         if isinstance(optimizer, str):  # which of several is best, the study is yet to say
             default = self._runs.part(default.what, self._search.default("default", optimizer))
         return [*self._search.parts(), default, tuned]
+
+    def searches(self) -> list[Search]:
+        return [self._search]
 
     def train(self, on_progress: OnProgress) -> None:
         default, tuned = self._pair(self._search.run(on_progress))

@@ -1,24 +1,9 @@
-"""How numbers and settings are written on an experiment's page."""
+"""How settings are written on an experiment's page."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from keras_optim_lab.tuning.evaluation import Runs
 from keras_optim_lab.tuning.template import Template
-
-
-def mean_and_spread(runs: Runs, metric: str, digits: int = 4) -> str:
-    """`0.0485 ± 0.0061`, and how many runs diverged where some did."""
-    mean, spread, diverged = runs.mean(metric), runs.spread(metric), runs.diverged(metric)
-    if math.isnan(mean):
-        return "diverged"
-    shown = f"{mean:.{digits}g}" if math.isnan(spread) else f"{mean:.{digits}g} ± {spread:.2g}"
-    return f"{shown} ({diverged} of {len(runs.scores[metric])} diverged)" if diverged else shown
-
-
-def over_seeds(count: int) -> str:
-    return "one seed" if count == 1 else f"mean ± standard deviation over {count} seeds"
 
 
 def shown_settings(optimizer: str, settings: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from optuna.distributions import (
 
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tuning import SearchSpace
-from keras_optim_lab.tuning.space import Searched
+from keras_optim_lab.tuning.space import Searched, prefix_of
 
 
 def optimizer(
@@ -20,6 +20,7 @@ def optimizer(
     optimizer: Searched,
     space: Mapping[str, Any] | None = None,
     steps: int | None = None,
+    prefix: str = "",
 ) -> Optimizer:
     """A new optimizer whose hyperparameters KerasTuner chooses; any oracle of its can.
 
@@ -37,6 +38,8 @@ def optimizer(
         space: changes to the search space, as in `SearchSpace`.
         steps: of the whole training, batches per epoch times epochs; needed where `space` gives
             the learning rate a schedule.
+        prefix: of the names, such as "critic.learning_rate". KerasTuner gives one value to all
+            hyperparameters of one name, so a second optimizer needs one.
 
     Raises:
         TypeError, ValueError: an argument is wrong. Nothing has been declared by then.
@@ -45,27 +48,33 @@ def optimizer(
         raise TypeError(f"`hp` must be a keras_tuner.HyperParameters. Received: hp={hp!r}")
     searched = SearchSpace(optimizer, space)
     steps = searched.check_steps("optimizer", steps)
+    start = prefix_of(prefix)
     names = searched.optimizers
     chosen = {}
     if len(names) == 1:
-        chosen = _declare(hp, searched.hyperparameters(names[0]), searched.defaults(names[0]))
+        chosen = _declare(
+            hp, start, searched.hyperparameters(names[0]), searched.defaults(names[0])
+        )
     else:
-        chosen["optimizer"] = hp.Choice("optimizer", names)
+        chosen["optimizer"] = hp.Choice(f"{start}optimizer", names)
         for name in names:
-            with hp.conditional_scope("optimizer", [name]):
-                chosen |= _declare(hp, searched.hyperparameters(name), searched.defaults(name))
-    chosen |= _declare(hp, searched.searched_schedule, {})
+            with hp.conditional_scope(f"{start}optimizer", [name]):
+                chosen |= _declare(
+                    hp, start, searched.hyperparameters(name), searched.defaults(name)
+                )
+    chosen |= _declare(hp, start, searched.searched_schedule, {})
     return searched.decode(chosen).optimizer(steps)
 
 
 def _declare(
     hp: keras_tuner.HyperParameters,
+    start: str,
     distributions: Mapping[str, BaseDistribution],
     defaults: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Their values, which are None in a conditional scope that is not active."""
     return {
-        name: _declare_one(hp, name, distribution, defaults.get(name))
+        name: _declare_one(hp, start + name, distribution, defaults.get(name))
         for name, distribution in distributions.items()
     }
 

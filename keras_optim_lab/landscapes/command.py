@@ -1,13 +1,15 @@
 """The commands `keras-optim-lab trace` and `keras-optim-lab race`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from keras_optim_lab import backend as backends
+from keras_optim_lab import terminal
+from keras_optim_lab.files import write_whole
 from keras_optim_lab.landscapes import tables
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def trace(
     start: Start = None,
     steps: Annotated[int, typer.Option(help="How many steps to show.")] = 10,
     format: Annotated[str, typer.Option(help="table, csv, json or markdown.")] = "table",
-    digits: Annotated[int, typer.Option(help="Of numbers in a table.")] = 6,
+    digits: Annotated[int, typer.Option(min=1, max=17, help="Of numbers in a table.")] = 6,
     output: Annotated[Path | None, typer.Option(help="A file in place of the terminal.")] = None,
     backend: Backend = None,
 ) -> None:
@@ -63,10 +65,9 @@ def trace(
         return
     text = _FORMATS[format](found, digits)
     if output is None:
-        typer.echo(text, nl=False)
+        sys.stdout.write(text)
     else:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
+        write_whole(output, text)
 
 
 def race(
@@ -116,15 +117,15 @@ def race(
         library()  # before the race, not after it
     given = {} if learning_rate is None else {"learning_rate": learning_rate}
     entered = [entry(name.strip()).cls(**given) for name in optimizers.split(",")]
-    console = Console()
+    console = terminal.console()
     with console.status("running"):
         found = run(where, entered, steps=steps, start=_numbers(start), tune=tune, seed=seed)
     header, rows = found.table()
-    console.print(f"[bold]{found.surface.name}[/bold] from {found.surface.start}", highlight=False)
+    console.print(Text.assemble((found.surface.name, "bold"), f" from {found.surface.start}"))
     console.print(tables.table(header, rows))
     for path in paths:
         written = found.html(path) if path.suffix == ".html" else found.picture(path)
-        console.print(f"Picture: {written.resolve()}", highlight=False, soft_wrap=True)
+        console.print(f"Picture: {written.resolve()}", soft_wrap=True)
 
 
 def surfaces(backend: Backend = None) -> None:
@@ -134,12 +135,12 @@ def surfaces(backend: Backend = None) -> None:
 
     found = [get(name) for name in names()]
     rows = [[each.name, tables.point(each.start), each.note, each.formula] for each in found]
-    table = Table(header_style="bold", box=None, pad_edge=False)
+    table = terminal.table()
     for header in ("name", "start", "what it is", "formula"):
         table.add_column(header, no_wrap=header in ("name", "start"), overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table, highlight=False)
+    terminal.console().print(table)
 
 
 def _fields(cls: "type[Optimizer]", arguments: list[str]) -> dict[str, Any]:
@@ -205,14 +206,12 @@ def _numbers(text: str | None) -> tuple[float, ...] | None:
 
 
 def _show(found: "Trace", digits: int) -> None:
-    console = Console()
-    console.print(f"{found.heading}\n", highlight=False, soft_wrap=True)
+    console = terminal.console()
+    console.print(f"{found.heading}\n", soft_wrap=True)
     table = tables.table(found.symbols, found.cells(digits))
-    Console(width=max(tables.width(table), console.width)).print(table)  # no digit is left out
-    console.print(
-        "\nf and g are those of the point that a step starts from; θ is where it leads.",
-        highlight=False,
-    )
+    wide = max(tables.width(table), console.width)  # no digit is left out
+    terminal.console(width=wide).print(table)
+    console.print("\nf and g are those of the point that a step starts from; θ is where it leads.")
 
 
 _FORMATS = {

@@ -13,10 +13,10 @@ from keras_optim_lab.functional import Functional
 from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer
 
+# Most steps of a trace or a race: all of them are kept, and shown.
+MOST_STEPS = 100_000
 # Most steps in one call of the compiled program: enough that a call costs nothing beside them.
 _AT_ONCE = 100
-# Gradients at which a curvature method has ended; that of the plateau is larger.
-_FLAT = 1e-6
 
 
 class Paths(NamedTuple):
@@ -89,7 +89,7 @@ class _OneByOne:
         return Paths(points, values)
 
     def _path(self, minimizer: Minimizer, start, steps: int, numbers) -> Paths:
-        path = minimizer(start, steps=steps, tol=_FLAT, **numbers).path
+        path = minimizer(start, steps=steps, **numbers).path
         stays = steps + 1 - len(path)  # where it has ended
         return Paths(
             np.pad(path.x, ((0, stays), (0, 0)), "edge"), np.pad(path.fun, (0, stays), "edge")
@@ -185,6 +185,17 @@ class _SideBySide:
         points = ops.reshape(weights[0], (*self._shape, self.dimension))
         seen = sum(ops.sum(s.at_step(points[i], step)) for i, s in enumerate(self.surfaces))
         return seen, ops.stack([s(points[i]) for i, s in enumerate(self.surfaces)])
+
+
+def check_steps(owner: str, steps: Any) -> None:
+    """Refuses what is no number of steps, or one of which nobody could see the end."""
+    received = f"Received: steps={steps!r}"
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"{owner}: `steps` must be a whole number ≥ 1. {received}")
+    if steps > MOST_STEPS:
+        raise ValueError(
+            f"{owner}: `steps` must be at most {MOST_STEPS:,}, all of which are kept. {received}"
+        )
 
 
 def check_scalar(optimizer: Optimizer) -> None:

@@ -1,6 +1,7 @@
 """A race as a GIF or PNG, drawn by Matplotlib."""
 
 import importlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_optim_lab.files import write_whole
 from keras_optim_lab.landscapes.view import EDGE, INK, SHADES, STAR, View
 
 if TYPE_CHECKING:
@@ -34,17 +36,16 @@ def write(race: "Race", path: Path) -> Path:
     if path.suffix not in (".gif", ".png"):
         raise ValueError(f"A picture is a .gif or a .png. Received: {path.name!r}")
     matplotlib = library()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    view = View(race)
+    view, drawn = View(race), io.BytesIO()
     with matplotlib.rc_context(_RC):
         if path.suffix == ".png":
-            _Drawing(view, dpi=100).at(view.frames[-1]).save(path, optimize=True)
+            _Drawing(view, dpi=100).at(view.frames[-1]).save(drawn, "png", optimize=True)
         else:
             drawing = _Drawing(view, dpi=72)
             first, *rest = [drawing.at(step) for step in view.frames]
             pause = [_MILLISECONDS] * len(rest) + [_REST]
-            first.save(path, save_all=True, append_images=rest, duration=pause, loop=0)
-    return path
+            first.save(drawn, "gif", save_all=True, append_images=rest, duration=pause, loop=0)
+    return write_whole(path, drawn.getvalue())
 
 
 class _Drawing:

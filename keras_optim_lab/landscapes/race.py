@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from keras_optim_lab.curvature import Newton
 from keras_optim_lab.landscapes import rates, surfaces, tables
 from keras_optim_lab.landscapes.arrival import arrivals, distances
 from keras_optim_lab.landscapes.formula import Formula
-from keras_optim_lab.landscapes.paths import Paths, descent
+from keras_optim_lab.landscapes.paths import Paths, check_steps, descent
 from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer, entry
 from keras_optim_lab.reports.numbers import number
+from keras_optim_lab.tasks.checks import check_seed
 
 DEFAULT = ("gradient_descent", "momentum", "rmsprop", "adam")
 # Learning rates that are tried side by side when they are tuned.
@@ -154,8 +156,7 @@ def race(
         TypeError, ValueError: an argument is wrong; nothing has been run by then.
     """
     found = _surface(surface)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"race: `steps` must be a whole number ≥ 1. Received: steps={steps!r}")
+    check_steps("race", steps)
     if start is not None:
         if np.shape(start) != (found.dimension,):
             raise ValueError(
@@ -163,6 +164,12 @@ def race(
                 f"Received: start={start!r}"
             )
         found = surfaces.started(found, start)
+    value = float(ops.convert_to_numpy(found(np.asarray(found.start, "float32"))))
+    if not np.isfinite(value):
+        raise ValueError(
+            f"race: the function must be finite at the start. Received: {value} at {found.start}"
+        )
+    seed = check_seed(seed)
     entered = _named(optimizers)
     runners = []
     for name, optimizer in entered.items():
@@ -215,7 +222,8 @@ def _named(optimizers: Any) -> dict[str, Optimizer]:
         named = [_with_name(each) for each in optimizers]
     else:
         named = []
-    if not named or not all(isinstance(each, Optimizer) for _, each in named):
+    fit = (isinstance(name, str) and isinstance(each, Optimizer) for name, each in named)
+    if not named or not all(fit):
         raise TypeError(
             "race: `optimizers` must be a list of names or optimizers, or a dict of optimizers by "
             f"name. Received: optimizers={optimizers!r}"

@@ -5,6 +5,7 @@ f(keras.ops.array([-1.2, 1.0]))    # 24.2; of shape (..., n), values of shape (.
 f.start, f.minima, f.bounds
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,9 +15,10 @@ import numpy as np
 from keras import ops
 
 from keras_optim_lab.landscapes.formula import Formula
-from keras_optim_lab.optimizers.fields import near_matches
+from keras_optim_lab.optimizers.fields import as_float, near_matches
 
 Point = tuple[float, ...]
+_WIDEST = 1_000_000  # dimensions
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,10 @@ def rosenbrock(dimension: int = 2) -> Surface:
     """Rosenbrock's valley in any dimension from 2 on."""
     if not isinstance(dimension, int) or dimension < 2:
         raise ValueError(f"rosenbrock: `dimension` must be 2 or more. Received: {dimension!r}")
+    if dimension > _WIDEST:
+        raise ValueError(
+            f"rosenbrock: `dimension` must be at most {_WIDEST:,}. Received: {dimension!r}"
+        )
 
     def function(x):
         here, following = x[..., :-1], x[..., 1:]
@@ -117,7 +123,7 @@ def rosenbrock(dimension: int = 2) -> Surface:
 
 def ill_conditioned(condition: float = 100.0) -> Surface:
     """A quadratic bowl that is `condition` times as curved along y as along x."""
-    if not 1 <= condition < np.inf:
+    if not 1 <= condition <= sys.float_info.max:
         raise ValueError(
             f"ill-conditioned: `condition` must be a number ≥ 1. Received: {condition!r}"
         )
@@ -133,7 +139,7 @@ def ill_conditioned(condition: float = 100.0) -> Surface:
 
 def noisy(noise: float = 0.1) -> Surface:
     """A round bowl whose gradient is seen with noise of a standard deviation."""
-    if not 0 <= noise < np.inf:
+    if not 0 <= noise <= sys.float_info.max:
         raise ValueError(f"noisy: `noise` must be a number ≥ 0. Received: {noise!r}")
     return Surface(
         "noisy",
@@ -325,4 +331,4 @@ def of_formula(text: str, bounds=None, start=None) -> Surface:
 
 def started(surface: Surface, start) -> Surface:
     """The surface with another usual start."""
-    return replace(surface, start=tuple(float(number) for number in start))
+    return replace(surface, start=tuple(map(as_float, start)))

@@ -2,16 +2,17 @@
 
 import io
 
-from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+
+from keras_optim_lab import terminal
 
 _WIDEST = 10_000
 
 
 def table(header: list[str], rows: list[list[str]]) -> Table:
     """Numbers under a header, no cell of which is broken."""
-    found = Table(header_style="bold", box=None, pad_edge=False)
+    found = terminal.table()
     for column in header:
         words = column in ("method", "learning rate", "arrived")
         found.add_column(column, justify="left" if words else "right", no_wrap=True)
@@ -22,14 +23,15 @@ def table(header: list[str], rows: list[list[str]]) -> Table:
 
 def width(table: Table) -> int:
     """The columns of a terminal that shows all of it."""
-    wide = Console(width=_WIDEST)
+    wide = terminal.console(width=_WIDEST)
     return Measurement.get(wide, wide.options, table).maximum
 
 
 def text(table: Table) -> str:
     """The table without colours, as wide as it is."""
     written = io.StringIO()
-    Console(file=written, width=width(table), color_system=None).print(table)
+    plain = terminal.console(file=written, width=width(table), color_system=None)
+    plain.print(table)
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
 
 

@@ -18,7 +18,7 @@ from keras_optim_lab.functional import Functional, State
 from keras_optim_lab.landscapes import tables
 from keras_optim_lab.landscapes.formula import Formula
 from keras_optim_lab.landscapes.observed import Observed
-from keras_optim_lab.landscapes.paths import check_scalar
+from keras_optim_lab.landscapes.paths import check_scalar, check_steps
 from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer, Record, get
 
@@ -144,11 +144,20 @@ def trace(
         TypeError, ValueError: an argument is wrong, or the function is not finite at the start.
     """
     optimizer = get(optimizer)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"trace: `steps` must be a whole number ≥ 1. Received: steps={steps!r}")
+    check_steps("trace", steps)
     function = Formula(fun) if isinstance(fun, str) else fun
+    if not callable(function):
+        raise TypeError(
+            "trace: `fun` must be a formula as text, a surface, or a function of a tensor. "
+            f"Received: fun={fun!r}"
+        )
     components = _components(function)
-    start = np.asarray(start, "float64")
+    try:
+        start = np.asarray(start, "float64")
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(
+            f"trace: `start` must be a number or an array of numbers. Received: start={start!r}"
+        ) from None
     if components:
         start = np.atleast_1d(start)
     with backend.double_precision():

@@ -76,7 +76,8 @@ class Adafactor(Optimizer):
         else:
             v = h.beta.average(slot.rows, square)
             slot = slot(rows=v)
-        u = ops.where(v > 0.0, g / ops.sqrt(ops.where(v > 0.0, v, 1.0)), 0.0)
+        nothing = ops.equal(v, 0.0)
+        u = ops.where(nothing, 0.0, g / ops.sqrt(ops.where(nothing, 1.0, v)))
         size = ops.maximum(h.epsilon_2, rms(w))
         step = h.rho * size * u / ops.maximum(1.0, rms(u) / h.clip_threshold)
         if "momentum" in slot:

@@ -9,19 +9,23 @@ import re
 import sys
 import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter, is_
 from typing import Any
 
 import keras
+import numpy as np
 from keras import Variable, ops
+from keras.src.utils.tracking import DotNotTrackScope
 
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers.carrying import (
-    asks_for_others,
     carry_over,
+    check_same_model,
     differs,
-    training_model,
+    own_variables,
+    rebuild,
 )
 from keras_optim_lab.optimizers.declaration import Declared, KerasOptimizer
 from keras_optim_lab.optimizers.execution import PLAIN, Bundle, Treatment, Weight, advance, bundles
@@ -43,10 +47,20 @@ from keras_optim_lab.optimizers.fields import (
     nonnegative,
     switch,
 )
-from keras_optim_lab.optimizers.precision import arithmetic_dtype, rounded_at_random
+from keras_optim_lab.optimizers.following import follow, training_model
+from keras_optim_lab.optimizers.precision import (
+    arithmetic_dtype,
+    bounded,
+    check_real,
+    rounded_at_random,
+)
 from keras_optim_lab.optimizers.slots import Compensation, Place, Record, Slot
+from keras_optim_lab.optimizers.whereabouts import Whereabouts, as_named_here, path_of
 
 _COMPENSATION = Compensation("compensation")
+
+# By weight, after how many steps it joined: beside the variables in a file.
+_JOINED_AFTER = "joined_after"
 
 # Arguments for which Keras does more in a step than to update every weight.
 _around_the_update = attrgetter(
@@ -177,8 +191,12 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def __setattr__(self, name, value):
         if not name.startswith("_") and not hasattr(self, name):
-            near = near_matches(name, self.fields)
-            if near:  # misspelt, it would become an attribute that nothing reads
+            # Misspelt, or that of an optimizer inside, it would be an attribute that nothing reads.
+            settings = self.settings()
+            near = near_matches(name, {**self.fields, **settings})
+            if name in settings:
+                near = f" The {type(settings[name][0]).__name__} inside has it: set it there."
+            if near:
                 raise AttributeError(f"{type(self).__name__} has no field `{name}`.{near}")
         super().__setattr__(name, value)
 
@@ -186,6 +204,18 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """Makes another optimizer's count of steps its own."""
         self._untrack_variable(self._iterations)
         self._iterations = iterations
+
+    def _untrack_variable(self, *variables):
+        """As in Keras, of any number. TensorFlow saves no list that has lost some: it gets another.
+
+        It is set as Keras does in its constructor, which a tracked one would replace by a copy.
+        """
+        for variable in variables:
+            super()._untrack_variable(variable)
+        test, store = self._tracker.config["variables"]
+        with DotNotTrackScope():
+            self._variables = [*store]
+        self._tracker.config["variables"] = (test, self._variables)
 
     def changed(self, changes: Mapping[str, Any]) -> "Optimizer":
         """A new optimizer of this configuration, but for some fields.
@@ -264,8 +294,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     @property
     def built(self) -> bool:
-        built = self.__dict__.get("_built", False)
-        return built and not asks_for_others(self, sys._getframe(1))
+        frame = sys._getframe(1)
+        if frame.f_code.co_name == "_symbolic_build":  # all that Keras asks before a fit
+            self._follow(frame.f_locals["self"])
+        return self.__dict__.get("_built", False)
 
     @built.setter
     def built(self, value):
@@ -275,20 +307,67 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """Creates the state for these weights.
 
         Called again with other weights, after layers were frozen or unfrozen, it keeps the state of
-        those that stay; `fit` does so after `compile`.
+        those that stay; `fit` does so by itself.
+
+        Raises:
+            TypeError: a weight holds complex numbers or integers.
         """
+        check_real(type(self).__name__, [(path_of(v), v.dtype) for v in variables])
         if not self.__dict__.get("_built", False):
             self._build(variables)
-        elif self.carries_over and differs(self, variables):
-            carry_over(self, variables)
+            self._follow(training_model(self))
+        elif differs(self, variables):
+            with backend.updates().eagerly():
+                self._carry_over(variables)
 
     def _build(self, variables):
+        self.check_weights(variables)
         super().build(variables)
-        self._find_excluded([_path(variable) for variable in variables])
+        self.__dict__.setdefault("_births", self._births_in(variables))
         self._build_state(variables)
 
+    def _carry_over(self, variables) -> None:
+        carry_over(self, variables)
+
+    # A part in methods of the model that is trained.
+
+    @property
+    def has_a_part_in(self) -> tuple[str, ...]:
+        """Methods of a model around which `around` is called."""
+        return ("make_train_function",)
+
+    def _follow(self, model) -> None:
+        if model is not None:
+            self.__dict__["_is_followed"] = True
+            follow(model, self.has_a_part_in)
+
+    @contextmanager
+    def around(self, model, name: str, arguments: dict[str, Any]):
+        """What is done before and after a method of the model that is trained."""
+        if name == "make_train_function" and self.built:
+            self.take_over(model)
+            if self.__dict__.pop("_outdates", False):
+                model.train_function = None  # compiled for the weights of before
+        yield
+
+    def take_over(self, model) -> None:
+        """Goes on with the weights of a model that are to be trained now.
+
+        Raises:
+            ValueError: it has trained weights of another model.
+        """
+        if self.__dict__.get("_built", False) and differs(self, model.trainable_variables):
+            with backend.updates().eagerly():
+                check_same_model(self, model)
+                stay = {self._var_key(variable) for variable in model.trainable_variables}
+                self._leave([v for v in self._trainable_variables if self._var_key(v) not in stay])
+        self.build(model.trainable_variables)
+
+    def _leave(self, variables) -> None:
+        """Does what is to be done to weights that are not trained from now on."""
+
     def _build_state(self, variables):
-        births = self.__dict__.setdefault("_births", self._births_in(variables))
+        births = self._births
         self._slot_variables = {
             slot.name: [self._add_slot(slot, variable) for variable in variables]
             for slot in self.active_slots
@@ -307,8 +386,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             getattr(v, "constraint", None) is None and not self._overwrite_variable_with_gradient(v)
             for v in variables
         )
-        places = [place_of(variable) for variable in variables]
-        self.check_places(places)
+        places = [self.place(variable) for variable in variables]
         parts = self.__dict__["_parts"] = self.parts(places)
         self._plan = bundles(
             [
@@ -337,18 +415,14 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         }
 
     def _births_in(self, variables) -> list[int]:
-        """By weight, after how many steps it joined, from a configuration that was loaded."""
+        """By weight, after how many steps it joined; earlier versions kept it with the fields."""
         loaded = {path: n for n, own in self.__dict__.get("_loaded_births", []) for path in own}
-        paths = [_path(variable) for variable in variables]
+        paths = [self.place(variable).path for variable in variables]
         births = dict(zip(as_named_here([*loaded], paths), loaded.values(), strict=True))
         return [births.get(path, 0) for path in paths]
 
-    def _age_of(self, index: int) -> int:
-        """How many steps a weight has taken."""
-        return int(ops.convert_to_numpy(self.iterations)) - self._births[index]
-
     def _add_slot(self, slot: Slot, variable):
-        layout = slot.layout(self, place_of(variable), variable.dtype)
+        layout = slot.layout(self, self.place(variable), variable.dtype)
         if layout is None or self._overwrite_variable_with_gradient(variable):
             return None
         shape, dtype = layout
@@ -358,7 +432,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
                 keras.initializers.Constant(slot.first_value(self)),
                 dtype,
                 layout=getattr(variable, "_layout", None) if shape == variable.shape else None,
-                name=re.sub("[/:]", "_", f"{_path(variable)}_{slot.name}"),
+                name=re.sub("[/:]", "_", f"{path_of(variable)}_{slot.name}"),
             )
 
     def add_variable(self, shape, initializer="zeros", dtype=None, **kwargs):
@@ -381,8 +455,22 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         """Which part of a composed optimizer each of the weights belongs to; see `Treatment`."""
         return [()] * len(places)
 
-    def check_places(self, places: Sequence[Place]) -> None:
-        """Raises a ValueError for weights that the optimizer cannot train, before any step."""
+    def check_weights(self, variables) -> None:
+        """Raises a ValueError for weights that the optimizer cannot train, before it has any."""
+        self.find(variables, training_model(self))
+        self.check_places([*map(self.place, variables)], self.other_places)
+
+    def state_variables(self) -> list[Variable]:
+        """All variables that belong to the weights and not to the optimizer's configuration."""
+        return own_variables(self)
+
+    def check_places(self, places: Sequence[Place], others: Sequence[Place] | None = None) -> None:
+        """Raises a ValueError for weights that the optimizer cannot train, before any step.
+
+        Args:
+            places: of the weights that are to be trained.
+            others: of weights that may join them later; None if that is not known.
+        """
 
     def state_bytes(self, places: Iterable[Place]) -> int:
         """Bytes of state for weights of at most 32 bits; of 16 bits, if `compensated`."""
@@ -569,7 +657,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             full = full + state.compensation
         if not treatment.decays:
             h = self.undecayed(h)
-        step, state = self.step(ops.cast(g, dtype), full, state, h(part=treatment.part))
+        g = ops.cast(g, dtype)
+        if self.squares:
+            g = bounded(g)
+        step, state = self.step(g, full, state, h(part=treatment.part))
         full = full - step
         new_w = ops.cast(full, w.dtype)
         if "compensation" in slot:
@@ -623,9 +714,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
                 self.assign(average, old + ops.cast(share, old.dtype) * (new - old))
 
     def _overwrite_model_variables_with_average_value(self, trainable_variables):
-        for variable, average in zip(
-            trainable_variables, self._model_variables_moving_average, strict=True
-        ):
+        for variable in trainable_variables:
+            index = self._trainable_variables_indices.get(self._var_key(variable))
+            average = None if index is None else self._model_variables_moving_average[index]
             if average is not None:  # a copy: JAX gives the memory of both away
                 self.assign(variable, ops.copy(ops.convert_to_tensor(average)))
 
@@ -650,14 +741,41 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             )
         super().exclude_from_weight_decay(var_list, var_names)
         self.__dict__["_exclusions"] = {
-            "paths": [_path(variable) for variable in var_list or ()],
+            "paths": [path_of(variable) for variable in var_list or ()],
             "names": sorted(set(var_names or ())),
         }
 
-    def _find_excluded(self, paths: list[str]) -> None:
+    # Where weights stand.
+
+    @property
+    def _whereabouts(self) -> Whereabouts:
+        return self.__dict__.setdefault("_found", Whereabouts(self))
+
+    def find(self, variables: Sequence[Any], model: keras.Model | None) -> None:
+        """Finds where weights stand that are to be trained, in a model, if it is known."""
+        self._whereabouts.find(variables, model)
+        self._go_by(self._whereabouts)
+
+    @property
+    def other_places(self) -> list[Place] | None:
+        """Of weights of the model that may be trained later; None if they are not known."""
+        return self._whereabouts.others
+
+    def place(self, variable) -> Place:
+        """Where a weight stands, by the path at which it was first found."""
+        return self._whereabouts.of(variable)
+
+    def _go_by(self, whereabouts: Whereabouts) -> None:
+        """Finds there what is known by its path."""
+        self.__dict__["_found"] = whereabouts
         exclusions = self.__dict__.get("_exclusions", {})
         if "loaded" in exclusions:
-            exclusions["loaded"] = as_named_here(exclusions["loaded"], paths)
+            exclusions["loaded"] = as_named_here(exclusions["loaded"], whereabouts.paths)
+
+    @property
+    def goes_by_paths(self) -> bool:
+        """Whether it depends on a weight's path what is done to it."""
+        return self.by_path or self.excludes
 
     def _use_weight_decay(self, variable):
         exclusions = self.__dict__.get("_exclusions")
@@ -665,7 +783,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             return True
         if self._var_key(variable) in self._exclude_from_weight_decay:
             return False
-        path = _path(variable)
+        path = self.place(variable).path
         return path not in exclusions.get("loaded", ()) and (
             not any(re.search(pattern, path) for pattern in exclusions["names"])
         )
@@ -673,12 +791,15 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     # What cannot work is said in terms of the cause.
 
     def _check_variables_are_known(self, variables):
-        if len(variables) != len(self._trainable_variables) or differs(self, variables):
+        if "_is_followed" not in self.__dict__ or differs(self, variables):
             model = training_model(self)
             if model is not None:
-                self.build(model.trainable_variables)
+                self._follow(model)
+                self.take_over(model)
         unknown = [
-            _path(v) for v in variables if self._var_key(v) not in self._trainable_variables_indices
+            path_of(v)
+            for v in variables
+            if self._var_key(v) not in self._trainable_variables_indices
         ]
         if unknown:
             raise ValueError(self._other_weights(f"It has no state for {', '.join(unknown)}."))
@@ -694,12 +815,30 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def _other_weights(self, what: str) -> str:
         return (
-            f"{type(self).__name__} was built for another set of weights. {what} If layers were "
-            "frozen or unfrozen, compile the model again, or call "
-            "optimizer.build(model.trainable_variables): weights that stay keep their state."
+            f"{type(self).__name__} was built for another set of weights. {what} Freeze and "
+            "unfreeze layers between two fits; in a loop of your own, call "
+            "optimizer.build(model.trainable_variables) after it, and compile your step again: "
+            "weights that stay keep their state."
         )
 
     # Serialization.
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if any(self.__dict__.get("_births", ())):
+            store[_JOINED_AFTER] = np.asarray(self._births)
+
+    def load_own_variables(self, store):
+        saved = {name: store[name] for name in store.keys()}  # noqa: SIM118
+        self._load_beside(saved)
+        super().load_own_variables(saved)
+
+    def _load_beside(self, saved: dict[str, Any]) -> None:
+        """Takes out what there is beside the variables."""
+        own = self.__dict__.get("_births", [])
+        births = [int(birth) for birth in saved.pop(_JOINED_AFTER, [0] * len(own))]
+        if births != own and len(births) == len(own):
+            rebuild(self, self._trainable_variables, births)
 
     def get_config(self):
         config = {name: field.config(self) for name, field in self.fields.items()}
@@ -707,11 +846,12 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         if exclusions is not None:
             paths = exclusions["paths"] + exclusions.get("loaded", [])
             config["weight_decay_exclusions"] = {"paths": paths, "names": exclusions["names"]}
-        births = self.__dict__.get("_births", [])
-        if any(births):
-            paths = [_path(variable) for variable in self._trainable_variables]
-            joined = {n: [p for p, b in zip(paths, births, strict=True) if b == n] for n in births}
-            config["joined_after"] = [[birth, own] for birth, own in joined.items() if birth]
+        if self.goes_by_paths and self._whereabouts.owner is self:
+            model = None if self.__dict__.get("_built", False) else training_model(self)
+            if model is not None and model.built:  # saved before its first step
+                self._whereabouts.find(model.trainable_variables, model)
+            if weights := self._whereabouts.config():
+                config["weights"] = weights
         return config
 
     @classmethod
@@ -724,7 +864,10 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         }
         exclusions = config.pop("weight_decay_exclusions", None)
         births = config.pop("joined_after", [])
+        weights = config.pop("weights", None)
         optimizer = cls(**config)
+        if weights is not None:
+            optimizer.__dict__["_found"] = Whereabouts(optimizer, weights)
         if births:
             optimizer.__dict__["_loaded_births"] = births
         if exclusions is not None:
@@ -751,27 +894,3 @@ def _cast(value, dtype: str):
 def _tensors(variables: dict[Any, Any]) -> dict[Any, Any]:
     value = backend.updates().value
     return {key: value(variable) for key, variable in variables.items()}
-
-
-def place_of(variable) -> Place:
-    """Where a Keras variable or a bare framework variable stands."""
-    return Place(_path(variable), tuple(variable.shape))
-
-
-def _path(variable) -> str:
-    """A Keras variable's path, or the name of a bare framework variable."""
-    return getattr(variable, "path", None) or str(variable.name)
-
-
-def as_named_here(loaded: list[str], weights: Iterable[str]) -> list[str]:
-    """The paths that weights had in a saved model, as they are in the model that was loaded.
-
-    The first part of every path, the model's own name, may be lost on the way, or new. Which of it
-    happened is the same for all weights, and what finds most of them: one by one, `dense/kernel`
-    might as well be `encoder/dense/kernel`.
-    """
-    known = set(weights)
-    roots = {path.partition("/")[0] for path in known}
-    lost = [path.partition("/")[2] for path in loaded]
-    new = [f"{root}/{path}" for root in roots if len(roots) == 1 for path in loaded]
-    return max((loaded, lost, new), key=lambda paths: len(known.intersection(paths)))

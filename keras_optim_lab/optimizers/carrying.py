@@ -4,15 +4,11 @@ A weight that joins later has a count of steps of its own, and with it shared st
 rule that is told t = 1 with empty slots begins as it is meant to, beside weights at t = 1000.
 """
 
-import sys
-from collections.abc import Iterator
-from types import FrameType
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import Variable, ops
-
-from keras_optim_lab import backend
 
 if TYPE_CHECKING:
     from keras_optim_lab.optimizers.base import Optimizer
@@ -24,25 +20,36 @@ _AVERAGE, _ACCUMULATED = "Keras's average", "Keras's accumulated gradient"
 
 def carry_over(optimizer: "Optimizer", variables: list) -> None:
     """Builds the optimizer on other weights; those that it has had keep their state."""
-    with backend.updates().eagerly():
-        former = {key(optimizer, v): i for i, v in enumerate(optimizer._trainable_variables)}
-        stays = [former.get(key(optimizer, variable)) for variable in variables]
-        old, shared, births = [*states(optimizer)], optimizer._cohorts, optimizer._births
-        now = int(ops.convert_to_numpy(optimizer.iterations))
-        for variable in own_variables(optimizer):
-            optimizer._untrack_variable(variable)
-        optimizer._trainable_variables_indices = {}
-        optimizer.__dict__["_births"] = [now if i is None else births[i] for i in stays]
-        optimizer._build(variables)
-        for variable, new, i in zip(variables, states(optimizer), stays, strict=True):
-            for name, state in new.items():
-                if i is not None:
-                    state.assign(old[i][name])
-                elif name == _AVERAGE:
-                    state.assign(ops.copy(ops.cast(variable, state.dtype)))  # JAX gives it away
-        for birth, state in optimizer._cohorts.items():
-            for name, variable in shared.get(birth, {}).items():
-                state[name].assign(variable)
+    stays, births = joining(optimizer, variables)
+    old, shared = [*states(optimizer)], optimizer._cohorts
+    rebuild(optimizer, variables, births)
+    for variable, new, i in zip(variables, states(optimizer), stays, strict=True):
+        for name, state in new.items():
+            if i is not None:
+                state.assign(old[i][name])
+            elif name == _AVERAGE:
+                state.assign(ops.copy(ops.cast(variable, state.dtype)))  # JAX gives it away
+    for birth, state in optimizer._cohorts.items():
+        for name, variable in shared.get(birth, {}).items():
+            state[name].assign(variable)
+
+
+def joining(optimizer: "Optimizer", variables: list) -> tuple[list[int | None], list[int]]:
+    """By weight, which of those before it was, and after how many steps it joined."""
+    former = {key(optimizer, v): i for i, v in enumerate(optimizer._trainable_variables)}
+    stays = [former.get(key(optimizer, variable)) for variable in variables]
+    now = int(ops.convert_to_numpy(optimizer.iterations))
+    return stays, [now if i is None else optimizer._births[i] for i in stays]
+
+
+def rebuild(optimizer: "Optimizer", variables: list, births: Sequence[int]) -> None:
+    """Builds the optimizer anew on weights that joined after so many steps."""
+    optimizer.check_weights(variables)
+    optimizer._untrack_variable(*optimizer.state_variables())
+    optimizer._trainable_variables_indices = {}
+    optimizer.__dict__["_births"] = [*births]
+    optimizer._build(variables)
+    optimizer.__dict__["_outdates"] = True
 
 
 def states(optimizer: "Optimizer") -> Iterator[dict[str, Variable]]:
@@ -66,32 +73,24 @@ def key(optimizer: "Optimizer", variable) -> Any:
     return optimizer._var_key(variable)
 
 
-def asks_for_others(optimizer: "Optimizer", frame: FrameType) -> bool:
-    """Whether Keras asks, before a fit, if an optimizer is built whose model has changed."""
-    if frame.f_code.co_name != "_symbolic_build":
-        return False
-    return differs(optimizer, frame.f_locals["self"].trainable_variables)
-
-
 def differs(optimizer: "Optimizer", variables) -> bool:
     own = [key(optimizer, variable) for variable in optimizer._trainable_variables]
     return own != [key(optimizer, variable) for variable in variables]
 
 
-def training_model(optimizer: "Optimizer") -> keras.Model | None:
-    """The model in one of whose methods the optimizer is at work."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        model = frame.f_locals.get("self")
-        if isinstance(model, keras.Model) and is_trained_by(optimizer, model):
-            return model
-        frame = frame.f_back
-    return None
-
-
-def is_trained_by(optimizer: "Optimizer", model) -> bool:
-    theirs = getattr(model, "optimizer", None)
-    return theirs is optimizer or getattr(theirs, "inner_optimizer", None) is optimizer
+def check_same_model(optimizer: "Optimizer", model: keras.Model) -> None:
+    """Refuses a second model: the state of the first one's weights would be lost."""
+    here = {key(optimizer, weight) for weight in model.weights}
+    lost = [v.path for v in optimizer._trainable_variables if key(optimizer, v) not in here]
+    if lost and int(ops.convert_to_numpy(optimizer.iterations)):
+        name = type(optimizer).__name__
+        raise ValueError(
+            f"{name} was built for another set of weights and has trained them. The model "
+            f"{model.name!r} has no {', '.join(lost)}, whose state would be lost. Give this model "
+            f"an optimizer of its own, {name}.from_config(optimizer.get_config()); or, if the "
+            "other weights are done with, call optimizer.build(model.trainable_variables): "
+            "weights that stay keep their state."
+        )
 
 
 def check_trainable(who: str, model: keras.Model) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import keras
 
@@ -94,7 +94,7 @@ def entry(name: str, *, composed: bool = False) -> Entry:
     Raises:
         ValueError: no optimizer has this name; the message lists near ones.
     """
-    row = _row(name)
+    row = _row(_text(name))
     if row is None:
         raise ValueError(
             f"There is no optimizer {name!r}.{near_matches(name, _ENTRIES)} "
@@ -108,6 +108,12 @@ def entry(name: str, *, composed: bool = False) -> Entry:
     return row
 
 
+def _text(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be an optimizer's name. Received: name={name!r}")
+    return name
+
+
 def get(name: str | Optimizer, /, **hyperparameters) -> Optimizer:
     """A new optimizer by name: `get("radam", learning_rate=3e-4)`, `get("lookahead(adam)")`.
 
@@ -115,8 +121,7 @@ def get(name: str | Optimizer, /, **hyperparameters) -> Optimizer:
     """
     if isinstance(name, keras.optimizers.Optimizer) and not hyperparameters:
         return name
-    if not isinstance(name, str):
-        raise TypeError(f"`name` must be an optimizer's name. Received: name={name!r}")
+    name = _text(name)
     outer, opened, inner = name.strip().partition("(")
     if opened and inner.endswith(")"):
         return _wrapper(outer).cls(inner[:-1], **hyperparameters)

@@ -16,8 +16,9 @@ from keras.src.utils.naming import to_snake_case
 from keras_optim_lab.optimizers import catalogue
 from keras_optim_lab.optimizers.averaging import Following
 from keras_optim_lab.optimizers.base import Optimizer
-from keras_optim_lab.optimizers.fields import Field, KerasArgument, Numeric
+from keras_optim_lab.optimizers.fields import Field, Numeric, OfTheWhole
 from keras_optim_lab.optimizers.slots import Place, Record, Slot
+from keras_optim_lab.optimizers.whereabouts import Whereabouts
 
 
 class Member(Field):
@@ -94,7 +95,8 @@ class MemberSlot(Slot):
 class Composed(Following, composed=True):
     """An optimizer made of others.
 
-    What Keras does around a step (clipping, averages, accumulation, loss scaling), `execution` and
+    What Keras does around a step (clipping, averages, accumulation, loss scaling) is done once, for
+    the whole: it may be given to it or to the main member, which keeps it. `execution` and
     `compensated` are the main member's.
 
     Attributes:
@@ -103,6 +105,7 @@ class Composed(Following, composed=True):
         own: the key of what it declares itself.
     """
 
+    squares = False
     main: ClassVar[str]
 
     @property
@@ -113,22 +116,40 @@ class Composed(Following, composed=True):
     def own(self) -> str:
         return self.__dict__["own"]
 
+    @property
+    def _around(self) -> list[str]:
+        """What Keras does around a step, by the names of the arguments that tell it to."""
+        return [name for name, field in self.fields.items() if isinstance(field, OfTheWhole)]
+
     def _keras_arguments(self, values):
-        main = values[self.main]
-        arguments = [n for n, field in Optimizer.fields.items() if isinstance(field, KerasArgument)]
-        return {**{name: getattr(main, name) for name in arguments}, "name": values["name"]}
+        main, arguments = values[self.main], super()._keras_arguments(values)
+        for name, given in arguments.items():
+            inner = getattr(main, name)
+            if given is None:
+                arguments[name] = inner
+            elif name != "name" and inner not in (given, Optimizer.fields[name].default):
+                raise ValueError(
+                    f"{type(self).__name__}: `{name}` is done once, for the whole, and was given "
+                    f"twice: {name}={given!r} here and {name}={inner!r} to `{self.main}`. Leave "
+                    "one of them out."
+                )
+        return {**arguments, "name": values["name"]}
 
     def _chosen_members(self, values: dict[str, Any]) -> dict[str, Optimizer]:
         """Members by key, from the checked arguments."""
         return {self.main: values[self.main]}
 
     def _compose(self, values):
+        for name in self._around:
+            setattr(values[self.main], name, self.__dict__.pop(name, None))
         members = self.__dict__["members"] = self._chosen_members(values)
-        self._tracked = list(members.values())  # where TensorFlow's checkpoints find variables
+        self._inner = list(members.values())  # where TensorFlow's checkpoints find variables
         for each in members.values():
             each.count_by(self._iterations)
         main = members[self.main]
         cls = type(self)
+        stored = (each._whereabouts.config() for each in members.values())
+        self.__dict__["_found"] = Whereabouts(self, next(filter(None, stored), None))
         names = {name.partition(".")[0] for name in self._member_names(self.main)}
         own = self.__dict__["own"] = free_key(to_snake_case(cls.__name__), names)
         low = next((each.state_dtype for each in members.values() if each.state_dtype), None)
@@ -146,6 +167,7 @@ class Composed(Following, composed=True):
             elementwise=cls.elementwise and all(each.elementwise for each in members.values()),
             branches=cls.branches or any(each.branches for each in members.values()),
             rule_decays=cls.rule_decays or main.rule_decays,
+            squares=cls.squares or any(each.squares for each in members.values()),
             execution=main.execution,
             compensated=main.compensated,
             state_dtype=low,
@@ -222,10 +244,14 @@ class Composed(Following, composed=True):
         for each in self.members.values():
             each.built = True  # from here on, its numbers stay numbers
 
-    def _find_excluded(self, paths):
-        super()._find_excluded(paths)
+    def _go_by(self, whereabouts):
+        super()._go_by(whereabouts)
         for each in self.members.values():
-            each._find_excluded(paths)
+            each._go_by(whereabouts)
+
+    @property
+    def goes_by_paths(self):
+        return super().goes_by_paths or any(each.goes_by_paths for each in self.members.values())
 
     # Each member's part of a record, seen and put back.
 
@@ -285,7 +311,7 @@ class Composed(Following, composed=True):
         inner: dict[str, dict[str, Any]] = {key: {} for key in self.members}
         for name, value in changes.items():
             key, _, rest = name.partition(".")
-            if name in self.fields:
+            if name in self.fields and name not in self._around:
                 own[name] = value
             elif key == self.own:
                 own[rest] = value
@@ -295,6 +321,9 @@ class Composed(Following, composed=True):
                 inner[self.main][name] = value
         members = {key: each.changed(inner[key]) for key, each in self.members.items()}
         return super().changed({**self._arguments_of(members), **own})
+
+    def get_config(self):
+        return {n: value for n, value in super().get_config().items() if n not in self._around}
 
     def _arguments_of(self, members: Mapping[str, Optimizer]) -> dict[str, Any]:
         """The constructor's arguments that make it of these members."""
@@ -327,8 +356,8 @@ class Wrapper(Composed):
     def parts(self, places: Sequence[Place]):
         return self.optimizer.parts(places)
 
-    def check_places(self, places):
-        self.optimizer.check_places(places)
+    def check_places(self, places, others=None):
+        self.optimizer.check_places(places, others)
 
     def shown(self, w, slot, h):
         return self.optimizer.shown(w, slot, h)

@@ -7,6 +7,7 @@ import keras
 
 from keras_optim_lab.optimizers.fields import (
     Field,
+    KerasArgument,
     Numeric,
     choice,
     constant,
@@ -43,7 +44,10 @@ if TYPE_CHECKING:
         def _backend_update_step(self, *args: Any) -> None: ...
         def finalize_variable_values(self, var_list: Any) -> None: ...
         def exclude_from_weight_decay(self, *args: Any) -> None: ...
+        def _untrack_variable(self, *variables: Any) -> None: ...
         def get_config(self) -> dict[str, Any]: ...
+        def save_own_variables(self, store: Any) -> None: ...
+        def load_own_variables(self, store: Any) -> None: ...
 
 else:
     KerasOptimizer = keras.optimizers.Optimizer
@@ -66,19 +70,21 @@ class Declared:
     """A class whose constructor's arguments are the fields in its body.
 
     A class declared with `kw_only=True` takes its own fields by keyword only, one declared with
-    `composed=True` inherits none but the name.
+    `composed=True` inherits only what Keras does around a step, and the name.
 
     Attributes:
         slots: state for each weight, a `Slot` or the name of one.
         shared: scalars of state that all weights share.
         elementwise: whether the rule treats every number alone, so that it may be run once on many
             weights joined to one vector. If not, it is run on all weights of one shape, stacked.
+        by_path: whether it depends on a weight's path what is done to it.
+        squares: whether the rule squares gradients, or might; it is then given none whose square
+            is infinite: larger ones, infinite ones too, count as 2⁵⁰ (2⁴⁹⁸ in float64).
         needs_objective: whether the method asks for more than a gradient, which only `kol.Model`
             and `kol.minimize` can give.
         branches: whether the rule does some of its work in some steps only, so that it depends on
             numbers what is to be computed.
         composed: whether it is made of other optimizers.
-        carries_over: whether the state of some weights can go on without that of others.
         rule_decays: whether the rule itself takes care of `h.weight_decay`; else η λ w is
             subtracted beside its step.
         fields: every field by name, in the order of the signature.
@@ -87,11 +93,12 @@ class Declared:
     slots: ClassVar[tuple[str | Slot, ...]] = ()
     shared: ClassVar[tuple[str | Slot, ...]] = ()
     elementwise: ClassVar[bool] = True
+    by_path: ClassVar[bool] = False
+    squares: ClassVar[bool] = True
     needs_objective: ClassVar[bool] = False
     branches: ClassVar[bool] = False
     rule_decays: ClassVar[bool] = False
     composed: ClassVar[bool] = False
-    carries_over: ClassVar[bool] = True
 
     fields: ClassVar[dict[str, Field]] = {}
     numeric: ClassVar[dict[str, Numeric]] = {}
@@ -106,7 +113,7 @@ class Declared:
             field.kw_only |= kw_only
         # As in a dataclass: a field declared again keeps its place, keyword-only ones come last.
         cls.composed |= composed
-        inherited = {"name": cls.fields["name"]} if composed else cls.fields
+        inherited = _of_the_whole(cls) if composed else cls.fields
         fields = {**inherited, **own}
         cls.fields = dict(sorted(fields.items(), key=lambda item: item[1].kw_only))
         cls.numeric = {n: field for n, field in cls.fields.items() if isinstance(field, Numeric)}
@@ -137,12 +144,25 @@ class Declared:
         return dict(bound.arguments)
 
 
+def _of_the_whole(cls: type[Declared]) -> dict[str, Field]:
+    """The fields of an optimizer made of others that are none of its members' alone."""
+    arguments = {n: field for n, field in cls.fields.items() if isinstance(field, KerasArgument)}
+    for name, field in arguments.items():
+        if name != "name":
+            arguments[name] = field.of_the_whole()
+            arguments[name].__set_name__(cls, name)
+            setattr(cls, name, arguments[name])
+    return {**arguments}
+
+
 def _parameter(cls: type[Declared], name: str) -> inspect.Parameter:
     field = cls.fields[name]
     kind = "KEYWORD_ONLY" if field.kw_only else "POSITIONAL_OR_KEYWORD"
     annotation = next(
         c.__annotations__[name] for c in cls.__mro__ if name in getattr(c, "__annotations__", {})
     )
+    if field.default is None:
+        annotation = annotation | None
     return inspect.Parameter(
         name, getattr(inspect.Parameter, kind), default=field.default, annotation=annotation
     )

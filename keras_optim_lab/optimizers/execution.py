@@ -124,6 +124,8 @@ class Bundle(NamedTuple):
 def bundles(weights: Sequence[Weight], *, elementwise: bool, small: int = 0) -> list[Bundle]:
     """All weights in bundles: small ones joined, or those of one shape stacked.
 
+    A weight without numbers is in none: there is nothing to update, and a rule might take a mean.
+
     Args:
         weights: of the model, in order.
         elementwise: whether the rule treats every number alone.
@@ -131,7 +133,9 @@ def bundles(weights: Sequence[Weight], *, elementwise: bool, small: int = 0) -> 
     """
     groups: dict[Hashable, list[list[int]]] = {}
     for i, weight in enumerate(weights):
-        together = 0 < weight.size <= (small if elementwise else _STACKED)
+        if not weight.size:
+            continue
+        together = weight.size <= (small if elementwise else _STACKED)
         shape = () if elementwise else weight.shape
         key = (weight.kind, weight.treatment, shape) if together else i
         chunks = groups.setdefault(key, [[]])
@@ -156,8 +160,8 @@ def advance(
     h: dict[str, Any],
 ) -> tuple[dict[int, Any], dict[int, dict[str, Any]]]:
     """The weights and slots after one step, by the weights' indices; a pure function of tensors."""
-    new_weights: dict[int, Any] = {}
-    new_slots: dict[int, dict[str, Any]] = {}
+    new_weights = dict(weights)
+    new_slots = {i: dict(own) for i, own in slots.items()}
     for bundle in plan:
         members = bundle.indices
         w, slot = optimizer.next_numbers(

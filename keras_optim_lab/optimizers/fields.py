@@ -212,6 +212,36 @@ class KerasArgument(Argument):
 
     tunable = False
 
+    def of_the_whole(self) -> "OfTheWhole":
+        """The argument as an optimizer made of others has it."""
+        return OfTheWhole(self)
+
+
+class OfTheWhole(KerasArgument):
+    """Such an argument of an optimizer made of others: it is given to the main member, and kept
+    there. None stands for what that was given."""
+
+    def __init__(self, field: KerasArgument):
+        doc = f"{field.doc} None: as the main member was told."
+        super().__init__(None, accepts=field._accepted, doc=doc)
+        self.kw_only = field.kw_only
+
+    def __get__(self, optimizer, owner=None):
+        if optimizer is None:
+            return self
+        if optimizer.members:
+            return getattr(optimizer.members[optimizer.main], self.name)
+        return optimizer.__dict__.get(self.name)
+
+    def __set__(self, optimizer, value):
+        if optimizer.members:
+            setattr(optimizer.members[optimizer.main], self.name, value)
+        else:  # Keras's constructor runs
+            optimizer.__dict__[self.name] = value
+
+    def config(self, optimizer):
+        """None: the main member's configuration has it."""
+
 
 class Numeric(Field):
     """A live number: held in a scalar variable, or given by a schedule or a callable.
@@ -405,15 +435,32 @@ def keras_argument(*, default: Any, accepts: Accepted, doc: str) -> Any:
 
 
 def near_matches(word: str, known) -> str:
-    """`" Did you mean 'adam', 'adamw'?"`, or nothing when no known word is near."""
+    """`" Did you mean 'adam', 'adamw'?"`, or nothing when no known word is near.
+
+    Near is also the name of several words that has these initials, as "lr" of "learning_rate".
+    """
     near = difflib.get_close_matches(str(word).lower(), list(known), n=3, cutoff=0.5)
+    near += [name for name in known if _initials(name) == word and name not in near]
     return f" Did you mean {', '.join(map(repr, near))}?" if near else ""
+
+
+def _initials(name: str) -> str | None:
+    words = name.split(".")[-1].split("_")
+    return "".join(part[:1] for part in words) if len(words) > 1 else None
+
+
+def as_float(value) -> float:
+    """A real number as a float: infinite where it is larger than all of them."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _plain_number(value) -> float | None:
     """`value` as a float if it is one real number of any kind, else None."""
     if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
-        return float(value)
+        return as_float(value)
     if getattr(value, "shape", None) == () and not callable(value):
         array = ops.convert_to_numpy(value)
         return None if array.dtype.kind in "bcmMOSU" else float(array)

@@ -26,5 +26,7 @@ class GradientDescent(Optimizer):
 
     learning_rate: Hyperparameter = rate(default=0.01, search=SGD_RATE)
 
+    squares = False
+
     def rule(self, g, w, slot, h):
         return h.learning_rate * g, slot

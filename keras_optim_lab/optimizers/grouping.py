@@ -9,11 +9,12 @@ import keras
 from keras import Variable
 from keras.saving import deserialize_keras_object, serialize_keras_object
 
-from keras_optim_lab.optimizers.base import Optimizer, as_named_here
+from keras_optim_lab.optimizers.base import Optimizer
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.composed import Composed, Member, fast_weights, free_key, member
 from keras_optim_lab.optimizers.fields import Constant, Field, KerasArgument, Numeric
 from keras_optim_lab.optimizers.slots import Place, Slot
+from keras_optim_lab.optimizers.whereabouts import as_named_here
 
 # What chooses weights: a regular expression, a layer, the paths of weights, or a function. Keras's
 # layers have no type.
@@ -91,7 +92,7 @@ class Groups(Composed):
     a schedule, the others keep to the numbers or schedules they were given.
 
     What Keras does around a step, such as `clipnorm`, `use_ema` or `gradient_accumulation_steps`,
-    belongs to the whole; give it to the default.
+    belongs to the whole; give it to the groups or to the default.
 
     When to use it:
         When parts of a model want different methods or rates: a new head on a trained body, Muon
@@ -106,6 +107,7 @@ class Groups(Composed):
     """
 
     main = "default"
+    by_path = True
 
     rules: Mapping[Key, Optimizer] = _rules(
         doc="By key, an optimizer or a dict of fields in which it differs from the default. A key "
@@ -146,11 +148,15 @@ class Groups(Composed):
         for name, field in Optimizer.fields.items():
             whole = isinstance(field, KerasArgument) or name in ("execution", "compensated")
             value = getattr(each, name)
-            if whole and name != "name" and value not in (getattr(default, name), field.default):
+            if not whole or name == "name":
+                continue
+            if value not in (getattr(default, name), field.default):
                 raise ValueError(
                     f"{type(self).__name__}: `{name}` belongs to the whole. Give {name}={value!r} "
-                    f"to the default instead of to {key!r}."
+                    f"to the groups, after `default`, instead of to {key!r}."
                 )
+            if isinstance(field, KerasArgument):
+                setattr(each, name, field.default)  # the default keeps it
 
     def _reference_of(self, default: Optimizer, given: float | None) -> float | None:
         rate = default.numeric["learning_rate"]
@@ -197,20 +203,21 @@ class Groups(Composed):
             return place.path in self.__dict__.get("_here", {}).get(key, key)
         return bool(key(place))
 
-    def _find_here(self, paths: Sequence[str]) -> None:
-        """Finds the paths of keys among these, of all weights: those of a loaded model differ."""
+    def _find_here(self, places: Sequence[Place] = ()) -> None:
+        """Finds the paths of keys among those of all weights: in a loaded model they differ."""
+        paths = self._whereabouts.paths or [place.path for place in places]
         named = (key for key in self._rules if isinstance(key, tuple))
         self.__dict__["_here"] = {key: frozenset(as_named_here([*key], paths)) for key in named}
 
-    def _find_excluded(self, paths):
-        super()._find_excluded(paths)
-        self._find_here(paths)
+    def _go_by(self, whereabouts):
+        super()._go_by(whereabouts)
+        self._find_here()
 
     def trains(self, key, place):
         return self.member_of(place) == key
 
     def parts(self, places):
-        self._find_here([place.path for place in places])
+        self._find_here(places)
         found: list[Any] = [None] * len(places)
         keys = [self.member_of(place) for place in places]
         for key, each in self.members.items():
@@ -220,12 +227,15 @@ class Groups(Composed):
                 found[i] = (key, *part)
         return found
 
-    def check_places(self, places):
-        self._find_here([place.path for place in places])
+    def check_places(self, places, others=None):
+        self._find_here([*places, *(others or ())])
         keys = [self.member_of(place) for place in places]
+        later = [self.member_of(place) for place in others or ()]
         for key, name in self._keys.items():
-            if name not in keys:
-                chosen = [place.path for place in places if self._chooses(key, place)]
+            if name not in keys and name not in later:
+                if others is None and isinstance(key, keras.layers.Layer) and key.variables:
+                    continue  # it has some, which may be frozen
+                chosen = [p.path for p in (*places, *(others or ())) if self._chooses(key, p)]
                 why = (
                     f"chooses {', '.join(chosen)}, which keys before it have chosen"
                     if chosen
@@ -233,14 +243,16 @@ class Groups(Composed):
                 )
                 raise ValueError(
                     f"{type(self).__name__}: the key {key!r} {why}. The weights to be trained are: "
-                    f"{', '.join(place.path for place in places)}."
+                    f"{_listed(places)}."
+                    + (f" May join them: {_listed(others)}." if others else "")
                 )
         for key, each in self.members.items():
             own = [place for place, k in zip(places, keys, strict=True) if k == key]
-            each.check_places(own)
+            its = [place for place, k in zip(others or (), later, strict=True) if k == key]
+            each.check_places(own, None if others is None else its)
 
     def _use_weight_decay(self, variable):
-        each = self.members[self.member_of(Place(variable.path, tuple(variable.shape)))]
+        each = self.members[self.member_of(self.place(variable))]
         return super()._use_weight_decay(variable) and each._use_weight_decay(variable)
 
     # A step.
@@ -299,9 +311,7 @@ class Groups(Composed):
         return type(self)(rules, self.default.detached(), self.reference)
 
 
-def groups(
-    rules: Mapping[Key, Any], default: Optimizer | str, *, name: str | None = None
-) -> Groups:
+def groups(rules: Mapping[Key, Any], default: Optimizer | str, **arguments: Any) -> Groups:
     """One optimizer of several: each trains the weights that its key chooses.
 
         kol.groups(
@@ -316,13 +326,21 @@ def groups(
             which has a `path` and a `shape`. Keys are tried in order; the first that fits decides.
         default: the optimizer of all other weights; its learning rate is that of the whole, and the
             others' follow it in proportion.
-        name: of the optimizer and its variables.
+        **arguments: of the whole, as every optimizer takes them: `clipnorm`, `clipvalue`,
+            `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
+            `loss_scale_factor`, `gradient_accumulation_steps` and `name`.
 
     Raises:
         TypeError, ValueError: an argument is wrong; when the optimizer is built, a key chooses no
-            weight.
+            weight of the model, of which those count that are frozen or that `enable_lora` would
+            add. In a loop of one's own, where only the weights to be trained are known, a layer as
+            a key may be frozen.
     """
-    return Groups(rules, cast(Optimizer, default), name=name)
+    return Groups(rules, cast(Optimizer, default), **arguments)
+
+
+def _listed(places: Sequence[Place]) -> str:
+    return ", ".join(place.path for place in places)
 
 
 def _checked_key(owner: str, key: Any) -> Key:

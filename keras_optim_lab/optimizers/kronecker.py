@@ -171,6 +171,15 @@ def eigenbasis(matrix):
     return ops.flip(ops.eigh(matrix)[1], axis=-1)
 
 
+def orthonormal(matrix):
+    """Q of the QR decomposition of each matrix, (n, size, size), whatever the size of its numbers.
+
+    TensorFlow adds up their squares as they are: large ones become NaN, small ones the identity.
+    """
+    largest = ops.max(ops.abs(matrix), axis=(1, 2), keepdims=True)
+    return ops.qr(matrix / ops.where(largest > 0.0, largest, 1.0))[0]
+
+
 def every(condition, renew, state: list) -> list:
     """`renew(state)` where the condition, a tensor, holds; else the state as it is."""
     return backend.rows().choose(condition, renew, lambda state: state, state)

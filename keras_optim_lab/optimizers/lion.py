@@ -36,6 +36,7 @@ class Lion(Optimizer):
     beta_2: Hyperparameter = decay(default=0.99, search=LION_BETA_2, doc="Decay rate of m.")
 
     slots = ("momentum",)
+    squares = False
 
     def rule(self, g, w, slot, h):
         direction = ops.sign(h.beta_1.average(slot.momentum, g))

@@ -36,6 +36,7 @@ class Momentum(Optimizer):
     heavy_ball: bool = switch(default=False, doc="Add gradients up undamped: m ← β m + g.")
 
     slots = ("momentum",)
+    squares = False
 
     def rule(self, g, w, slot, h):
         def follow(m):

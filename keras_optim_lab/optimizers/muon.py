@@ -66,6 +66,7 @@ class Muon(Optimizer):
 
     slots = ("momentum", Slot("velocity", shape=_velocity))
     elementwise = False
+    by_path = True
 
     def leaves_to_adam(self, place) -> bool:
         return len(place.shape) < 2 or re.search(self.adam_for, place.path) is not None

@@ -3,7 +3,7 @@ from keras import ops
 from keras_optim_lab.optimizers.base import Hyperparameter, Optimizer, Slot
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.fields import Decay, constant, decay, nonnegative, rate
-from keras_optim_lab.optimizers.precision import arithmetic_dtype
+from keras_optim_lab.optimizers.precision import arithmetic_dtype, bounded
 from keras_optim_lab.optimizers.ranges import ADAM_BETA_1, BETA_2, EPSILON, PRODIGY_RATE
 
 
@@ -59,7 +59,7 @@ class Prodigy(Optimizer):
         progress, length = 0.0, 0.0
         for g, w, slot in zip(gradients, weights, slots, strict=True):
             dtype = arithmetic_dtype(w.dtype)
-            g, slot, own = ops.cast(g, dtype), slot.cast(dtype), h.cast(dtype)
+            g, slot, own = bounded(ops.cast(g, dtype)), slot.cast(dtype), h.cast(dtype)
             way = ops.where(h.first, 0.0, slot.start - ops.cast(w, dtype))
             progress += ops.cast(own.share * ops.sum(g * way), h.t.dtype)
             length += ops.cast(ops.sum(ops.abs(self._sum(g, slot, own))), h.t.dtype)
@@ -74,7 +74,7 @@ class Prodigy(Optimizer):
         m = h.beta_1.average(slot.momentum, h.distance * g)
         v = h.beta_2.average(slot.velocity, ops.square(h.distance * g))
         size = ops.sqrt(v) + h.distance * h.epsilon
-        step = ops.where(size > 0.0, m / size, 0.0)
+        step = ops.where(ops.equal(size, 0.0), 0.0, m / size)
         return h.learning_rate * step, slot(
             momentum=m,
             velocity=v,

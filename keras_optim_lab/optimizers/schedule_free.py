@@ -90,6 +90,7 @@ class ScheduleFreeSGD(ScheduleFree):
     weight_decay: Hyperparameter | None = nonnegative(default=None, kw_only=True, doc=_DECAY)
 
     average_field = "momentum"
+    squares = False
 
     def direction(self, g, slot, h):
         return g, slot

@@ -10,6 +10,7 @@ from keras_optim_lab.optimizers.kronecker import (
     every,
     matrices_of,
     multiplied,
+    orthonormal,
     transposed,
 )
 from keras_optim_lab.optimizers.ranges import SOAP_BETA_1, SOAP_BETA_2, SOAP_RATE, WEIGHT_DECAY
@@ -134,7 +135,7 @@ def _iterated(matrix, basis):
     """One step of power iteration, and the order of the old basis by its eigenvalues."""
     product = ops.matmul(matrix, basis)
     order = ops.argsort(-ops.sum(basis * product, axis=1), axis=-1)
-    return ops.qr(_in_order(product, order, 2))[0], order
+    return orthonormal(_in_order(product, order, 2)), order
 
 
 def _in_order(x, order, axis: int):

@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 
 from keras_optim_lab.optimizers.fields import DecayRate, Field
 from keras_optim_lab.reports.numbers import number
-from keras_optim_lab.tuning.evaluation import Evaluation
+from keras_optim_lab.tuning.evaluation import EVALUATIONS, Evaluation
 from keras_optim_lab.tuning.space import field_name
 from keras_optim_lab.tuning.study import TuningStudy
 
@@ -25,7 +25,7 @@ Outcome = Literal["no better", "steadier", "better once", "perhaps better", "bet
 
 PLAYBOOK = "Google's Tuning Playbook (github.com/google-research/tuning_playbook)"
 _CONFIDENCE = 0.95
-_MORE_SEEDS = 20  # that a report is advised to be written over
+_MORE = 4  # times as many seeds halve the interval of a gain
 # The best value is at an edge within this share of the range, on the range's own scale; so are
 # the best trials if most of these few are.
 _EDGE = 0.05
@@ -100,7 +100,8 @@ def outcome(tuning: TuningStudy, evaluation: Evaluation) -> Outcome:
 
 
 def _of_luck(tuning: TuningStudy, evaluation: Evaluation) -> list[str]:
-    more = f"keras-optim-lab report {shlex.quote(tuning.study.study_name)} --seeds {_MORE_SEEDS}"
+    seeds = max(EVALUATIONS, _MORE * len(evaluation.seeds))
+    more = f"keras-optim-lab report {shlex.quote(tuning.study.study_name)} --seeds {seeds}"
     match outcome(tuning, evaluation):
         case "better once":
             return [

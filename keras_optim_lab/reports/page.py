@@ -9,8 +9,10 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from keras_optim_lab.files import write_whole
+
 # Where pages of one folder share Plotly's script.
-_SHARED_SCRIPT = "plotly.min.js"
+SHARED_SCRIPT = "plotly.min.js"
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1d2433; --soft: #626b7b; --line: #e3e6ec; --accent: #d1495b; }
@@ -149,15 +151,14 @@ class Page:
             shared_script: whether the page takes Plotly's script, some megabytes, from one file
                 in its folder that all such pages share; by default the page holds it itself.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         if shared_script:
-            _write_whole(path.with_name(_SHARED_SCRIPT), get_plotlyjs())
-        return _write_whole(path, self.render(shared_script=shared_script))
+            write_whole(path.with_name(SHARED_SCRIPT), get_plotlyjs())
+        return write_whole(path, self.render(shared_script=shared_script))
 
     def render(self, *, shared_script: bool = False) -> str:
         script = f"<script>{get_plotlyjs()}</script>"
         if shared_script:
-            script = f'<script src="{_SHARED_SCRIPT}" charset="utf-8"></script>'
+            script = f'<script src="{SHARED_SCRIPT}" charset="utf-8"></script>'
         script = script if self._figures else ""
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -173,13 +174,3 @@ def _rows(rows: Sequence[Sequence[str]]) -> str:
     return "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
-
-
-def _write_whole(path: Path, text: str) -> Path:
-    """Written beside and renamed, so that a full disk does not cost an earlier page."""
-    draft = path.with_name(path.name + ".part")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        return draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -49,8 +49,8 @@ def verdict(tuning: TuningStudy, evaluation: Evaluation) -> str:
     said = _SAID[outcome(tuning, evaluation)]
     return (
         f"Tuned {name} is {said} its defaults on the {evaluation.split} split of "
-        f"{tuning.task.name}: {metric} {_mean_and_spread(tuned, metric)} against "
-        f"{_mean_and_spread(default, metric)} ({_over_seeds(evaluation)})."
+        f"{tuning.task.name}: {metric} {mean_and_spread(tuned, metric)} against "
+        f"{mean_and_spread(default, metric)} ({over_seeds(len(evaluation.seeds))})."
     )
 
 
@@ -99,13 +99,13 @@ def _code(best: Configuration, steps: int | None) -> str:
 def _comparison(page: Page, tuning: TuningStudy, evaluation: Evaluation) -> None:
     page.heading(f"Default and tuned settings on the {evaluation.split} split")
     rows = [
-        [label, *(_mean_and_spread(runs, metric) for metric in runs.scores)]
+        [label, *(mean_and_spread(runs, metric) for metric in runs.scores)]
         for label, runs in (("default", evaluation.default), ("tuned", evaluation.tuned))
     ]
     page.table(["settings", *evaluation.default.scores], rows)
     page.paragraph(
-        f"From seeds that the search did not use: {_over_seeds(evaluation)}. Below: "
-        f"{tuning.objective.name} during these runs, their mean in bold.",
+        f"From seeds that the search did not use: {over_seeds(len(evaluation.seeds))}. Below: "
+        f"{tuning.metric} on the {evaluation.split} split during these runs, their mean in bold.",
         "note",
     )
     page.figure(figures.curves(tuning, evaluation))
@@ -156,7 +156,7 @@ def _confirmed(page: Page, tuning: TuningStudy) -> None:
         [
             f"{trial.number}{', the best' if trial.number == best else ''}",
             f"{trial.value:.4g}",
-            _mean_and_spread(Runs("", {metric: confirmed[trial.number]}, []), metric),
+            mean_and_spread(Runs("", {metric: confirmed[trial.number]}, []), metric),
         ]
         for trial in tuning.ranked_trials
         if trial.number in confirmed
@@ -238,14 +238,15 @@ def _range(tuning: TuningStudy, name: str) -> str:
             return f"as {leader}" if leader and not own else "fixed"
 
 
-def _mean_and_spread(runs: Runs, metric: str) -> str:
+def mean_and_spread(runs: Runs, metric: str, digits: int = 4) -> str:
+    """`0.0485 ± 0.0061`, and how many runs diverged where some did."""
     mean, spread, diverged = runs.mean(metric), runs.spread(metric), runs.diverged(metric)
     if math.isnan(mean):
         return "diverged"
-    text = f"{mean:.4g}" if math.isnan(spread) else f"{mean:.4g} ± {spread:.2g}"
-    return f"{text} ({diverged} of {len(runs.scores[metric])} diverged)" if diverged else text
+    shown = f"{mean:.{digits}g}" if math.isnan(spread) else f"{mean:.{digits}g} ± {spread:.2g}"
+    return f"{shown} ({diverged} of {len(runs.scores[metric])} diverged)" if diverged else shown
 
 
-def _over_seeds(evaluation: Evaluation) -> str:
-    count = len(evaluation.seeds)
-    return f"mean ± standard deviation over {count} seeds" if count > 1 else "one seed"
+def over_seeds(count: int) -> str:
+    """What such numbers are taken over."""
+    return "one seed" if count == 1 else f"mean ± standard deviation over {count} seeds"

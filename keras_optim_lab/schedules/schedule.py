@@ -1,7 +1,7 @@
 """What all schedules have in common: configuration, and arguments that are checked."""
 
 import inspect
-import math
+import sys
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -27,7 +27,7 @@ def check_number(owner: str, argument: str, value: Any) -> float:
     accepts = "a finite number ≥ 0"
     if not _is_number(value):
         raise TypeError(_refusal(owner, argument, value, accepts))
-    if not 0 <= value < math.inf:
+    if not 0 <= value <= sys.float_info.max:
         raise ValueError(_refusal(owner, argument, value, accepts))
     return float(value)
 
@@ -47,7 +47,7 @@ def check_steps(owner: str, argument: str, value: Any) -> int:
     accepts = "an integer ≥ 1, batches per epoch times epochs"
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(_refusal(owner, argument, value, accepts))
-    if value < 1:
+    if not 1 <= int(value) < 2**63:  # Keras counts steps in 64 bits
         raise ValueError(_refusal(owner, argument, value, accepts))
     return int(value)
 

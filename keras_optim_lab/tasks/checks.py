@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import keras
 import numpy as np
 
-from keras_optim_lab.optimizers.fields import near_matches
+from keras_optim_lab.optimizers.fields import as_float, near_matches
 from keras_optim_lab.tasks.splits import Split, length
 
 _SEEDS = 2**31  # NumPy takes twice as many; trials and evaluations count up from the study's
@@ -28,7 +28,7 @@ def check_builder(model: Any) -> None:
             f"model={model!r} must be a function without arguments, or of the trial alone, that "
             "returns a keras.Model."
         )
-    if not _binds(model) and not takes_trial(model):
+    if not accepts(model) and not takes_trial(model):
         raise TypeError(
             f"model={model!r} takes {inspect.signature(model)}; it must be callable without "
             "arguments, or with the trial as its only one: wrap it, model=lambda: build(...) or "
@@ -38,14 +38,15 @@ def check_builder(model: Any) -> None:
 
 def takes_trial(model: Any) -> bool:
     """Tells whether a builder requires one positional argument, which is the trial."""
-    return not _binds(model) and _binds(model, "trial")
+    return not accepts(model) and accepts(model, "trial")
 
 
-def _binds(function: Any, *arguments: Any) -> bool:
+def accepts(function: Any, *arguments: Any) -> bool:
+    """Tells whether a function can be called with these arguments, as far as can be seen."""
     try:
         signature = inspect.signature(function)
     except ValueError:  # some callables written in C have no signature
-        return not arguments
+        return True
     try:
         signature.bind(*arguments)
     except TypeError:
@@ -74,24 +75,6 @@ def check_model(model: Any) -> None:
         )
 
 
-def check_takes(owner: str, model: keras.Model, split: str, x: Any) -> None:
-    """Refuses data of other shapes than a model declares for its inputs."""
-    declared = keras.tree.flatten(getattr(model, "inputs", None) or [])
-    given = keras.tree.flatten(x)
-    if len(declared) != len(given):
-        return  # Keras finds inputs by name, and may leave some out
-    for wanted, array in zip(declared, given, strict=True):
-        shape = (None, *array.shape[1:])
-        if len(shape) == len(wanted.shape) and any(
-            None not in (one, other) and one != other
-            for one, other in zip(wanted.shape, shape, strict=True)
-        ):
-            raise ValueError(
-                f"{owner}: x of `{split}` has samples of shape {shape[1:]}, and the model takes "
-                f"{wanted.shape[1:]}. Change the data, or the model's Input."
-            )
-
-
 def check_optimizer(optimizer: Any) -> None:
     if getattr(optimizer, "built", False):
         raise ValueError(
@@ -114,7 +97,8 @@ def check_loss_weights(loss_weights: Any, loss: Any) -> Any:
         return None
     leaves = keras.tree.flatten(loss_weights)
     for leaf in leaves:
-        if isinstance(leaf, bool) or not isinstance(leaf, Real) or not math.isfinite(leaf):
+        number = isinstance(leaf, Real) and not isinstance(leaf, bool)
+        if not number or not math.isfinite(as_float(leaf)):
             raise TypeError(
                 f"loss_weights={loss_weights!r} must be a finite number, or a list or dict of "
                 "them in the structure of loss."
@@ -176,11 +160,25 @@ def _check_known(argument: str, given: Any, module: Any) -> None:
         raise TypeError(f"{argument}={given!r} must be a name, an instance or a function.")
 
 
-def check_count(argument: str, value: Any) -> int:
+def check_callbacks(callbacks: Any) -> None:
+    """Checks what is to be called by `fit`."""
+    listed = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    for callback in listed:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(
+                f"callbacks={callbacks!r} must be a list of instances of keras.callbacks.Callback."
+            )
+    if listed is not callbacks:
+        raise TypeError(f"callbacks={callbacks!r} must be a list: callbacks=[...].")
+
+
+def check_count(argument: str, value: Any, most: int = _SEEDS - 1) -> int:
     if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
         raise TypeError(f"{argument}={value!r} must be a whole number, 1 or more.")
     if value < 1:
         raise ValueError(f"{argument}={value!r} must be 1 or more.")
+    if value > most:
+        raise ValueError(f"{argument}={value!r} must be at most {most:,}.")
     return operator.index(value)
 
 
@@ -195,6 +193,10 @@ def check_seed(seed: Any) -> int:
 def check_name(name: Any) -> None:
     if not isinstance(name, str) or not name:
         raise TypeError(f"name={name!r} must be a string of at least one character.")
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise ValueError(
+            f"name={name!r} holds a surrogate, half of a character, which no file can."
+        )
 
 
 def check_shuffle(shuffle: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_optim_lab.optimizers.fields import as_float
 from keras_optim_lab.tasks.pipelines import is_pipeline
 from keras_optim_lab.tasks.splits import Split
 
@@ -53,7 +54,7 @@ def _check_entry(label: Any, weight: Any) -> None:
         raise TypeError(f"class_weight names the class {label!r}; a class is a whole number.")
     if isinstance(weight, bool) or not isinstance(weight, Real):
         raise TypeError(f"class_weight[{label}]={weight!r} must be a number.")
-    if not 0 <= float(weight) < np.inf:
+    if not 0 <= as_float(weight) < np.inf:
         raise ValueError(f"class_weight[{label}]={weight!r} must be finite and 0 or more.")
 
 

@@ -43,14 +43,14 @@ def size(split: Split | Pipeline) -> str:
     return "batches" if batches is None else f"{batches} batches"
 
 
-def some_input(split: Split | Pipeline) -> Any:
-    """Returns the x of one sample, or of the first batch of a pipeline, as NumPy arrays."""
+def some_batch(split: Split | Pipeline) -> Split:
+    """Returns one sample, or the first batch of a pipeline, as NumPy arrays."""
 
     def numpy(tensor: Any) -> Any:
         return keras.ops.convert_to_numpy(tensor) if hasattr(tensor, "__array__") else tensor
 
     batch = next(iter(split)) if is_pipeline(split) else take(split, slice(1))
-    return keras.tree.map_structure(numpy, keras.utils.unpack_x_y_sample_weight(batch)[0])
+    return keras.tree.map_structure(numpy, batch)
 
 
 def check_pipeline(argument: str, pipeline: Pipeline) -> None:

@@ -66,6 +66,8 @@ def _as_numpy(name: str, given: Any) -> Arrays:
             raise TypeError(
                 f"{name} has dtype object, which no backend trains on; convert it to numbers."
             )
+        if array.dtype.kind in ("SUmM" if name.endswith(" y") else "mM"):
+            raise TypeError(f"{name} has dtype {array.dtype}; convert it to numbers.")
         if np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
             bad = np.count_nonzero(~np.isfinite(array))
             raise ValueError(

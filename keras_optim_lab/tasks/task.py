@@ -1,7 +1,7 @@
 """A task: everything about a training run but the optimizer."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from keras_optim_lab.tasks.batches import Batches, permutation
 from keras_optim_lab.tasks.checks import (
     Shuffle,
     check_builder,
+    check_callbacks,
     check_count,
     check_drop_remainder,
     check_loss,
@@ -24,13 +25,24 @@ from keras_optim_lab.tasks.checks import (
     check_name,
     check_optimizer,
     check_shuffle,
-    check_takes,
     check_trial,
     copies,
     takes_trial,
 )
 from keras_optim_lab.tasks.class_weights import check_class_weight, weighted_by_class
-from keras_optim_lab.tasks.pipelines import Pipeline, batch_count, is_pipeline, size, some_input
+from keras_optim_lab.tasks.model_checks import (
+    check_inputs,
+    check_targets,
+    compares_outputs,
+    output_shapes,
+)
+from keras_optim_lab.tasks.pipelines import (
+    Pipeline,
+    batch_count,
+    is_pipeline,
+    size,
+    some_batch,
+)
 from keras_optim_lab.tasks.split_checks import (
     check_arrays,
     check_same_structure,
@@ -133,6 +145,15 @@ class Task:
         """Optimizer steps of all epochs; None for a pipeline that does not know its length."""
         return None if self.steps is None else self.steps * self.epochs
 
+    def measured_on(self, split: SplitName) -> "Task":
+        """Returns the same task with this split for the validation, after every epoch of `fit`.
+
+        Raises:
+            ValueError: there is no such split.
+        """
+        given = self._split(split)
+        return self if split == "validation" else replace(self, validation=given, test=None)
+
     def order(self, seed: int, epoch: int = 0) -> np.ndarray:
         """Returns the indices of the training samples in the order in which an epoch takes them.
 
@@ -178,19 +199,26 @@ class Task:
 
         Raises:
             TypeError: the model is built from the trial, and there is none.
-            ValueError: it has no trainable weights, or takes samples of another shape.
+            ValueError: it has no trainable weights, takes samples of another shape, or cannot be
+                compared with the targets.
         """
         check_trial(self.model, trial)
         set_random_seed(seed)
         model = self.model(trial) if self.depends_on_trial else self.model()
         check_model(model)
         if not model.built:
-            model(some_input(self.train))
+            model(keras.utils.unpack_x_y_sample_weight(some_batch(self.train))[0])
         check_trainable(f"task {self.name!r}", model)
-        for name, split in self._splits().items():
-            if not is_pipeline(split):
-                check_takes(f"task {self.name!r}", model, name, some_input(split))
+        arrays = {name: part for name, part in self._splits().items() if not is_pipeline(part)}
+        self._check_fits(model, arrays)
         return model
+
+    def check_pipelines(self, model: keras.Model) -> None:
+        """Checks the first batch of every data pipeline as `build_model` does arrays."""
+        self._check_fits(
+            model,
+            {name: some_batch(part) for name, part in self._splits().items() if is_pipeline(part)},
+        )
 
     def build(
         self, optimizer: keras.optimizers.Optimizer | str, seed: int, trial: Any = None
@@ -222,6 +250,7 @@ class Task:
         `seed` draws the order of the samples, except of a pipeline, which has its own; `epochs`
         replaces the task's own.
         """
+        check_callbacks(callbacks)
         train, clock = self.train, []
         if not is_pipeline(train):
             train = Batches(self._weighted_train, self.batch_size, partial(self.order, seed))
@@ -238,7 +267,10 @@ class Task:
         )
 
     def evaluate(self, model: keras.Model, split: SplitName) -> dict[str, float]:
-        """Returns the loss and the metrics of a model from `build` on one split, by name."""
+        """Returns the loss and the metrics of a model from `build` on one split, by name.
+
+        Metrics of several numbers, such as `F1Score(average=None)`, are left out.
+        """
         data = self._whole_batches(self._split(split))
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         logs = model.evaluate(
@@ -249,11 +281,31 @@ class Task:
             verbose=0,
             return_dict=True,
         )
-        return {name: float(value) for name, value in logs.items()}
+        return {name: float(value) for name, value in logs.items() if not np.ndim(value)}
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name}={size(split)}" for name, split in self._splits().items())
         return f"<Task {self.name!r}: {sizes}, batch_size={self.batch_size}, epochs={self.epochs}>"
+
+    def _check_fits(self, model: keras.Model, splits: Mapping[str, Split]) -> None:
+        """Compares each of these splits with a model, once for all models of its shapes."""
+        owner = f"task {self.name!r}"
+        inputs = [tuple(each.shape) for each in getattr(model, "inputs", None) or []]
+        weights = [tuple(each.shape) for each in model.weights]
+        for name, split in splits.items():
+            key = repr((name, inputs, weights))
+            if key in self._fitting:
+                continue
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(split)
+            check_inputs(owner, name, model, x)
+            shapes = output_shapes(model, x) if compares_outputs(model) else None
+            if shapes is not None and y is not None:
+                check_targets(owner, name, shapes, self.loss, y)
+            self._fitting.add(key)
+
+    @cached_property
+    def _fitting(self) -> set[str]:
+        return set()
 
     @cached_property
     def _weighted_train(self) -> Split:

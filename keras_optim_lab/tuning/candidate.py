@@ -1,13 +1,14 @@
-"""Candidates: the trials of a study while an engine trains them."""
+"""Candidates: what an engine trains, and the only way in which it tells what came of it."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tuning.abandoned import ERROR
@@ -15,21 +16,85 @@ from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.objective import Objective, diverged
 
 
-class Candidate:
-    """A configuration that waits to be judged, and the only way in which engines tell Optuna.
+class Candidate(ABC):
+    """A configuration that waits to be trained, once with each of its seeds.
 
-    Used as a context: on leaving it the trial is told as complete, pruned or failed. A diverged
-    trial is told as pruned, so that samplers learn to stay away from where it was, and carries
-    the attribute `diverged`. Every trial keeps the `epochs` it was trained and the `seconds` from
-    entering the context to leaving it.
+    Used as a context: its training begins on entering it and has ended on leaving it.
+
+    Attributes:
+        configuration: the optimizer, its hyperparameters and its schedule.
+        seeds: of its runs, one for each: of their weights, batches and dropout.
+        steps: of the optimizer in the whole training; None where the task cannot tell.
+        objective: the name of what it is judged by, among the logs of an epoch.
+        trial: for a model that is built from it.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        seeds: Sequence[int],
+        steps: int | None,
+        objective: str,
+        trial: BaseTrial,
+    ):
+        self.configuration = configuration
+        self.seeds = tuple(seeds)
+        self.steps = steps
+        self.objective = objective
+        self.trial = trial
+
+    def optimizer(self) -> Optimizer:
+        """A new optimizer of this configuration."""
+        return self.configuration.optimizer(self.steps)
+
+    def diverges(self, logs: Mapping[str, float]) -> bool:
+        """Whether the objective or a loss in the logs of one run's epoch is not finite.
+
+        Raises:
+            KeyError: the logs do not hold the objective.
+        """
+        if self.objective not in logs:
+            raise KeyError(
+                f"objective={self.objective!r} is not in the logs of an epoch. "
+                f"They hold: {', '.join(logs)}."
+            )
+        return diverged(logs, self.objective)
+
+    @abstractmethod
+    def record(self, **attributes: Any) -> None:
+        """Keeps attributes with it, such as the engine that trains it."""
+
+    @abstractmethod
+    def report(self, epoch: int, *logs: Mapping[str, float]) -> bool:
+        """Takes one epoch (0, 1, …) of every run; returns whether training should go on.
+
+        Args:
+            epoch: that has ended.
+            *logs: of each run, in the order of `seeds`.
+
+        Raises:
+            KeyError: the logs do not hold the objective.
+        """
+
+    @abstractmethod
+    def __enter__(self) -> "Candidate": ...
+    @abstractmethod
+    def __exit__(self, kind, error, traceback) -> None: ...
+
+
+class StudyCandidate(Candidate):
+    """A trial of a study, judged by the mean of its runs.
+
+    On leaving its context the trial is told as complete, pruned or failed. A diverged trial is told
+    as pruned, so that samplers learn to stay away from where it was, and carries the attribute
+    `diverged`. Every trial keeps the `epochs` it was trained and the `seconds` from entering the
+    context to leaving it.
 
     Attributes:
         number: of the trial in its study.
-        seeds: of its runs, one for each: of their weights, batches and dropout.
-        configuration: the optimizer, its hyperparameters and its schedule.
-        steps: of the optimizer in the whole training; None where the task cannot tell.
-        trial: for a model that is built from it.
     """
+
+    trial: optuna.Trial
 
     def __init__(
         self,
@@ -41,13 +106,9 @@ class Candidate:
         seeds: Sequence[int],
         on_told: Callable[[FrozenTrial], None],
     ):
+        super().__init__(configuration, seeds, steps, objective.name, trial)
         self.number = trial.number
-        self.seeds = tuple(seeds)
-        self.configuration = configuration
-        self.steps = steps
-        self.trial = trial
         self._study = study
-        self._objective = objective
         self._on_told = on_told
         self._values: list[float] = []
         self._state = TrialState.COMPLETE
@@ -56,35 +117,17 @@ class Candidate:
         self._begun = time.perf_counter()
         trial.set_user_attr("seed", self.seeds[0])
 
-    def optimizer(self) -> Optimizer:
-        """A new optimizer of this configuration."""
-        return self.configuration.optimizer(self.steps)
-
     def record(self, **attributes: Any) -> None:
-        """Keeps attributes with the trial, such as the engine that trains it."""
         self._attributes.update(attributes)
 
     def report(self, epoch: int, *logs: Mapping[str, float]) -> bool:
-        """Records one epoch (0, 1, …) of every run; returns whether training should go on.
-
-        Args:
-            epoch: that has ended.
-            *logs: of each run, in the order of `seeds`; the trial is judged by their mean.
-
-        Raises:
-            KeyError: the logs do not hold the study's objective.
-        """
-        if self._objective.name not in logs[0]:
-            raise KeyError(
-                f"objective={self._objective.name!r} is not in the logs of an epoch. "
-                f"They hold: {', '.join(logs[0])}."
-            )
+        lost = any(map(self.diverges, logs))
         self.record(epochs=epoch + 1)
-        if any(map(self.diverges, logs)):
+        if lost:
             self.record(diverged=True)
             self._state = TrialState.PRUNED
             return False
-        self._values = [float(run[self._objective.name]) for run in logs]
+        self._values = [float(run[self.objective]) for run in logs]
         try:
             self.trial.report(self._mean, epoch)
             pruned = self.trial.should_prune()
@@ -95,15 +138,11 @@ class Candidate:
             self._state = TrialState.PRUNED
         return not pruned
 
-    def diverges(self, logs: Mapping[str, float]) -> bool:
-        """Whether the objective or a loss in the logs of one run's epoch is not finite."""
-        return diverged(logs, self._objective.name)
-
     @property
     def _mean(self) -> float:
         return sum(self._values) / len(self._values)
 
-    def __enter__(self) -> "Candidate":
+    def __enter__(self) -> "StudyCandidate":
         self._begun = time.perf_counter()
         return self
 

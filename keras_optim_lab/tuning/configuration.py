@@ -41,6 +41,11 @@ class Configuration:
         return self.given or Template.of(self.name)
 
     @property
+    def default(self) -> "Configuration":
+        """The same optimizer with its default settings, or as it was given."""
+        return Configuration(self.name, {}, given=self.given)
+
+    @property
     def scheduled(self) -> bool:
         """Whether the learning rate changes during training."""
         return self.decay != "constant" or self.warmup != 0
@@ -64,7 +69,9 @@ class Configuration:
             for name, field in fields.items()
             if isinstance(field, Numeric)
         )
-        return self.name, switches, numbers
+        # One that was given may have choices that are no fields, such as what it does not decay.
+        given = None if self.given is None else self.given.given
+        return self.name, given, switches, numbers
 
     @property
     def settings(self) -> dict[str, Any]:

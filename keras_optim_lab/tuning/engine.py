@@ -1,7 +1,7 @@
 """Engines: what trains the candidates of a study."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from keras_optim_lab.tasks import Task
@@ -10,34 +10,36 @@ from keras_optim_lab.tuning.configuration import Configuration
 
 
 class Candidates(Protocol):
-    """The trials that a study still needs, asked for one by one.
+    """What there is to train, asked for one by one.
 
     Attributes:
         left: how many it would give now, if none of those in training failed.
         forms: one configuration of each that needs a program of its own.
         runs: how many seeds each is trained with.
         scheduled: whether some may have a schedule.
+        sampled: whether later ones are chosen by the results of earlier ones.
         objective: the name of what they are judged by, among the logs of an epoch.
     """
 
     forms: list[Configuration]
     runs: int
     scheduled: bool
+    sampled: bool
     objective: str
 
     @property
     def left(self) -> int: ...
     def together(self) -> AbstractContextManager[None]:
         """Within it, what is reported and told is kept back and then stored at once."""
-        ...
+        return nullcontext()
 
     def expect(self, count: int) -> None:
         """Says how many will be drawn within `together`, if there are as many."""
-        ...
+        return
 
     def flush(self) -> None:
         """Stores now what is kept back."""
-        ...
+        return
 
     def __iter__(self) -> Iterator[Candidate]: ...
     def __next__(self) -> Candidate: ...

@@ -122,7 +122,7 @@ class Epoch:
 
     def first_state(self, seed: int, optimizer: Optimizer) -> State:
         """The state of one row before its first step; weights are drawn from `seed`."""
-        optimizer.check_places(self.model.places)
+        optimizer.check_places(self.model.places, self.model.other_places)
         weights, others = self.model.first_values(seed)
         places = self.model.places
         if self._joins:

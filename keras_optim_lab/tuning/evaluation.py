@@ -1,16 +1,22 @@
 """Are the settings good, or was their seed? The best trials, and the result, over fresh seeds."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
 
 import numpy as np
-from optuna.trial import FixedTrial, FrozenTrial
 
-from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks.checks import check_count
-from keras_optim_lab.tuning.session import fresh_session
+from keras_optim_lab.tasks.splits import SplitName
+from keras_optim_lab.tuning.engine import Engine
+from keras_optim_lab.tuning.repetitions import (
+    Curves,
+    OnProgress,
+    Training,
+    of_split,
+    silent,
+    train,
+)
 from keras_optim_lab.tuning.study import TuningStudy
 
 # Added to the study's own seed, from which those of trials count up: what is chosen on some seeds
@@ -20,28 +26,15 @@ EVALUATION_SEEDS = 2_000_000
 _EVALUATION = "evaluation"
 
 CONFIRMATIONS = 3  # runs of each trial that is confirmed
-
-OnRun = Callable[[int, int], None]
-Wanted = Sequence[tuple[FrozenTrial, int]]
-OnDone = Callable[[FrozenTrial, int, float], None]
-
-
-def _silent(done: int, total: int) -> None:
-    pass
-
-
-def _one_by_one(tuning: TuningStudy, wanted: Wanted, on_done: OnDone) -> None:
-    for trial, seed in wanted:
-        optimizer = tuning.space.decode(trial.params).optimizer(tuning.steps)
-        on_done(trial, seed, _train(tuning, trial, optimizer, seed)[1][-1])
+EVALUATIONS = 20  # and of the default and the tuned settings each
 
 
 def confirm(
     tuning: TuningStudy,
     top: int,
     seeds: int = CONFIRMATIONS,
-    on_run: OnRun = _silent,
-    train: Callable[[TuningStudy, Wanted, OnDone], None] = _one_by_one,
+    engine: Engine | None = None,
+    on_progress: OnProgress = silent,
 ) -> None:
     """Trains the best `top` trials again with `seeds` fresh seeds; the best mean is then the best.
 
@@ -53,24 +46,32 @@ def confirm(
         tuning: a study with at least one complete trial.
         top: how many trials to train again, at least 1.
         seeds: runs of each.
-        on_run: called as `on_run(done, total)` after every run.
-        train: trains what is wanted, pairs of a trial and a seed, in any order, and calls
-            `on_done(trial, seed, objective)` after each; one after the other by default.
+        engine: what trains them; see `repetitions.train`.
+        on_progress: called as `on_progress(done, total)` while they train.
+
+    Raises:
+        RuntimeError: the study has no complete trial.
     """
     best = tuning.ranked_trials[: check_count("top", top)]
     numbers = [tuning.seed + CONFIRMATION_SEEDS + i for i in range(check_count("seeds", seeds))]
     if is_confirmed(tuning, top, seeds):
         return
-    wanted = [(trial, seed) for trial in best for seed in numbers]
-    values: dict[tuple[int, int], float] = {}
-
-    def keep(trial: FrozenTrial, seed: int, value: float) -> None:
-        values[trial.number, seed] = value
-        on_run(len(values), len(wanted))
-
-    train(tuning, wanted, keep)
+    objective = tuning.objective.name
+    curves = iter(
+        train(
+            tuning.task,
+            [
+                Training(f"trial {each.number}", tuning.space.decode(each.params), n, each.params)
+                for each in best
+                for n in numbers
+            ],
+            objective=objective,
+            engine=engine,
+            on_progress=on_progress,
+        )
+    )
     tuning.keep_confirmation(
-        {trial.number: [values[trial.number, seed] for seed in numbers] for trial in best}
+        {trial.number: [next(curves)[objective][-1] for _ in numbers] for trial in best}
     )
 
 
@@ -85,13 +86,33 @@ class Runs:
     """One optimizer trained once per seed.
 
     Attributes:
-        scores: by metric, its value on `split` at the end of each run.
-        curves: the study's objective after every epoch, a list per run; NaN once diverged.
+        scores: by metric, its value on the measured split at the end of each run; NaN of those
+            that diverged.
+        curves: one of these metrics after every epoch, a list per run; NaN once diverged.
     """
 
     optimizer: str
     scores: dict[str, list[float]]
     curves: list[list[float]]
+
+    @classmethod
+    def of(
+        cls, optimizer: str, results: Sequence[Curves], metric: str, epoch: int | None = None
+    ) -> "Runs":
+        """What trainings gave, by the names of `of_split`.
+
+        Args:
+            optimizer: what it is called.
+            results: of one training for each seed.
+            metric: that the curves are of.
+            epoch: after which the scores are taken, counted from 1; the last by default.
+        """
+        last = -1 if epoch is None else epoch - 1
+        scores = {
+            name: [curves[name][last] for curves in results]
+            for name in sorted(results[0], key=lambda name: name != "loss")  # the loss first
+        }
+        return cls(optimizer, scores, [curves[metric] for curves in results])
 
     def mean(self, metric: str) -> float:
         """Mean over the runs that did not diverge; NaN if all did."""
@@ -118,31 +139,35 @@ class Evaluation:
     default: Runs
     tuned: Runs
     seeds: list[int]
-    split: Literal["test", "validation"]
+    split: SplitName
 
 
 def evaluate(
     tuning: TuningStudy,
-    seeds: int = 5,
-    on_run: OnRun = _silent,
+    seeds: int = EVALUATIONS,
+    engine: Engine | None = None,
+    on_progress: OnProgress = silent,
 ) -> Evaluation:
     """Trains the default and the best settings once per seed and measures the test split.
 
-    A model that is built from the trial is built from the best one for both.
+    A model that is built from the trial is built from the best one for both. Without a test split
+    the validation split is measured.
 
     The result is kept with the study and not computed again while the best settings are the same.
 
     Args:
         tuning: a study with at least one complete trial.
         seeds: number of runs of each, at least 1.
-        on_run: called as `on_run(done, total)` after every run.
+        engine: what trains them; see `repetitions.train`.
+        on_progress: called as `on_progress(done, total)` while they train.
 
     Raises:
         RuntimeError: the study has no complete trial.
     """
     seeds = check_count("seeds", seeds)
     best = tuning.best_trial
-    key = {"trial": best.number, "seeds": seeds}
+    split: SplitName = "validation" if tuning.task.test is None else "test"
+    key = {"trial": best.number, "seeds": seeds, "curves": split}
     stored = tuning.study.user_attrs.get(_EVALUATION)
     if stored is not None and stored["key"] == key:
         runs = stored["result"]
@@ -150,33 +175,21 @@ def evaluate(
             Runs(**runs["default"]), Runs(**runs["tuned"]), runs["seeds"], runs["split"]
         )
     numbers = [tuning.seed + EVALUATION_SEEDS + i for i in range(seeds)]
-    split: Literal["test", "validation"] = "validation" if tuning.task.test is None else "test"
-    done = 0
-
-    def runs_of(make: Callable[[], Optimizer]) -> Runs:
-        nonlocal done
-        scores: dict[str, list[float]] = {}
-        curves = []
-        for seed in numbers:
-            model, curve = _train(tuning, best, make(), seed)
-            for metric, value in tuning.task.evaluate(model, split).items():
-                scores.setdefault(metric, []).append(value)
-            curves.append(curve)
-            done += 1
-            on_run(done, 2 * seeds)
-        return Runs(repr(make()), scores, curves)
-
-    result = Evaluation(
-        runs_of(tuning.default_optimizer), runs_of(tuning.best_optimizer), numbers, split
+    tuned = tuning.best_configuration
+    pair = {"default": tuned.default, "tuned": tuned}
+    curves = train(
+        tuning.task,
+        [Training(name, each, n, best.params) for name, each in pair.items() for n in numbers],
+        split=split,
+        objective=f"val_{tuning.metric}",
+        engine=engine,
+        on_progress=on_progress,
     )
+    measured = list(map(of_split, curves))
+    runs = {
+        name: Runs.of(repr(each.optimizer(tuning.steps)), measured[at : at + seeds], tuning.metric)
+        for at, (name, each) in zip((0, seeds), pair.items(), strict=True)
+    }
+    result = Evaluation(**runs, seeds=numbers, split=split)
     tuning.study.set_user_attr(_EVALUATION, {"key": key, "result": asdict(result)})
     return result
-
-
-def _train(
-    tuning: TuningStudy, trial: FrozenTrial, optimizer: Optimizer, seed: int
-) -> tuple[Any, list[float]]:
-    fresh_session()
-    model = tuning.task.build(optimizer, seed, FixedTrial(trial.params))
-    history = tuning.task.fit(model, seed).history
-    return model, [float(value) for value in history[tuning.objective.name]]

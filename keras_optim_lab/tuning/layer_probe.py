@@ -26,14 +26,18 @@ def first_failing_layer(model: keras.Model, form: str) -> keras.Layer | None:
 
 
 def _try_layer(layer: keras.Layer, inputs: Any, form: str) -> None:
-    """Computes the gradients of one layer on its own for two rows."""
+    """Computes the gradients of one layer on its own for two rows, also by numbers it is given."""
     rows = backend.rows()
 
-    def stacked(shape, dtype):
+    def stacked(tensor):
         leading = (2,) if form == "vectorized" else ()
-        return ops.zeros((*leading, *(size or 2 for size in shape)), dtype)
+        return ops.zeros((*leading, *(size or 2 for size in tensor.shape)), tensor.dtype)
 
-    def loss(weights, others, x):
+    given = keras.tree.flatten(inputs)
+    by_input = all(keras.backend.is_float_dtype(tensor.dtype) for tensor in given)
+
+    def loss(numbers, others, rest):
+        weights, x = numbers[: len(layer.trainable_variables)], [*numbers, *rest][-len(given) :]
         mapping = zip(
             [*layer.trainable_variables, *layer.non_trainable_variables],
             [*weights, *others],
@@ -41,13 +45,14 @@ def _try_layer(layer: keras.Layer, inputs: Any, form: str) -> None:
         )
         with keras.StatelessScope(state_mapping=list(mapping)):
             mode = {"training": True} if layer._call_has_training_arg else {}
-            outputs = keras.tree.flatten(layer(x, **mode))
+            outputs = keras.tree.flatten(layer(keras.tree.pack_sequence_as(inputs, x), **mode))
         return sum(ops.sum(ops.cast(output, "float32")) for output in outputs), others
 
-    weights, others = (
-        [stacked(variable.shape, variable.dtype) for variable in variables]
-        for variables in (layer.trainable_variables, layer.non_trainable_variables)
+    weights, others, x = (
+        [*map(stacked, tensors)]
+        for tensors in (layer.trainable_variables, layer.non_trainable_variables, given)
     )
-    x = keras.tree.map_structure(lambda tensor: stacked(tensor.shape, tensor.dtype), inputs)
+    numbers, rest = ([*weights, *x], []) if by_input else (weights, x)
     gradients = rows.row_gradients(loss) if form == "vectorized" else rows.gradient(loss)
-    rows.Program(lambda state: (gradients(*state)[0], {}), (weights, others, x))
+    # A program gives up its first argument, which its results must then fit into.
+    rows.Program(lambda _, state: (gradients(*state)[0], {}), (), (numbers, others, rest))

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from keras_optim_lab.optimizers.fields import near_matches
 from keras_optim_lab.tasks import Task
 
@@ -47,11 +49,8 @@ class Objective:
                 f'("val_f1", "maximize"). Received: objective={objective!r}'
             )
         known = _log_names(task)
-        if known and name not in known:
-            raise ValueError(
-                f"objective={name!r} is not among what task {task.name!r} measures."
-                f"{near_matches(name, known)} It measures: {', '.join(known)}."
-            )
+        if known:
+            _check_known(name, known, task)
         direction = direction or _direction(name)
         if direction not in ("minimize", "maximize"):
             raise ValueError(
@@ -60,9 +59,42 @@ class Objective:
             )
         return cls(name, direction)
 
+    def check_measured(self, axes: Mapping[str, int], task: Task) -> None:
+        """Checks the name against all that a model of the task measures.
+
+        Args:
+            axes: by the name of each metric, how many its result has; 0 is one number.
+            task: for the message.
+        """
+        known = [prefix + name for prefix in ("val_", "") for name in axes]
+        _check_known(self.name, known, task)
+        if axes.get(self.name, axes.get(self.name.removeprefix("val_"))):
+            raise ValueError(_several(self.name))
+
+
+def _check_known(name: str, known: list[str], task: Task) -> None:
+    if name not in known:
+        raise ValueError(
+            f"objective={name!r} is not among what task {task.name!r} measures."
+            f"{near_matches(name, known)} It measures: {', '.join(known)}."
+        )
+
+
+def _several(name: str) -> str:
+    return (
+        f"objective={name!r} has several numbers, and a trial is judged by one. Let the metric "
+        'take their mean, as F1Score(average="macro") does, or choose another objective.'
+    )
+
 
 def diverged(logs: Mapping[str, float], objective: str) -> bool:
-    """Whether the objective or a loss is no longer finite in the logs of an epoch."""
+    """Whether the objective or a loss is no longer finite in the logs of an epoch.
+
+    Raises:
+        ValueError: the objective is not one number.
+    """
+    if np.ndim(logs.get(objective, 0.0)):
+        raise ValueError(_several(objective))
     losses = {objective, "loss", "val_loss"} & logs.keys()
     return any(not math.isfinite(logs[name]) for name in losses)
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_optim_lab.tuning.candidate import Candidate
+from keras_optim_lab.tuning.interruption import raise_if_interrupted
 
 Logs = Mapping[str, float]
 
@@ -21,6 +22,8 @@ class AtEpochEnd(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if not self._goes_on(epoch, dict(logs or {})):
             self.model.stop_training = True
+        elif epoch + 1 < self.params["epochs"]:  # a run that has ended is told first
+            raise_if_interrupted()
 
 
 Train = Callable[[Candidate, int, AtEpochEnd], None]

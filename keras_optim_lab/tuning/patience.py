@@ -8,6 +8,8 @@ from typing import TypeVar
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from keras_optim_lab.tuning.interruption import raise_if_interrupted
+
 Result = TypeVar("Result")
 
 _FIRST_PAUSE = 0.1
@@ -45,6 +47,7 @@ def patiently(function: Callable[..., Result], *arguments, **named) -> Result:
                     _GIVE_UP // 60,
                 )
             time.sleep(pause)
+            raise_if_interrupted()
             pause = min(2 * pause, _LONGEST_PAUSE)
         else:
             if pause > _FIRST_PAUSE:

@@ -2,12 +2,15 @@
 
 import logging
 import time
+import warnings
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import Any, Literal
+
+import keras
 
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers import Optimizer
@@ -18,10 +21,11 @@ from keras_optim_lab.tuning.candidate import Candidate
 from keras_optim_lab.tuning.clock import Clock
 from keras_optim_lab.tuning.engine import Candidates
 from keras_optim_lab.tuning.epoch import Epoch, Form, on_device
+from keras_optim_lab.tuning.interruption import raise_if_interrupted
 from keras_optim_lab.tuning.layer_probe import first_failing_layer
 from keras_optim_lab.tuning.memory import Need, check_data_fits, check_width_fits, free_memory
 from keras_optim_lab.tuning.population import Population
-from keras_optim_lab.tuning.pure_model import ImpureModelError, PureModel
+from keras_optim_lab.tuning.pure_model import ImpureModelError, PureModel, failing_metric
 from keras_optim_lab.tuning.sequential_engine import SequentialEngine
 from keras_optim_lab.tuning.session import fresh_session
 
@@ -34,6 +38,11 @@ _VECTORIZED_ROWS = 64
 _LOOPED_ROWS = 8
 _WEIGHTS_AT_ONCE = 2**23
 _GENERATIONS = 2
+
+_IN_WORDS: dict[Form, str] = {
+    "vectorized": "vectorized step of many models",
+    "looped": "loop over models in one program",
+}
 
 
 class PopulationEngine:
@@ -161,7 +170,8 @@ class _Run:
             return width // runs * runs
         rows = _VECTORIZED_ROWS if at_once is None else _LOOPED_ROWS * self._workers
         rows = min(rows, max(self._workers, _WEIGHTS_AT_ONCE // max(1, self.model.numbers)))
-        rows = min(rows, max(self._workers, left // _GENERATIONS))
+        if self.candidates.sampled:
+            rows = min(rows, max(self._workers, left // _GENERATIONS))
         rows = min(rows, need.widest(free_memory(), at_once))
         rows = max(runs, min(rows, left) // runs * runs)
         check_width_fits(need, rows, at_once)
@@ -181,6 +191,7 @@ class _Run:
                     population.wait()
                     with self.candidates.together():
                         self._tell(population.finish())
+                        raise_if_interrupted()
                         self._fill_and_start(pool, running)
             except ImpureModelError:
                 raise  # the candidates drawn so far are trained by another engine
@@ -288,19 +299,17 @@ class _Run:
                 runs=self._runs_left,
             )
             try:
-                program = epoch.program(self._data)
+                with _warnings_unless_it_fails():
+                    program = epoch.program(self._data)
             except MemoryError:
                 raise
             except Exception as error:
-                failures.append(f"{_why(self.model, form)} ({_first_line(error)})")
-                _log.info("task %r: not in %s form: %s", self.task.name, form, failures[-1])
+                _log.debug("task %r: not in %s form", self.task.name, form, exc_info=error)
+                failures.append(_why(self.model, form, error))
                 continue
             if failures:
-                _log.warning(
-                    "task %r: %s; its rows are trained one after the other inside the program.",
-                    self.task.name,
-                    failures[0],
-                )
+                instead = f"its trials are trained in a {_IN_WORDS[form]}"
+                _log.warning("task %r: %s; %s.", self.task.name, failures[0], instead)
             self._forms = [form]
             return epoch, program
         if self._groups:  # trials of other optimizers are in training already
@@ -308,12 +317,22 @@ class _Run:
         raise ImpureModelError(failures[-1])
 
 
-def _why(model: PureModel, form: Form) -> str:
-    layer = first_failing_layer(model.model, form)
-    if layer is None:
-        return f"the model cannot be trained in {form} form"
-    return f"layer {layer.name!r} ({type(layer).__name__}) cannot be {form}"
+def _why(model: PureModel, form: Form, error: Exception) -> str:
+    part: keras.Layer | keras.Metric | None = failing_metric(error)
+    kind = "metric"
+    if part is None:
+        kind = "layer"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            part = first_failing_layer(model.model, form)
+    failing = f"{kind} {part.name!r} ({type(part).__name__})" if part else "model"
+    return f"its {failing} cannot be part of a {_IN_WORDS[form]}"
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0][:200]
+@contextmanager
+def _warnings_unless_it_fails() -> Iterator[None]:
+    """Shows the warnings of what is tried; if it fails, what comes of that is said instead."""
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    for each in caught:
+        warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)

@@ -12,8 +12,8 @@ from keras import ops
 from keras_optim_lab import backend
 from keras_optim_lab.curvature.model import CurvatureTrainer
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.optimizers.slots import Place
 from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.pipelines import some_batch
 
 Tensors = list[Any]
 
@@ -28,8 +28,10 @@ class PureModel:
     Attributes:
         shapes: of the weights.
         places: their paths and shapes.
+        other_places: of weights that are not trained.
         numbers: how many the weights are made of.
         traces: how often the training step has been traced, once for each size of batch.
+        log_names: of the metrics that are one number; a trial is judged by no other.
     """
 
     def __init__(self, task: Task, optimizer: Optimizer, train_metrics: bool):
@@ -38,21 +40,17 @@ class PureModel:
         self.traces = 0
         self.model = task.build(optimizer, seed=0)
         _check_pure(self.model)
-        batch = keras.utils.pack_x_y_sample_weight(*task.arrays("validation"))
-        one_sample = keras.tree.map_structure(lambda array: array[:1], batch)
-        try:
-            self.model._symbolic_build(data_batch=one_sample)
-        except Exception as error:
-            _name_metric(task, error)
-            raise
-        self.model.reset_metrics()
+        build_metrics(task, self.model)
         self.weights = self.model.trainable_variables
         self.others = self.model.non_trainable_variables
         self.metrics = self.model.metrics_variables
         self.shapes = [tuple(weight.shape) for weight in self.weights]
-        self.places = [Place(weight.path, tuple(weight.shape)) for weight in self.weights]
+        self.places = [self.model.optimizer.place(weight) for weight in self.weights]
+        self.other_places = self.model.optimizer.other_places
         self.numbers = sum(map(math.prod, self.shapes))
-        self.log_names = list(self.model.get_metrics_result())
+        self.log_names = [
+            name for name, value in self.model.get_metrics_result().items() if not np.ndim(value)
+        ]
         self.first_metrics = [ops.convert_to_numpy(variable) for variable in self.metrics]
         self.gradient = backend.rows().gradient(self.training_loss)
         self.row_gradients = backend.rows().row_gradients(self.training_loss)
@@ -143,15 +141,31 @@ class PureModel:
         ]
 
 
-def _name_metric(task: Task, error: Exception) -> None:
-    """Raises a ValueError with the metric's name if it was a metric that raised the error."""
+def failing_metric(error: Exception) -> keras.Metric | None:
+    """The metric that raised an error, if it was one."""
     objects = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
     metrics = [each for each in objects if isinstance(each, keras.Metric)]
-    if metrics:
+    return metrics[-1] if metrics else None
+
+
+def build_metrics(task: Task, model: keras.Model) -> None:
+    """Makes the state of loss and metrics, as `fit` does before its first step.
+
+    Raises:
+        ValueError: a metric cannot be computed; its name is said.
+        Exception: of Keras, where targets and outputs are no pairs.
+    """
+    try:
+        model._symbolic_build(data_batch=some_batch(task.validation))
+    except Exception as error:
+        metric = failing_metric(error)
+        if metric is None:
+            raise
         raise ValueError(
-            f"metrics: {metrics[-1].name!r} of task {task.name!r} cannot be computed "
+            f"metrics: {metric.name!r} of task {task.name!r} cannot be computed "
             f"({type(error).__name__}: {error})."
         ) from error
+    model.reset_metrics()
 
 
 def _check_pure(model: keras.Model) -> None:

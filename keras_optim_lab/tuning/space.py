@@ -23,7 +23,7 @@ from optuna.distributions import (
 )
 
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.optimizers.fields import DecayRate, Rate, near_matches
+from keras_optim_lab.optimizers.fields import DecayRate, Rate, as_float, near_matches
 from keras_optim_lab.schedules import DECAYS, check_decay, check_warmup
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning.configuration import SCHEDULE_DEFAULTS, Configuration
@@ -133,15 +133,17 @@ class SearchSpace:
                 found.setdefault(configuration.form, configuration)
         return list(found.values())
 
-    def suggest(self, trial: optuna.trial.BaseTrial) -> Configuration:
-        """Lets a trial choose."""
+    def suggest(self, trial: optuna.trial.BaseTrial, prefix: str = "") -> Configuration:
+        """Lets a trial choose, by names that begin with `prefix`."""
         name = self.optimizers[0]
         if len(self.optimizers) > 1:
-            name = trial.suggest_categorical("optimizer", self.optimizers)
-        chosen = {**self.hyperparameters(name), **self.searched_schedule}
-        for label, distribution in chosen.items():
-            suggest_parameter(trial, label, distribution)
-        return self.decode(trial.params)
+            name = trial.suggest_categorical(f"{prefix}optimizer", self.optimizers)
+        searched = {**self.hyperparameters(name), **self.searched_schedule}
+        chosen = {
+            label: suggest_parameter(trial, prefix + label, distribution)
+            for label, distribution in searched.items()
+        }
+        return self.decode({"optimizer": name, **chosen})
 
     def decode(self, params: Mapping[str, Any]) -> Configuration:
         """What a trial of these parameters has chosen."""
@@ -209,6 +211,8 @@ class SearchSpace:
 
     def owner(self, label: str) -> tuple[str | None, str]:
         """The optimizer that a label names, if it names one, and the rest of it."""
+        if not isinstance(label, str):
+            raise TypeError(f"space: its keys are names of hyperparameters. Received: {label!r}")
         for name in self.optimizers:
             if label.startswith(f"{name}."):
                 return name, label.removeprefix(f"{name}.")
@@ -281,7 +285,7 @@ class SearchSpace:
                     _check(template, field, key, bound)
                 space[key] = _log_uniform(label, low, high)
             elif isinstance(value, int | float | np.number | np.bool_):
-                number = 1.0 - float(value) if key != plain else value
+                number = 1.0 - as_float(value) if key != plain else value
                 self.fixed[name][plain] = field.check(template.title, number)
             else:
                 raise TypeError(
@@ -305,11 +309,17 @@ def suggest(
     optimizer: Searched,
     space: Mapping[str, Any] | None = None,
     steps: int | None = None,
+    prefix: str = "",
 ) -> Optimizer:
     """A new optimizer whose hyperparameters a trial has chosen, for your own Optuna objective.
 
         def objective(trial):
             model.compile(optimizer=kol.suggest(trial, "adam"), loss="mse")
+
+    A second optimizer of the same trial has a `prefix`, since one name has one value in a trial:
+
+            generator.compile(optimizer=kol.suggest(trial, "adam", prefix="generator"), ...)
+            critic.compile(optimizer=kol.suggest(trial, "adam", prefix="critic"), ...)
 
     Args:
         trial: the trial that the objective is called with.
@@ -317,13 +327,36 @@ def suggest(
         space: changes to the search space, as in `SearchSpace`.
         steps: of the whole training, batches per epoch times epochs; needed where `space` gives
             the learning rate a schedule.
+        prefix: of the parameters' names, such as "critic.learning_rate".
 
     Raises:
-        TypeError, ValueError: an argument is wrong. Nothing has been suggested by then.
+        TypeError, ValueError: an argument is wrong, or the trial has chosen parameters of these
+            names already. Nothing has been suggested by then.
     """
     searched = SearchSpace(optimizer, space)
     steps = searched.check_steps("suggest", steps)
-    return searched.suggest(trial).optimizer(steps)
+    start = prefix_of(prefix)
+    if not isinstance(trial, optuna.trial.FrozenTrial):  # which has chosen all of its parameters
+        _check_not_chosen(trial, [start + name for name in searched.distributions])
+    return searched.suggest(trial, start).optimizer(steps)
+
+
+def prefix_of(prefix: Any) -> str:
+    """What names begin with, from what a user gave."""
+    if not isinstance(prefix, str):
+        raise TypeError(f'`prefix` must be a name such as "critic". Received: prefix={prefix!r}')
+    return f"{prefix}." if prefix else ""
+
+
+def _check_not_chosen(trial: optuna.trial.BaseTrial, names: Sequence[str]) -> None:
+    again = [name for name in names if name in trial.params]
+    if again:
+        raise ValueError(
+            f"suggest: this trial has chosen {', '.join(map(repr, again))} already, and would give "
+            'the same values again. Pass prefix="critic" or the like for another optimizer; to '
+            "train with the same one again, as in the next fold, copy it: "
+            "type(optimizer).from_config(optimizer.get_config())."
+        )
 
 
 def suggest_parameter(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribution):
@@ -422,7 +455,7 @@ def _check(template: Template, field, key: str, bound) -> None:
 
 def _pair(label: str, value) -> tuple[float, float]:
     try:
-        low, high = (float(bound) for bound in value)
+        low, high = map(as_float, value)
     except (TypeError, ValueError):
         raise TypeError(
             f"space: {label!r} must be a (low, high) pair of numbers. Received: {value!r}"

@@ -4,6 +4,7 @@ import re
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -13,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from keras_optim_lab.optimizers.fields import near_matches
 from keras_optim_lab.redaction import is_url, keeps_secret, shown
+from keras_optim_lab.tasks.checks import check_name
 from keras_optim_lab.tuning.abandoned import retry
 from keras_optim_lab.tuning.buffered import BufferedStorage
 from keras_optim_lab.tuning.journal import DamagedJournalError, LocalJournal
@@ -37,12 +39,13 @@ def open_storage(storage: str | Path | BaseStorage | None, name: str) -> BaseSto
         name: of the study.
 
     Raises:
+        TypeError: the storage is none of these, or the name no string.
         OSError: the storage cannot be opened; nothing has been written.
     """
+    storage = journal_path(name) if storage is None else storage
+    _check(storage, name)
     if isinstance(storage, BaseStorage):
         return storage
-    if storage is None:
-        storage = journal_path(name)
     try:
         if is_url(storage):
             return _database(str(storage))
@@ -62,6 +65,15 @@ def open_storage(storage: str | Path | BaseStorage | None, name: str) -> BaseSto
             "file in a folder that can be written, or an Optuna URL such as "
             f"{_as_url(storage)}."
         ) from (error if tells else None)
+
+
+def _check(storage: Any, name: Any) -> None:
+    check_name(name)
+    if not isinstance(storage, str | Path | BaseStorage):
+        raise TypeError(
+            "`storage` must be the path of a journal file, an Optuna URL such as "
+            f"sqlite:///studies.db, or an Optuna storage. Received: storage={storage!r}"
+        )
 
 
 def _as_url(storage: str | Path) -> str:
@@ -137,6 +149,7 @@ def load_study(name: str, storage: str | Path | BaseStorage | None = None) -> op
             f"There is no study {name!r} under {STUDIES}/.{near_matches(name, known)} "
             + (f"There are: {', '.join(known)}." if known else "The folder holds no study yet.")
         )
+    _check(journal_path(name) if storage is None else storage, name)
     if (file := _file(storage)) is not None and not file.exists():
         raise ValueError(
             f"There is no study {_quoted(name)}: there is no storage {shown(storage)!r}."

@@ -1,12 +1,10 @@
 """A tuning study: an `optuna.Study` whose trials train a task."""
 
 import datetime
-import json
 import math
 import os
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -18,26 +16,31 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab import tasks
-from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
+from keras_optim_lab.files import file_name
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.optimizers.base import place_of
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count, check_seed
 from keras_optim_lab.tuning import choices
 from keras_optim_lab.tuning.abandoned import ERROR, is_repeated, lost
 from keras_optim_lab.tuning.buffered import BufferedStorage
-from keras_optim_lab.tuning.candidate import Candidate
+from keras_optim_lab.tuning.candidate import StudyCandidate
+from keras_optim_lab.tuning.checks import (
+    Callback,
+    check_callbacks,
+    check_can_be_stored,
+    check_model,
+    check_something_is_searched,
+    check_steps_are_known,
+)
 from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.engine import Engine
 from keras_optim_lab.tuning.heartbeat import signs_of_life, take_up_abandoned
+from keras_optim_lab.tuning.interruption import ended_by, interruptible, raise_if_interrupted
 from keras_optim_lab.tuning.objective import Objective
 from keras_optim_lab.tuning.plan import check_same_plan, is_empty
 from keras_optim_lab.tuning.population_engine import PopulationEngine
-from keras_optim_lab.tuning.session import fresh_session
 from keras_optim_lab.tuning.space import Searched, SearchSpace
 from keras_optim_lab.tuning.storage import load_study, open_storage
-
-Callback = Callable[[optuna.Study, FrozenTrial], None]
 
 _PLAN = "keras_optim_lab"  # the study's attribute that says what it searches
 _CHOICES = "choices"  # names of its sampler and pruner, for other processes
@@ -101,14 +104,14 @@ class TuningStudy:
                 "`task` must be the name of a task or a keras_optim_lab.Task. "
                 f"Received: task={task!r}"
             )
-        _check_steps_are_known(task, searched)
-        _check_something_is_searched(task, searched)
-        _check_can_be_stored(searched)
-        _check_model(task, searched)
         wanted = Objective.of(objective, task)
+        check_steps_are_known(task, searched)
+        check_something_is_searched(task, searched)
+        check_can_be_stored(searched)
+        check_model(task, searched, wanted)
         chosen_sampler = choices.sampler(sampler, seed)
         chosen_pruner = choices.pruner(pruner, task.epochs)
-        name = name or _new_name(task, searched)
+        name = _new_name(task, searched) if name in (None, "") else name
         plan = {
             "task": task.name,
             "objective": wanted.name,
@@ -198,6 +201,8 @@ class TuningStudy:
         Several processes may do so at once. Trials whose process has died are trained again with
         the same parameters; while others train the last ones, this waits for them.
 
+        Ctrl-C ends it at the end of an epoch, and a second one at once.
+
         As in `Study.optimize`, a sampler or a callback may end it earlier with `study.stop()`.
 
         Args:
@@ -206,10 +211,17 @@ class TuningStudy:
             engine: what trains them; a `PopulationEngine` by default.
             callbacks: called as `callback(study, trial)` after every trial that is told.
         """
+        check_callbacks(callbacks)
         trials = self.wanted(trials)
         engine = engine or PopulationEngine()
-        with stoppable(self.study), signs_of_life(self.study):
+        with (
+            ended_by(self.kept),
+            interruptible(),
+            stoppable(self.study),
+            signs_of_life(self.study),
+        ):
             while True:
+                raise_if_interrupted()
                 before = len(self.finished_trials)
                 take_up_abandoned(self.study)
                 asked = Asked(self, trials, callbacks)
@@ -223,6 +235,14 @@ class TuningStudy:
                 time.sleep(_PAUSE)
         if engine.summary:
             self.study.set_user_attr(ENGINE, engine.summary)
+
+    def kept(self) -> str:
+        """Says what an interrupted study keeps and how it goes on."""
+        name = self.study.study_name
+        return (
+            f"Stopped; the study {name!r} keeps its {len(self.finished_trials)} finished trials. "
+            f"Continue with the same call and name={name!r}."
+        )
 
     def wanted(self, trials: int | None = None) -> int:
         """How many finished trials the study is to have; a number given is kept with the study.
@@ -324,9 +344,13 @@ class TuningStudy:
     def best_params(self) -> dict[str, Any]:
         """The best trial's hyperparameters, by the names of the optimizer's arguments.
 
-        `schedule` and `warmup` are among them where they are part of the search space.
+        `schedule` and `warmup` are among them where they are part of the search space, and what a
+        model that is built from the trial has chosen for itself.
         """
-        return self.best_configuration.settings
+        params = self.best_trial.params
+        settings = self.space.decode(params).settings
+        known = {*settings, *self.space.distributions}
+        return {**settings, **{name: params[name] for name in params if name not in known}}
 
     def best_optimizer(self) -> Optimizer:
         """A fresh optimizer with the best settings found.
@@ -337,7 +361,7 @@ class TuningStudy:
 
     def default_optimizer(self) -> Optimizer:
         """A fresh optimizer of the same class with its default settings, or as it was given."""
-        return self.best_configuration.template.make({})
+        return self.best_configuration.default.optimizer(self.steps)
 
 
 class Asked:
@@ -350,6 +374,7 @@ class Asked:
         self.forms = tuning.space.forms
         self.runs = tuning.seeds_per_trial
         self.scheduled = bool(tuning.space.schedule)
+        self.sampled = True
         self.objective = tuning.objective.name
         self._tuning = tuning
         self._trials = trials
@@ -398,7 +423,8 @@ class Asked:
     def __iter__(self) -> "Asked":
         return self
 
-    def __next__(self) -> Candidate:
+    def __next__(self) -> StudyCandidate:
+        raise_if_interrupted()
         trial = self._ask()
         tuning = self._tuning
         # All that another process needs to train it again is stored at once.
@@ -408,7 +434,7 @@ class Asked:
             # A trial that takes up an abandoned one has its seed already.
             first = trial.user_attrs.get("seed", tuning.seed + trial.number * runs)
             seeds = range(first, first + runs)
-            return Candidate(
+            return StudyCandidate(
                 tuning.study, trial, tuning.objective, chosen, tuning.steps, seeds, self._told
             )
 
@@ -448,57 +474,9 @@ def stoppable(study: optuna.Study) -> Iterator[None]:
         study._thread_local.in_optimize_loop = False
 
 
-def _check_steps_are_known(task: Task, space: SearchSpace) -> None:
-    if space.schedule and task.training_steps is None:
-        raise ValueError(
-            f"space: {', '.join(map(repr, space.schedule))} cannot be searched or set, because the "
-            f"task {task.name!r} does not tell how many steps an epoch has. Give it data of known "
-            "length, or leave the schedule out."
-        )
-
-
-def _check_something_is_searched(task: Task, space: SearchSpace) -> None:
-    chosen = space.distributions or space.schedule or any(space.fixed.values())
-    if chosen or task.depends_on_trial:
-        return
-    template = space.templates[space.optimizers[0]]
-    raise ValueError(
-        f"{template.title} has no search space, and all trials would be equal. Pass `space` with a "
-        f"(low, high) range for one or more of {', '.join(template.numeric)}; or train it as it "
-        "is: task.fit(task.build(optimizer, seed), seed)."
-    )
-
-
-def _check_model(task: Task, space: SearchSpace) -> None:
-    """Refuses optimizers that cannot train the model, as far as that is seen without a trial."""
-    special = [each for each in space.templates.values() if each.given or each.needs_objective]
-    if task.depends_on_trial or not special:
-        return
-    fresh_session()  # as before a trial: the names that Keras gives to layers count from here
-    model = task.build_model(0)
-    places = [place_of(weight) for weight in model.trainable_variables]
-    for template in special:
-        optimizer = template.make({})
-        optimizer.check_places(places)
-        if isinstance(optimizer, GivenTheLoss):
-            optimizer.check_model(model)
-
-
-def _check_can_be_stored(space: SearchSpace) -> None:
-    try:
-        SearchSpace.from_description(json.loads(json.dumps(space.describe())))
-    except Exception as error:
-        raise ValueError(
-            f"optimizer: {', '.join(space.optimizers)} cannot be stored with the study, from which "
-            f"other processes make it ({type(error).__name__}: {error}). Choose the weights of "
-            "groups by regular expressions, and register functions and classes of your own with "
-            "keras.saving.register_keras_serializable."
-        ) from error
-
-
 def _new_name(task: Task, space: SearchSpace) -> str:
     # To the microsecond: two studies begun in the same second are two studies.
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     few = len(space.optimizers) <= 3
     searched = "+".join(space.optimizers) if few else f"{len(space.optimizers)}-optimizers"
-    return re.sub(r"[^\w.+-]+", "-", f"{task.name}-{searched}-{now}").lstrip("-.+")
+    return file_name(f"{task.name}-{searched}-{now}")

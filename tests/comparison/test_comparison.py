@@ -4,6 +4,7 @@ import html
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from keras_optim_lab.comparison import plan as plans
 from keras_optim_lab.comparison.comparison import Times
 from tests.comparison.examples import MEASURED, comparison, small_plan
+from tests.studies import small_task
 
 pytestmark = pytest.mark.once
 
@@ -59,6 +61,12 @@ def test_one_backend_alone_still_has_times_and_says_that_nothing_was_compared(on
     page = only_jax.report().read_text(encoding="utf-8")
     assert "12.50 ms" in page
     assert "TensorFlow, PyTorch" in page
+
+
+def test_the_page_of_a_task_by_any_name_lies_among_the_reports():
+    plan = small_plan()
+    named = replace(plan, task=small_task(name="../../[x]"))
+    assert comparison(named).report() == Path("reports/backends-x.html")
 
 
 def test_the_page_holds_a_verdict_for_every_run_and_asks_nothing_of_the_network():

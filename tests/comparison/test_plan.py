@@ -46,6 +46,7 @@ class Pipeline(keras.utils.PyDataset):
         ({"backends": ["torhc"]}, ValueError, "Did you mean 'torch'"),
         ({"backends": []}, ValueError, r"backends=\[\] names none"),
         ({"steps": (0, 10)}, ValueError, "steps=0 must be 1 or more"),
+        ({"steps": 10**12}, ValueError, "steps=1000000000000 must be at most 100,000"),
         ({"steps": (1.5,)}, TypeError, "steps=1.5 must be a whole number"),
         ({"steps": ()}, TypeError, r"steps=\(\) must be whole numbers"),
         ({"steps": "10"}, TypeError, "steps='10' must be whole numbers"),

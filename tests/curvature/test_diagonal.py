@@ -7,7 +7,7 @@ from keras import layers, ops
 from scipy.optimize import rosen_der, rosen_hess_prod
 
 import keras_optim_lab as kol
-from tests.curvature.functions import rosenbrock
+from tests.curvature.functions import ALL_STEPS, rosenbrock
 
 RNG = np.random.default_rng(0)
 
@@ -47,7 +47,7 @@ def test_diagonal_methods_match_pytorch_optimizer_when_given_the_same_probes(nam
         theirs = {"lr": 0.1, "p": 0.05, "update_period": 2, "weight_decay": 0.1}
         theirs |= {"betas": (0.96, 0.99), "eps": 1e-12, "weight_decouple": True}
     ours.__dict__["given"] = probes
-    result = kol.minimize(rosenbrock, start, ours, steps=steps, tol=None)
+    result = kol.minimize(rosenbrock, start, ours, steps=steps, **ALL_STEPS)
 
     x = torch.tensor(start, requires_grad=True, device="cpu")
     other = getattr(pytorch_optimizer, name)([x], **theirs)
@@ -80,7 +80,7 @@ def test_sophia_h_matches_optax_where_both_correct_nothing_and_see_the_same_curv
     start, probes = np.array([-1.2, 1.0, 0.5]), RNG.normal(size=(steps, 3))
     ours = GivenSophiaH(0.02, beta_1=0.0, beta_2=0.5, clip=0.4, every=every, weight_decay=0.1)
     ours.__dict__["given"] = probes
-    result = kol.minimize(rosenbrock, start, ours, steps=steps, tol=None)
+    result = kol.minimize(rosenbrock, start, ours, steps=steps, **ALL_STEPS)
     assert 0 < np.sum(np.abs(np.diff(result.path.x, axis=0)) < 0.02 * 0.4) < 3 * steps
 
     def handed_over(updates, state, params=None, *, curvature):
@@ -120,7 +120,7 @@ def test_adahessian_averages_the_curvature_over_the_places_of_a_convolution():
 
     # With signs for z, z ⊙ H z is the diagonal itself where H is diagonal.
     optimizer = kol.AdaHessian(0.1, epsilon=0.01, hessian_power=0.5)
-    found = kol.minimize(quadratic, start, optimizer, steps=1, tol=None).path.x
+    found = kol.minimize(quadratic, start, optimizer, steps=1, **ALL_STEPS).path.x
     places = {"kernel": (0, 1), "volume": (0, 1, 2)}
     for name, w in start.items():
         mean = np.abs(curvature[name]).mean(axis=places.get(name, ()), keepdims=True)

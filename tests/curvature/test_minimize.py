@@ -10,7 +10,7 @@ import keras_optim_lab as kol
 from keras_optim_lab.curvature.minimize import Minimizer
 from keras_optim_lab.curvature.objective import Objective
 from keras_optim_lab.curvature.step_rules import STEP_RULES, TAKEN
-from tests.curvature.functions import BANANA, CURVES, monkey_saddle, rosenbrock, saddle
+from tests.curvature.functions import ALL_STEPS, BANANA, CURVES, monkey_saddle, rosenbrock, saddle
 
 HUNDRED = np.tile(BANANA, 50)
 
@@ -27,7 +27,7 @@ def test_newton_solves_any_convex_quadratic_in_one_step(agreement):
             curved = 0.5 * ops.sum(x * ops.matmul(ops.convert_to_tensor(matrix), x))
             return curved - ops.sum(ops.convert_to_tensor(line) * x)
 
-        result = kol.minimize(quadratic, rng.normal(size=size), "newton", steps=1, tol=None)
+        result = kol.minimize(quadratic, rng.normal(size=size), "newton", steps=1, **ALL_STEPS)
         minimum = np.linalg.solve(matrix, line)
         np.testing.assert_allclose(result.x, minimum, rtol=1e-7, atol=1e-9)
         error = np.linalg.norm(result.x - minimum) / np.linalg.norm(minimum)
@@ -35,7 +35,7 @@ def test_newton_solves_any_convex_quadratic_in_one_step(agreement):
 
 
 def test_newton_finds_the_minimum_of_rosenbrock_in_25_steps():
-    result = kol.minimize(rosenbrock, BANANA, "newton", steps=25, tol=np.float32(1e-6))
+    result = kol.minimize(rosenbrock, BANANA, "newton", steps=25, xtol=np.float32(1e-6))
     assert result.success
     assert result.nit <= 25
     np.testing.assert_allclose(result.x, [1.0, 1.0], atol=1e-6)
@@ -86,7 +86,7 @@ def test_gauss_newton_solves_linear_least_squares_in_one_step(agreement):
     def residuals(x):
         return ops.matmul(ops.convert_to_tensor(matrix), x) - ops.convert_to_tensor(target)
 
-    result = kol.minimize(residuals, rng.normal(size=4), "gauss_newton", steps=1, tol=None)
+    result = kol.minimize(residuals, rng.normal(size=4), "gauss_newton", steps=1, **ALL_STEPS)
     optimum = np.linalg.lstsq(matrix, target, rcond=None)[0]
     np.testing.assert_allclose(result.x, optimum, rtol=1e-9)
     error = np.linalg.norm(result.x - optimum) / np.linalg.norm(optimum)
@@ -109,15 +109,15 @@ def test_levenberg_marquardt_reaches_the_optimum_of_scipy(curve, agreement):
     ("surface", "start"), [(saddle, [1.0, 1e-3]), (monkey_saddle, [1.0, 1e-3])]
 )
 def test_newton_stays_at_a_saddle_and_saddle_free_newton_leaves_it(surface, start):
-    plain = kol.minimize(surface, start, "newton", steps=16, tol=None)
-    free = kol.minimize(surface, start, kol.Newton(saddle_free=True), steps=16, tol=None)
+    plain = kol.minimize(surface, start, "newton", steps=16, **ALL_STEPS)
+    free = kol.minimize(surface, start, kol.Newton(saddle_free=True), steps=16, **ALL_STEPS)
     assert np.linalg.norm(plain.path.x[-1]) < 1e-3
     assert abs(plain.path.fun[-1]) < 1e-6
     assert free.fun < -0.5
 
 
 def test_newton_cg_leaves_a_saddle_along_negative_curvature():
-    result = kol.minimize(saddle, [1.0, 1e-3], "newton_cg", steps=12, tol=None)
+    result = kol.minimize(saddle, [1.0, 1e-3], "newton_cg", steps=12, **ALL_STEPS)
     assert result.fun < -1.0
 
 
@@ -125,7 +125,7 @@ def test_a_first_order_method_takes_the_steps_of_its_functional_form():
     optimizer = kol.optimizers.Nadam(learning_rate=0.1)
     start = {"a": np.array([[1.0, -2.0]], "float32"), "b": [np.float32(3.0)]}
     result = kol.minimize(
-        lambda p: ops.sum(p["a"] ** 2) + p["b"][0] ** 4, start, optimizer, steps=5, tol=None
+        lambda p: ops.sum(p["a"] ** 2) + p["b"][0] ** 4, start, optimizer, steps=5, **ALL_STEPS
     )
     nadam = kol.functional.nadam(learning_rate=0.1)
     params = keras.tree.map_structure(ops.convert_to_tensor, start)
@@ -207,7 +207,7 @@ def test_lbfgs_goes_on_by_slopes_where_rounding_hides_the_decrease():
         exact = ops.sum(ops.cast([1.0, 30.0, 900.0], x.dtype) * ((x - 1.0) ** 2 + (x - 1.0) ** 4))
         return 1.0 + exact + ops.stop_gradient(1e-9 * ops.sum(ops.sin(1e9 * x)))
 
-    result = kol.minimize(noisy, [1.3, 0.6, 1.4], "lbfgs", steps=60, tol=1e-9)
+    result = kol.minimize(noisy, [1.3, 0.6, 1.4], "lbfgs", steps=60, xtol=1e-9)
     assert result.success
     # By values alone it would end where they change by 1e-9, some 1e-6 from the minimum.
     np.testing.assert_allclose(result.path.x[-1], 1.0, atol=1e-9)
@@ -217,7 +217,7 @@ def test_a_hessian_that_is_not_finite_ends_the_minimization_at_the_point_before(
     def cusp(x):
         return ops.sum(x) ** 1.5  # gradient 0 and curvature ∞ at 0
 
-    result = kol.minimize(cusp, [0.0, 0.0], "newton", tol=None, steps=3)
+    result = kol.minimize(cusp, [0.0, 0.0], "newton", steps=3, **ALL_STEPS)
     assert not result.success
     assert "curvature is not finite in step 1" in result.message
     np.testing.assert_array_equal(result.x, [0.0, 0.0])
@@ -229,7 +229,7 @@ def test_products_that_are_not_finite_end_the_minimization_too(optimizer):
     def kink(x):
         return ops.sum(x + ops.abs(x) ** 1.5)  # gradient 1 and curvature ∞ at 0
 
-    result = kol.minimize(kink, [0.0, 0.0], optimizer, tol=None, steps=3)
+    result = kol.minimize(kink, [0.0, 0.0], optimizer, steps=3, **ALL_STEPS)
     assert "curvature is not finite in step 1" in result.message
     np.testing.assert_array_equal(result.path.x[-1], [0.0, 0.0])
 
@@ -255,7 +255,7 @@ def test_a_number_is_minimized_as_a_number():
     result = kol.minimize(lambda x: (x - 3.0) ** 2, 0.5, "newton")
     assert result.x.shape == ()
     assert result.x == pytest.approx(3.0, abs=1e-12)
-    assert repr(result).splitlines()[0] == " message: The gradient is as small as tol."
+    assert repr(result).splitlines()[0] == " message: The gradient is zero."
 
 
 @pytest.mark.once
@@ -271,7 +271,15 @@ def test_a_number_is_minimized_as_a_number():
         ({"optimizer": "newtn"}, ValueError, "Did you mean 'newton'"),
         ({"optimizer": keras.optimizers.SGD()}, TypeError, "of this package"),
         ({"steps": -1}, ValueError, "steps"),
-        ({"tol": -1.0}, ValueError, "tol"),
+        ({"steps": np.inf}, ValueError, "steps: must be an integer"),
+        ({"steps": 10**12}, ValueError, "from 0 to 10,000,000"),
+        ({"tol": 1e-6}, TypeError, "there are three, ftol, xtol and gtol"),
+        ({"ftol": -1.0}, ValueError, "ftol: must be a number of at least 0.*ftol=-1.0"),
+        ({"xtol": np.inf}, ValueError, "xtol: .*below 1.*xtol=inf"),
+        ({"gtol": np.nan}, ValueError, "gtol: .*gtol=nan"),
+        ({"gtol": 1.0}, ValueError, "gtol: .*gtol=1.0"),
+        ({"ftol": "small"}, ValueError, "ftol='small'"),
+        ({"xtol": True}, ValueError, "xtol=True"),
         ({"x0": np.zeros(6000), "optimizer": "newton"}, ValueError, "NewtonCG or LBFGS"),
     ],
 )

@@ -180,6 +180,61 @@ def test_a_frozen_network_says_that_it_has_no_trainable_weights(make):
         fitted(model, make())
 
 
+FREEZABLE = [
+    lambda: kol.LBFGS(full_batch=True),
+    lambda: kol.Newton(),
+    lambda: kol.LevenbergMarquardt(),
+    lambda: kol.AdaHessian(0.01),
+    lambda: kol.SAM(kol.optimizers.Adam(0.01)),
+]
+
+
+@pytest.mark.parametrize("make", FREEZABLE)
+def test_layers_may_be_frozen_and_unfrozen_between_fits(make):
+    model, optimizer = network(), make()
+    fitted(model, optimizer)
+    losses = []
+    for trains, compiles in ((False, False), (True, True)):
+        before = model.get_weights()
+        model.layers[1].trainable = trains
+        if compiles:
+            model.compile(optimizer=optimizer, loss="mse")
+        losses += model.fit(X, Y, epochs=2, **FULL).history["loss"]
+        moved = [np.any(a != b) for a, b in zip(model.get_weights(), before, strict=True)]
+        assert moved == [trains, trains, True, True]
+    assert int(optimizer.iterations) == 6
+    assert all(after <= before * (1 + 1e-5) for before, after in itertools.pairwise(losses))
+
+
+def test_another_network_is_refused():
+    first, second, optimizer = network(), network(), kol.LBFGS()
+    fitted(first, optimizer)
+    before = second.get_weights()
+    with pytest.raises(ValueError, match="state would be lost"):
+        fitted(second, optimizer)
+    for weight, expected in zip(second.weights, before, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(weight), expected)
+    fitted(first, optimizer)
+
+
+def test_weights_that_stay_keep_their_slots_and_weights_that_join_begin():
+    model, optimizer = network(), kol.AdaHessian(0.1, hessian_power=0.0, epsilon=0.0)
+    model.layers[1].trainable = False
+    fitted(model, optimizer, epochs=3)
+    held = ops.convert_to_numpy(optimizer._state_variables["momentum"]).copy()
+    model.layers[1].trainable = True
+    optimizer.build(model.trainable_variables)
+    momentum = ops.convert_to_numpy(optimizer._state_variables["momentum"])
+    np.testing.assert_array_equal(momentum[:16], np.zeros(16))
+    np.testing.assert_array_equal(momentum[16:], held)
+    weights = model.get_weights()
+    other = network()
+    other.set_weights(weights)
+    model.fit(X, Y, **FULL)  # the scale is 1: the first step is along the gradient itself
+    fitted(other, kol.optimizers.GradientDescent(0.1), epochs=1)
+    np.testing.assert_allclose(model.get_weights()[0], other.get_weights()[0], rtol=1e-4)
+
+
 def test_a_network_that_is_too_large_for_a_full_hessian_is_refused_before_training():
     model = kol.Sequential([keras.Input((100,)), layers.Dense(60)])
     model.compile(optimizer=kol.Newton(), loss="mse")
@@ -187,6 +242,7 @@ def test_a_network_that_is_too_large_for_a_full_hessian_is_refused_before_traini
     with pytest.raises(ValueError, match="NewtonCG or LBFGS"):
         model.fit(np.ones((4, 100)), np.ones((4, 60)), verbose=0)
     np.testing.assert_array_equal(ops.convert_to_numpy(model.trainable_variables[0]), before)
+    assert not model.optimizer.built  # it is refused again
 
 
 CURVATURE = kol.optimizers.entries(needs_objective=True)

@@ -170,3 +170,24 @@ def test_a_derivative_of_what_does_not_depend_on_the_input_is_zero():
     x = tensor([[0.3, 2.0], [1.1, -1.0]])
     np.testing.assert_array_equal(arrays(kol.derivative(lambda x: ops.ones((2, 1)), x)), 0.0)
     np.testing.assert_array_equal(arrays(kol.derivative(lambda x: x[:, 1:], x, order=2)), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"order": 0}, ValueError, r"order: must be at least 1; .* function\(x\).*order=0"),
+        ({"order": -1}, ValueError, "order=-1"),
+        ({"order": 1.5}, TypeError, "order: must be an integer.*1.5"),
+        ({"order": True}, TypeError, "order=True"),
+        ({"coordinate": 2}, ValueError, "2 coordinates, 0 to 1.*coordinate=2"),
+        ({"coordinate": -3}, ValueError, "coordinate=-3"),
+        ({"coordinate": "x"}, TypeError, "coordinate='x'"),
+        ({"x": np.ones(3)}, ValueError, r"shape \(3,\).*x\[:, None\]"),
+    ],
+)
+def test_a_derivative_that_is_none_is_refused_before_the_function_is_called(
+    arguments, error, message
+):
+    arguments = {"function": lambda x: 1 / 0, "x": np.ones((3, 2)), **arguments}
+    with pytest.raises(error, match=message):
+        kol.derivative(**arguments)

@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 import keras_optim_lab as kol
+from tests.curvature.functions import ALL_STEPS
 from tests.frameworks import arrays
 
 RNG = np.random.default_rng(0)
@@ -59,7 +60,7 @@ def test_steps_in_fit_and_in_minimize_are_those_of_the_paper(adaptive):
         predicted = ops.matmul(ops.convert_to_tensor(design, "float32"), w[:, None])
         return ops.mean(ops.square(predicted - ops.convert_to_tensor(Y)))
 
-    found = kol.minimize(loss, START, make(), steps=3, tol=None)
+    found = kol.minimize(loss, START, make(), steps=3, **ALL_STEPS)
     np.testing.assert_allclose(arrays(found.path.x)[3], descend(adaptive, 3), rtol=1e-5)
     assert found.njev == 7
 

@@ -1,15 +1,10 @@
 import pytest
 
-from keras_optim_lab.experiments import trainings
 from keras_optim_lab.experiments.experiment import load
 from keras_optim_lab.tasks import catalogue
-from keras_optim_lab.tuning import study
-from tests.studies import Formula, decades_from_optimum
+from keras_optim_lab.tuning import repetitions, study
+from tests.studies import Formula
 from tests.test_cli import SMALL
-
-
-def loss_by_rate(settings):
-    return decades_from_optimum({"learning_rate": 1e-3, **settings})
 
 
 class Counting(Formula):
@@ -37,8 +32,8 @@ def engine(monkeypatch, tmp_path):
     monkeypatch.setitem(catalogue._RECIPES, "small", SMALL)
     monkeypatch.setattr(Counting, "trained", 0)
     monkeypatch.setattr(Counting, "stop_after", None)
-    for module in (trainings, study):
-        monkeypatch.setattr(module, "PopulationEngine", lambda: Counting(loss_by_rate))
+    for module in (repetitions, study):
+        monkeypatch.setattr(module, "PopulationEngine", lambda: Counting())
     return Counting
 
 

@@ -9,13 +9,11 @@ import keras
 import pytest
 
 from keras_optim_lab.comparison import comparison as comparing
-from keras_optim_lab.experiments import backends, trainings
-from keras_optim_lab.experiments.trainings import Training, judged_by_test
-from keras_optim_lab.tuning.configuration import Configuration
+from keras_optim_lab.experiments import backends
+from keras_optim_lab.tuning import repetitions
 from tests.comparison.examples import comparison, small_plan
 from tests.experiments.conftest import Counting
 from tests.experiments.texts import BACKENDS, OPTIMIZERS, PUBLISHED, STUDY
-from tests.studies import small_task
 
 pytestmark = pytest.mark.once
 
@@ -189,7 +187,7 @@ def test_another_backend_than_the_files_has_results_of_its_own(experiment):
 
 def test_a_run_that_diverged_is_kept_and_counted(experiment, monkeypatch):
     nan_later = Counting(lambda _: 1.0, lambda loss, epoch: {"val_loss": [loss, math.nan][epoch]})
-    monkeypatch.setattr(trainings, "PopulationEngine", lambda: nan_later)
+    monkeypatch.setattr(repetitions, "PopulationEngine", lambda: nan_later)
     run = experiment(PUBLISHED)
     page = run.run().read_text(encoding="utf-8")
     assert records()[0]["result"] == {"curves": {"loss": [1.0, None]}}
@@ -217,24 +215,3 @@ def test_backends_are_compared_once_for_each_optimizer_and_seed(experiment, monk
         "On TensorFlow, JAX, PyTorch, 0 of 1 optimizers and 1 of 1 Keras built-ins stay within"
     )
     assert "keras Adam" in page
-
-
-# Trainings without a study.
-
-
-def test_rows_of_a_program_give_the_test_losses_of_plain_training():
-    task = small_task()
-    found = {}
-    configuration = Configuration("adam", {"learning_rate": 0.01})
-    trainings.train(
-        judged_by_test(task),
-        [Training("adam", configuration, seed) for seed in (3, 4)],
-        lambda training, curves: found.update({training.seed: curves}),
-    )
-    for seed in (3, 4):
-        model = task.build(configuration.optimizer(task.steps * task.epochs), seed)
-        task.fit(model, seed)
-        plain = task.evaluate(model, "test")
-        assert found[seed].keys() == plain.keys()
-        assert found[seed]["loss"][-1] == pytest.approx(plain["loss"], rel=1e-5)
-        assert len(found[seed]["loss"]) == task.epochs

@@ -70,6 +70,14 @@ MISTAKES = [
     (STUDY, "confirm = 2", 'backend = "theano"', "line 7: backend: there is no 'theano'."),
     (STUDY, "confirm = 2", "confirm = ", "line 7: Invalid value. This is no TOML."),
     (STUDY, "confirm = 2", "trials = 2", "line 7: Cannot overwrite a value. This is no TOML."),
+    (STUDY, "confirm = 2", f"seed = 1{400 * '0'}", "line 7: seed: must be from 0 to 2147483647."),
+    (
+        STUDY,
+        "trials = 4",
+        "trials = 1000000000000",
+        "line 5: trials: must be at most 2,147,483,647",
+    ),
+    (STUDY, "epsilon = 1e-7", f"epsilon = 1{400 * '0'}", "line 8: space.epsilon: Adam: `epsilon`"),
     # Those of one kind.
     (OPTIMIZERS, "optimizers = ", "x = ", "line 4: x: there is no such key here. Known:"),
     (OPTIMIZERS, 'optimizers = ["momentum", "adam"]\n', "", "give either optimizers"),
@@ -91,10 +99,32 @@ MISTAKES = [
         "line 10: methods[1].published.3: small is trained for 2",
     ),
     (PUBLISHED, "{ 1 = 2.0", '{ 1 = "2"', "line 10: methods[1].published: epoch 1 takes a mean"),
+    (
+        PUBLISHED,
+        "{ 1 = 2.0",
+        f"{{ 1 = 1{400 * '0'}",
+        "line 10: methods[1].published: epoch 1 takes",
+    ),
+    (PUBLISHED, "{ 1 = 2.0", "{ 1 = []", "line 10: methods[1].published: epoch 1 takes"),
+    (PUBLISHED, "{ 1 = 2.0", "{ 1 = nan", "line 10: methods[1].published: epoch 1 takes"),
+    (
+        PUBLISHED,
+        "seeds = 3",
+        f"seeds = 3\ntolerance = 1{400 * '0'}",
+        "line 5: tolerance: must be a",
+    ),
+    (
+        PUBLISHED,
+        "rate = 0.01",
+        f"rate = 1{400 * '0'}",
+        "line 9: methods[1].settings.learning_rate:",
+    ),
     (PUBLISHED, "{ 1 = 2.0", "{ one = 2.0", "its keys are epochs, from 1. Received: 'one'"),
     (PUBLISHED, 'source = "A paper."', 'source = ""', "line 11: methods[1].source: must be text"),
     (RACES, '"momentum"', '"cautious(adam)"', "line 4: optimizers: There is no optimizer"),
     (BACKENDS, "[1, 4]", "[0]", "line 5: steps: must be 1 or more. Received: 0"),
+    (BACKENDS, "[1, 4]", "[1000000000000]", "line 5: steps: must be at most 100,000. Received:"),
+    (RACES, "steps = 20\n", "steps = 1000000000000\n", "line 5: steps: must be at most 100,000."),
     (BACKENDS, "steps = [1, 4]", 'backends = ["jax"]', "line 5: backends: a comparison takes two"),
 ]
 
@@ -110,12 +140,25 @@ def test_a_mistake_names_file_line_and_key(experiment, text, right, wrong, messa
     assert not Path("studies").exists()
 
 
+@pytest.mark.parametrize("deep", [f"seed = 1{5000 * '0'}", f"x = {5000 * '['}{5000 * ']'}"])
+def test_what_no_reader_takes_is_told_with_the_file(experiment, deep):
+    with pytest.raises(ExperimentError, match=r"^experiments/mine.toml: cannot be read \("):
+        experiment(f"{STUDY}{deep}")
+
+
 def test_two_methods_of_one_name_are_a_mistake(experiment):
     method = PUBLISHED[PUBLISHED.index("[[") :]
     with pytest.raises(
         ExperimentError, match=r"line 14: methods\[2\].name: two methods are called"
     ):
         experiment(f"{PUBLISHED}\n{method}")
+
+
+def test_two_methods_of_one_study_are_a_mistake(experiment):
+    methods = [f'[[methods]]\nname = "{name}"\noptimizer = "adam"\n' for name in ("a, b", "a; b")]
+    text = OPTIMIZERS.replace('optimizers = ["momentum", "adam"]\n', "")
+    with pytest.raises(ExperimentError, match=r"methods: two would share the study 'mine-a-b'"):
+        experiment("".join([text, *methods]))
 
 
 def test_a_file_that_is_not_there_is_told_with_those_beside_it(experiment, tmp_path):
@@ -125,8 +168,9 @@ def test_a_file_that_is_not_there_is_told_with_those_beside_it(experiment, tmp_p
 
 
 def test_a_name_that_no_study_can_have_is_a_mistake(experiment):
-    with pytest.raises(ExperimentError, match="Rename the file"):
-        experiment(STUDY, name="my study")
+    for name, other in (("my study", "my-study"), ("a" * 200, "a" * 180)):
+        with pytest.raises(ExperimentError, match=f"Rename the file, for instance to {other}"):
+            experiment(STUDY, name=name)
 
 
 def test_a_study_that_was_stored_with_another_space_is_told_before_anything_is_trained(

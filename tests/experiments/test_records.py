@@ -1,6 +1,8 @@
 """A finished training is a whole line on the disk, and is found by its settings."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -67,6 +69,76 @@ records = Records(Path(sys.argv[1]))
 records.add({"seed": 0}, {"loss": 1.0})
 os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def test_a_file_that_is_no_results_is_left_as_it_is(path):
+    path.parent.mkdir()
+    path.write_text("not a line of ours, and without an end")
+    with pytest.raises(ExperimentError, match=r"mine.jsonl, line 1 of the results is no record"):
+        Records(path)
+    assert path.read_text() == "not a line of ours, and without an end"
+
+
+def test_a_full_disk_leaves_the_lines_before_and_names_the_file(path, monkeypatch):
+    records = Records(path)
+    records.add({"seed": 0}, {"loss": 1.0})
+    before, write = path.read_bytes(), os.write
+
+    def fills_up(file, content):
+        if content == b"":
+            return 0
+        if path.stat().st_size > len(before):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, content[:7])
+
+    monkeypatch.setattr(os, "write", fills_up)
+    with pytest.raises(OSError, match=r"No space left on device: '.*mine.jsonl'"):
+        records.add({"seed": 1}, {"loss": 2.0})
+    assert path.read_bytes() == before
+    monkeypatch.undo()
+    records.add({"seed": 1}, {"loss": 2.0})
+    assert Records(path).find({"seed": 1}) == {"loss": 2.0}
+
+
+def test_of_two_who_write_none_loses_a_record_and_each_finds_the_others(path):
+    one, other = Records(path), Records(path)
+    one.add({"seed": 0}, {"loss": 1.0})
+    other.add({"seed": 1}, {"loss": 2.0})
+    assert one.find({"seed": 1}) == {"loss": 2.0}
+    other.add({"seed": 0}, {"loss": 3.0})
+    one.add({"seed": 2}, {"loss": 4.0})
+    kept = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [record["settings"]["seed"] for record in kept] == [0, 1, 2]
+    assert kept[0]["result"] == {"loss": 1.0}, "the first one stays"
+
+
+ADDING = """
+import sys
+from pathlib import Path
+from keras_optim_lab.experiments.records import Records
+
+records = Records(Path(sys.argv[1]))
+print(flush=True)
+sys.stdin.readline()
+for seed in range(int(sys.argv[2]), 200, int(sys.argv[3])):
+    records.add({"seed": seed}, {"curve": [float(seed)] * seed})
+"""
+
+
+def test_processes_that_write_at_once_leave_every_record_once(path):
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", ADDING, str(path), *share], **options)
+        for share in (("0", "2"), ("1", "2"), ("0", "1"))
+    ]
+    for process in processes:
+        process.stdout.readline()  # it has read what is there, which is nothing
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert [process.communicate() and process.returncode for process in processes] == [0, 0, 0]
+    seeds = [json.loads(line)["settings"]["seed"] for line in path.read_text().splitlines()]
+    assert sorted(seeds) == [*range(200)]
 
 
 def test_a_record_survives_the_end_of_its_process(path):

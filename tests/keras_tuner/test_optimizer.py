@@ -88,6 +88,18 @@ def test_a_choice_of_one_bool_is_fixed_and_whole_numbers_are_numbers():
     assert distributions(hp)["weight_decay"] == CategoricalDistribution([0.0, 0.1])
 
 
+def test_two_optimizers_of_one_model_choose_for_themselves_behind_a_prefix():
+    hp = keras_tuner.HyperParameters()
+    for prefix in ("generator", "critic"):
+        kol.keras_tuner.optimizer(hp, ["adam", "momentum"], prefix=prefix)
+    hp.values["critic.adam.learning_rate"] = 0.25
+    made = [
+        kol.keras_tuner.optimizer(hp, ["adam", "momentum"], prefix=prefix)
+        for prefix in ("generator", "critic")
+    ]
+    assert [float(each.learning_rate) for each in made] == [pytest.approx(1e-3), 0.25]
+
+
 def test_names_stand_below_the_name_scope_of_the_model():
     hp = keras_tuner.HyperParameters()
     with hp.name_scope("student"):

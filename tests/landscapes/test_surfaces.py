@@ -137,3 +137,10 @@ def test_a_surface_is_found_by_any_writing_of_its_name_and_unknown_ones_are_told
         surfaces.get("ill-conditioned", condition=0.5)
     with pytest.raises(ValueError, match=r"`noise` must be a number ≥ 0. Received: -1"):
         surfaces.get("noisy", noise=-1)
+    for name, argument in (("noisy", "noise"), ("ill-conditioned", "condition")):
+        with pytest.raises(ValueError, match=f"`{argument}` must be a number"):
+            surfaces.get(name, **{argument: 10**400})
+    with pytest.raises(
+        ValueError, match=r"`dimension` must be at most 1,000,000. Received: 100000"
+    ):
+        surfaces.get("rosenbrock", dimension=10**12)

@@ -158,6 +158,13 @@ def test_printed_it_is_the_table_of_the_command(short):
 def test_what_cannot_be_traced_is_said():
     with pytest.raises(ValueError, match=r"`steps` must be a whole number ≥ 1. Received: steps=0"):
         trace("adam", "x**2", 1.0, steps=0)
+    with pytest.raises(ValueError, match=r"`steps` must be at most 100,000, all of which are kept"):
+        trace("adam", "x**2", 1.0, steps=10**12)
+    for start in ("a", 10**400, object()):
+        with pytest.raises(TypeError, match="`start` must be a number or an array of numbers"):
+            trace("adam", "x**2", start)
+    with pytest.raises(TypeError, match=r"`fun` must be a formula .* Received: fun=5"):
+        trace("adam", 5, 1.0)
     with pytest.raises(ValueError, match=r"must be finite at the start. Received: -inf at \[0.0\]"):
         trace("adam", "log(x)", 0.0)
     with pytest.raises(ValueError, match=r"must return a scalar tensor. Received: .* shape \(2,\)"):

@@ -226,6 +226,35 @@ def test_averages_and_clipping_and_loss_scales_are_those_of_the_main_member(case
     assert_close(walk(dynamic, fourfold), walk(case.make(), GRADIENTS[:1]))
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"clipnorm": 0.5},
+        {"clipvalue": 0.25, "loss_scale_factor": 4.0},
+        {
+            "global_clipnorm": 0.5,
+            "gradient_accumulation_steps": 2,
+            "use_ema": True,
+            "ema_momentum": 0.5,
+            "ema_overwrite_frequency": 4,
+        },
+    ],
+    ids=lambda arguments: next(iter(arguments)),
+)
+def test_what_keras_does_around_a_step_is_given_to_the_whole_as_to_one_optimizer(arguments):
+    rules = {"head": kol.SkipNonFinite(Adam(0.1)), "bias": {"learning_rate": 0.1}}
+    whole = kol.SkipNonFinite(kol.groups(rules, default=Adam(0.1)), **arguments)
+    groups = kol.groups(rules, default=Adam(0.1), **arguments)
+    expected = walk(Adam(0.1, **arguments), GRADIENTS[:4])
+    for optimizer in (groups, type(whole).from_config(whole.get_config())):
+        assert not optimizer.is_rule_only
+        assert {name: getattr(optimizer, name) for name in arguments} == arguments
+        assert_close(walk(optimizer, GRADIENTS[:4]), expected)
+    for name, value in arguments.items():
+        other = groups.changed({name: value if isinstance(value, bool) else 2 * value})
+        assert getattr(other, name) == (value if isinstance(value, bool) else 2 * value)
+
+
 @some
 @pytest.mark.once("torch")
 def test_every_way_of_execution_gives_the_same_steps(case):
@@ -264,11 +293,91 @@ def state(model):
     return [as_array(v) for v in (*model.trainable_variables, *model.optimizer.variables)]
 
 
-def network(optimizer, **arguments):
+def without_decay(optimizer, pattern):
+    optimizer.exclude_from_weight_decay(var_names=[pattern])
+    return optimizer
+
+
+def autoencoder(optimizer):
+    """A model with a model inside; patterns match its own name and that of the one inside."""
+    keras.utils.set_random_seed(0)
+    inner = [keras.layers.Dense(4, activation="tanh", name=name) for name in ("first", "second")]
+    body = keras.Sequential(inner, name="body")
+    head = keras.layers.Dense(1, name="head")
+    model = keras.Sequential([keras.Input((3,)), body, head], name="autoencoder")
+    model.compile(optimizer, "mse", run_eagerly=True)
+    return model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: kol.Lookahead(kol.groups({"encoder/head": Momentum(0.1)}, "adam")),
+        lambda: kol.groups({"body": {"learning_rate": 0.1}}, without_decay(AdamW(), "encoder")),
+        lambda: kol.layerwise("adam", decay=0.1),
+        lambda: Muon(0.1, adam_for="encoder/head|body/first"),
+        lambda: kol.Cautious(without_decay(AdamW(0.1, weight_decay=0.5), "encoder|body")),
+    ],
+    ids=["own-name", "inner-name", "layers", "field", "decay"],
+)
+def test_what_a_saved_models_optimizer_chose_is_what_the_loaded_one_chooses(make, data, tmp_path):
+    model = autoencoder(make())
+    for _ in range(2):  # before the first step and after it
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert loaded.optimizer.get_config() == model.optimizer.get_config()
+        for each in (model, loaded):
+            each.train_on_batch(*data)
+        for one, other in zip(state(model), state(loaded), strict=True):
+            np.testing.assert_array_equal(one, other)
+    loaded.save(tmp_path / "again.keras")
+    again = keras.saving.load_model(tmp_path / "again.keras")
+    assert again.optimizer.get_config() == model.optimizer.get_config()
+
+
+@pytest.mark.once
+def test_the_configuration_of_an_optimizer_chooses_anew_in_another_model(data):
+    optimizer = kol.groups({"head": GradientDescent(0.5)}, default=GradientDescent(0.25))
+    autoencoder(optimizer).train_on_batch(*data)
+    other = type(optimizer).from_config(optimizer.get_config())
+    assert [*rates(other).values()] == [0.25, 0.25, 0.5, 0.5]
+
+
+@pytest.mark.once("tensorflow")
+@pytest.mark.parametrize(
+    "make",
+    [COMPOSITIONS[0].make, COMPOSITIONS[-1].make, Adam, lambda: kol.SAM("adam"), kol.LBFGS],
+    ids=["lookahead", "nested", "alone", "sam", "lbfgs"],
+)
+def test_tensorflow_checkpoints_and_exports_models_whatever_their_optimizer_is_made_of(
+    make, data, tmp_path
+):
+    import tensorflow as tf
+
+    model = network(make(), kol.Sequential, run_eagerly=True)
+    if model.optimizer.carries_over:  # the state of a weight that joins is put beside the others'
+        model.layers[0].kernel.trainable = False
+        model.train_on_batch(*data)
+        model.layers[0].kernel.trainable = True
+        model.optimizer.build(model.trainable_variables)
+    model.train_on_batch(*data)
+    saved = state(model)
+    checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+    path = checkpoint.save(str(tmp_path / "checkpoint"))
+    model.train_on_batch(*data)
+    checkpoint.restore(path).assert_consumed()
+    for one, other in zip(state(model), saved, strict=True):
+        np.testing.assert_array_equal(one, other)
+    model.export(tmp_path / "exported", verbose=False)
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_allclose(as_array(exported.serve(data[0])), model(data[0]), rtol=1e-6)
+
+
+def network(optimizer, cls=keras.Sequential, **arguments):
     layers = keras.layers
     first = layers.Dense(4, activation="tanh", name="first", kernel_initializer=random(1))
     head = layers.Dense(1, name="head", kernel_initializer=random(2))
-    model = keras.Sequential([keras.Input((3,)), first, head], name="network")
+    model = cls([keras.Input((3,)), first, head], name="network")
     model.compile(optimizer, "mse", **arguments)
     return model
 
@@ -316,7 +425,22 @@ def test_the_whole_is_read_and_set_through_its_members():
         (
             lambda: kol.groups({"a": Adam(clipnorm=1.0)}, default="adam"),
             ValueError,
-            r"`clipnorm` belongs to the whole. Give clipnorm=1.0 to the default instead of to 'a'",
+            r"`clipnorm` belongs to the whole. Give clipnorm=1.0 to the groups, .* of to 'a'",
+        ),
+        (
+            lambda: kol.Cautious(Adam(use_ema=True), use_ema=False),
+            ValueError,
+            "given twice: use_ema=False here and use_ema=True to `optimizer`. Leave one of them",
+        ),
+        (
+            lambda: kol.groups({"a": "adam"}, Adam(clipnorm=2.0), clipnorm=1.0),
+            ValueError,
+            "given twice: clipnorm=1.0 here and clipnorm=2.0 to `default`",
+        ),
+        (
+            lambda: kol.Lookahead("adam", clipnorm=-1.0),
+            ValueError,
+            "Lookahead: `clipnorm` must be a finite number > 0 or None. Received: clipnorm=-1.0",
         ),
         (
             lambda: kol.groups({"a": "adam"}, default=Adam(0.0)),
@@ -463,6 +587,42 @@ def test_a_key_that_chooses_nothing_is_an_error_that_lists_the_weights():
             kol.groups(keys, default="adam").build(variables())
         with pytest.raises(ValueError, match=message):
             Functional(kol.groups(keys, default="adam"), list(SHAPES)).init([*START.values()])
+
+
+@pytest.mark.parametrize(
+    "key", ["work/first", "layer", "lora"], ids=["frozen", "frozen-layer", "adapter"]
+)
+def test_a_group_waits_for_weights_that_are_frozen_or_that_enable_lora_adds(key, data, tmp_path):
+    model = network("sgd")
+    first = model.layers[0]
+    first.trainable = key == "lora"
+    rules = {first if key == "layer" else key: GradientDescent(0.5)}
+    model.compile(kol.groups(rules, default=Momentum(0.25)), "mse", run_eagerly=True)
+    model.train_on_batch(*data)
+    model.save(tmp_path / "model.keras")
+    for each in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        first, optimizer = each.layers[0], each.optimizer
+        first.trainable = True
+        if key == "lora":
+            first.enable_lora(1)
+        weights = each.trainable_variables
+        optimizer.build(weights)
+        optimizer.apply([ops.zeros(w.shape) for w in weights], weights)
+        members = [optimizer.member_of(optimizer.place(w)) for w in weights]
+        waited = ["lora" in w.path or (key != "lora" and "head" not in w.path) for w in weights]
+        assert members == ["group_1" if waits else "default" for waits in waited]
+        assert waited.count(True) == 2
+        first.trainable = False
+        optimizer.build(each.trainable_variables)  # it waits again
+
+
+@pytest.mark.once
+def test_a_key_that_no_weight_of_the_model_can_ever_match_is_an_error(data):
+    for key in ("heat", "lroa"):
+        model = network(kol.groups({key: "adam"}, default="adam"), run_eagerly=True)
+        model.layers[0].trainable = False
+        with pytest.raises(ValueError, match=f"'{key}' chooses no .*/head/.* May join .*/first/"):
+            model.train_on_batch(*data)
 
 
 @keras.saving.register_keras_serializable(package="tests")

@@ -142,6 +142,13 @@ def test_a_misspelt_field_cannot_be_set():
     optimizer = Adam()
     with pytest.raises(AttributeError, match=r"Adam has no field `beta1`\. Did you mean 'beta_1'"):
         optimizer.beta1 = 0.5
+    for cls in (Adam, lambda: optimizers.Lookahead(Adam())):
+        with pytest.raises(AttributeError, match=r"no field `lr`\. Did you mean 'learning_rate'"):
+            cls().lr = 0.1
+    with pytest.raises(AttributeError, match=r"no field `beta_1`\. The Adam inside has it: set it"):
+        optimizers.Lookahead(Adam()).beta_1 = 0.5
+    with pytest.raises(TypeError, match=r"no argument `lr`.*Did you mean 'learning_rate'"):
+        Adam(lr=0.1)
     optimizer.remark = "what is no field may be noted"
 
 
@@ -176,7 +183,7 @@ def test_what_is_no_number_is_refused_before_anything_is_built(cls, name, nothin
 def test_a_decay_rate_outside_0_to_1_is_refused_before_anything_is_built(
     cls, name, nothing_is_built
 ):
-    for value in [1, 1.0, 1.5, -0.1, -1, np.nan, np.inf, -np.inf, np.float32(1.0)]:
+    for value in [1, 1.0, 1.5, -0.1, -1, np.nan, np.inf, -np.inf, np.float32(1.0), 10**400]:
         refused(cls, name, value, ValueError, "a number in [0, 1)")
 
 
@@ -185,7 +192,8 @@ def test_a_negative_or_infinite_number_is_refused_before_anything_is_built(
     cls, name, nothing_is_built
 ):
     accepted = "a number in [0, 1)" if isinstance(cls.fields[name], DecayRate) else "a finite"
-    for value in [-1e-3, -1, np.nan, np.inf, -np.inf, np.float32(-1.0), np.array(np.nan)]:
+    infinite = [np.nan, np.inf, -np.inf, np.array(np.nan), 10**400, -(10**400)]
+    for value in [-1e-3, -1, np.float32(-1.0), *infinite]:
         refused(cls, name, value, ValueError, accepted)
 
 
@@ -203,7 +211,7 @@ def test_a_switch_takes_nothing_but_true_and_false(cls, name, nothing_is_built):
             (
                 ["clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor"],
                 "a finite number > 0 or None",
-                {ValueError: [0, -1.0, np.nan, np.inf], TypeError: ["1", True, [1.0]]},
+                {ValueError: [0, -1.0, np.nan, np.inf, 10**400], TypeError: ["1", True, [1.0]]},
             ),
             (
                 ["ema_momentum"],

@@ -85,6 +85,9 @@ def test_a_gain_within_the_spread_is_said_with_its_confidence_interval():
     assert said.startswith("The gain lies within the spread of the seeds: 0.05 on average, with")
     assert "95 % confidence interval of -0.1736 … 0.2736 (paired t-test)" in said
     assert said.endswith("to tell it from luck: keras-optim-lab report study --seeds 20.")
+    twenty = judged(runs(*[0.5, 0.7] * 10), runs(*[0.7, 0.49] * 10))
+    (said,) = warned(tuning, twenty)
+    assert said.endswith("report study --seeds 80."), "twice as sure, over four times as many"
 
 
 def test_too_few_seeds_without_divergence_are_said():

@@ -262,6 +262,24 @@ def test_the_slice_of_a_schedule_is_over_words_in_the_order_of_the_space():
     assert "%{x:.4g}" in warmup.data[0].hovertemplate
 
 
+def test_importances_are_those_of_deep_trees_and_cost_no_more_the_more_trials(monkeypatch):
+    deep = optuna.importance.FanovaImportanceEvaluator
+    forests = []
+
+    class Few(deep):
+        def __init__(self, **arguments):
+            super().__init__(**arguments, n_trees=8)
+            forests.append(self._evaluator._forest)
+
+    monkeypatch.setattr(optuna.importance, "FanovaImportanceEvaluator", Few)
+    tuning = study_of("momentum", trials=230)
+    (bars,) = figures.importances(tuning).data
+    evaluator = deep(seed=0, n_trees=8)
+    expected = optuna.importance.get_param_importances(tuning.study, evaluator=evaluator)
+    assert dict(zip(bars.y, bars.x, strict=True)) == pytest.approx(expected, abs=0.01)
+    assert max(tree.get_n_leaves() for tree in forests[0].estimators_) <= 2**7
+
+
 def test_logarithmic_axes_have_a_few_plain_ticks():
     decades = figures.log_axis([1e-8, 1.0])
     assert (decades["dtick"], decades["exponentformat"]) == (2, "power")

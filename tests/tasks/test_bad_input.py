@@ -4,8 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from keras_optim_lab import tune
-
 ONES = np.ones((10, 2), "float32")
 INDEX = np.arange(10)
 
@@ -101,6 +99,11 @@ BAD = {
         r"train x .*numpy\.array\(x\)",
     ),
     "objects": ({"train": (np.array([{}]), ONES[:1])}, TypeError, r"train x has dtype object"),
+    "names of classes": (
+        {"train": (ONES, np.array(["cat"] * 10))},
+        TypeError,
+        r"train y has dtype <U3; convert it to numbers",
+    ),
     "NaN in x": (
         {"validation": (ONES * np.nan, ONES)},
         ValueError,
@@ -141,6 +144,14 @@ BAD = {
         r"loss_weights=\{'a': '1'\} must be a finite number, or a list or dict",
     ),
     "a loss weight of infinity": ({"loss_weights": np.inf}, TypeError, r"loss_weights=inf must be"),
+    "a loss weight beyond floats": ({"loss_weights": 10**400}, TypeError, r"loss_weights=10000"),
+    "a class weight beyond floats": (
+        {"class_weight": {0: 10**400}},
+        ValueError,
+        r"class_weight\[0\]=10000.* must be finite",
+    ),
+    "epochs without end": ({"epochs": 10**12}, ValueError, r"epochs=1000000000000 must be at most"),
+    "a name of half a character": ({"name": "\udcff"}, ValueError, r"name='\\udcff' holds a surro"),
     "a weighted metric without a list": (
         {"weighted_metrics": "mse"},
         TypeError,
@@ -247,11 +258,11 @@ def test_a_builder_that_forgets_to_return_is_named(make_task):
         make_task(model=lambda: None).build("sgd", seed=0)
 
 
-def test_data_that_the_model_does_not_take_is_named_before_training(make_task, arguments):
-    x, y = arguments["validation"]
-    task = make_task(validation=(x[:, 1:], y))
-    with pytest.raises(ValueError, match=r"x of `validation` has samples of shape \(\d+,\), and"):
-        tune(task, "adam", trials=1)
+@pytest.mark.parametrize("callbacks", [[3], [print, None], keras.callbacks.History()])
+def test_callbacks_that_are_not_keras_are_refused_before_training(make_task, callbacks):
+    task = make_task()
+    with pytest.raises(TypeError, match=r"callbacks=.* must be a list"):
+        task.fit(task.build("sgd", seed=0), seed=0, callbacks=callbacks)
 
 
 def test_a_builder_of_a_frozen_model_is_refused(make_task, arguments):

@@ -10,7 +10,7 @@ from keras_optim_lab.reports import report
 from keras_optim_lab.reports.page import Page
 from keras_optim_lab.results import TuningResult
 from keras_optim_lab.tuning.space import SearchSpace
-from tests.studies import Formula, small_task
+from tests.studies import Formula, small_model, small_task
 from tests.tuning.populations import assert_same_as_fit
 
 
@@ -37,9 +37,24 @@ def test_the_rows_of_each_kind_are_the_trainings_of_fit(kind):
     assert summary["engine"] == "population"
 
 
+def half_frozen():
+    model = small_model()
+    model.layers[0].trainable = False
+    return model
+
+
+@pytest.mark.once("torch")
+def test_the_rows_of_groups_that_wait_for_a_frozen_layer_are_the_trainings_of_fit():
+    task = small_task(epochs=1, model=half_frozen)
+    frozen = task.build_model(0).non_trainable_variables[0].path.rpartition("/")[0]
+    waiting = kol.groups({f"{frozen}/": kol.Momentum(0.05)}, default=kol.Adam(0.01))
+    summary = assert_same_as_fit(task, waiting, trials=2)
+    assert summary["engine"] == "population"
+
+
 @pytest.mark.once("torch")
 def test_what_keras_does_around_a_step_is_left_to_fit():
-    clipped = kol.Adam(clipnorm=0.1)
+    clipped = kol.Cautious("adam", clipnorm=0.1)
     summary = assert_same_as_fit(small_task(epochs=1), clipped, trials=2)
     assert summary["engine"] == "sequential"
     assert "leaves to Keras" in summary["reason"]

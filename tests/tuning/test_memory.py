@@ -121,10 +121,15 @@ def test_some_memory_is_free_here():
 # Where there is less.
 
 
-def test_data_that_do_not_fit_are_refused_before_a_model_is_built(with_free):
+def test_data_that_do_not_fit_are_refused_before_a_model_is_built_to_be_trained(with_free):
     built = []
-    task = wide_task(model=lambda: built.append(None), train=_of_mebibytes(3))
-    result = search(None, task, name="large")
+
+    def model():
+        built.append(wide_model())
+        return built[-1]
+
+    result = search(None, wide_task(model=model, train=_of_mebibytes(3)), name="large")
+    built.clear()  # what the study looked at
     with_free(2 * 2**20)
     with pytest.raises(MemoryError, match=r"data of task 'small' need 3 MiB.*2 MiB are free"):
         result.run(2, PopulationEngine(2))

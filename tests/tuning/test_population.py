@@ -243,8 +243,9 @@ def test_a_builder_whose_models_change_their_shape_is_named():
 
     def growing():
         built.append(None)
-        units = 4 if len(built) < 4 else 5
-        return keras.Sequential([keras.Input((3,)), keras.layers.Dense(units)])
+        units = 4 if len(built) < 5 else 5  # the study has looked at one
+        layers = keras.layers
+        return keras.Sequential([keras.Input((3,)), layers.Dense(units), layers.Dense(1)])
 
     result = search(None, small_task(model=growing, name="growing"), trials=3)
     with pytest.raises(ValueError, match=r"task 'growing' returned weights of other shapes"):
@@ -320,7 +321,7 @@ def test_an_interruption_while_weights_are_drawn_leaves_a_study_that_goes_on(kep
 
     def interrupted_once():
         built.append(None)
-        if len(built) == 6:
+        if len(built) == 7:  # the study has looked at one
             raise KeyboardInterrupt
         return small_model()
 

@@ -4,6 +4,8 @@ Where there is noise it is a row's own on PyTorch, and that of `fit` on the othe
 """
 
 import logging
+import re
+import warnings
 
 import keras
 import numpy as np
@@ -158,8 +160,38 @@ def test_a_layer_that_cannot_be_vectorized_is_named_and_looped(prefers_vectorize
     task = task_of(FLAT, lambda: layers.GaussianNoise(0.1, name="stubborn"))
     form, warnings = _form(task, caplog)
     assert form == "looped"
-    assert len(warnings) == 1
-    assert "'stubborn' (GaussianNoise) cannot be vectorized" in warnings[0]
+    assert warnings == [
+        "task 'small': its layer 'stubborn' (GaussianNoise) cannot be part of a vectorized step "
+        "of many models; its trials are trained in a loop over models in one program."
+    ]
+
+
+def test_a_metric_that_cannot_be_vectorized_is_named(prefers_vectorized, caplog):
+    if BACKEND != "torch":
+        pytest.skip("JAX and TensorFlow vectorize confusion matrices")
+    task = binary(metrics=[keras.metrics.MeanIoU(2, name="overlap")])
+    form, (warning,) = _form(task, caplog)
+    assert form == "looped"
+    assert "its metric 'overlap' (MeanIoU) cannot be part of a vectorized step" in warning
+
+
+def test_a_model_that_fits_into_no_program_is_announced_in_one_sentence(
+    monkeypatch, caplog, recwarn
+):
+    def refused(epoch, data):
+        warnings.warn("deep inside of the backend", stacklevel=1)
+        raise TypeError("cond branches must have equal output types")
+
+    monkeypatch.setattr(Epoch, "program", refused)
+    with caplog.at_level(logging.INFO, "keras_optim_lab"):
+        search(PopulationEngine(2), trials=2)
+    (said,) = (each.message for each in caplog.records if each.name == "keras_optim_lab")
+    assert re.fullmatch(
+        r"task 'small': its model cannot be part of a (vectorized step of many models|loop over "
+        r"models in one program); its trials are trained one after the other\.",
+        said,
+    )
+    assert not [each for each in recwarn if "deep inside" in str(each.message)]
 
 
 def test_layers_are_vectorized_where_that_is_preferred(prefers_vectorized, caplog):
@@ -241,6 +273,30 @@ def binary(**changes):
 def test_every_log_of_an_epoch_may_be_the_objective(objective, kept_programs):
     summary = assert_first_same_as_fit(binary(), objective=objective)
     assert summary["engine"] == "population"
+
+
+def test_metrics_are_measured_in_the_fastest_form_also_those_of_several_numbers(caplog):
+    def one_hot(samples, seed):
+        x, y = classes(samples, seed)
+        return x, np.eye(2, dtype="float32")[y]
+
+    task = small_task(
+        model=lambda: keras.Sequential(
+            [keras.Input((3,)), layers.Dense(2, activation="softmax", name="last")]
+        ),
+        train=one_hot(20, 4),
+        validation=one_hot(10, 5),
+        test=None,
+        loss="categorical_crossentropy",
+        metrics=[
+            keras.metrics.AUC(num_thresholds=10),
+            keras.metrics.F1Score(average="macro", name="f1"),
+            keras.metrics.F1Score(name="of_each_class"),
+        ],
+    )
+    summary = assert_first_same_as_fit(task, objective="f1")
+    assert summary["form"] == ("vectorized" if BACKEND == "torch" else "looped")
+    assert not [each for each in caplog.records if each.name == "keras_optim_lab"]
 
 
 def test_class_weights_act_on_training_as_by_fit():

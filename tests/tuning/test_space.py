@@ -315,6 +315,37 @@ def test_suggest_chooses_among_several_optimizers():
     assert made == {kol.optimizers.Adam, kol.optimizers.Momentum}
 
 
+def test_two_optimizers_of_one_trial_choose_for_themselves_behind_a_prefix():
+    optimizers = ["adam", "momentum"]
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    trial = study.ask()
+    made = {part: kol.suggest(trial, optimizers, prefix=part) for part in ("generator", "critic")}
+    plain = kol.suggest(trial, "adam")
+    assert len({float(each.learning_rate) for each in (*made.values(), plain)}) == 3
+    for part, optimizer in made.items():
+        name = trial.params[f"{part}.optimizer"]
+        assert type(optimizer) is kol.optimizers.entry(name).cls
+        rate = trial.params[f"{part}.{name}.learning_rate"]
+        assert float(optimizer.learning_rate) == pytest.approx(rate)
+    study.tell(trial, 1.0)
+    again = kol.suggest(study.best_trial, optimizers, prefix="critic")
+    assert again.get_config()["learning_rate"] == made["critic"].get_config()["learning_rate"]
+
+
+@pytest.mark.parametrize("prefix", ["", "critic"])
+@pytest.mark.parametrize("second", ["adam", "radam", ["adam", "momentum"]])
+def test_a_second_optimizer_of_the_same_names_is_refused(prefix, second):
+    trial = optuna.create_study().ask()
+    kol.suggest(trial, second if isinstance(second, list) else "adam", prefix=prefix)
+    chosen = dict(trial.params)
+    name = "optimizer" if isinstance(second, list) else "learning_rate"
+    with pytest.raises(ValueError, match=rf"chosen '({prefix}\.)?{name}'.* prefix=\"critic\" or"):
+        kol.suggest(trial, second, prefix=prefix)
+    assert trial.params == chosen
+    with pytest.raises(TypeError, match=r"`prefix` must be a name such as \"critic\"\. .*prefix=3"):
+        kol.suggest(trial, "adam", prefix=3)
+
+
 SCHEDULED = {"schedule": ["linear", "cosine"], "warmup": 0.1}
 
 
@@ -401,6 +432,7 @@ def test_a_step_of_a_distribution_is_kept():
         ("adam", {"learning_rate": IntDistribution(1, 3)}, TypeError, r"IntDistribution"),
         ("adam", {"amsgrad": 1}, TypeError, r"`amsgrad` must be True or False.*1"),
         ("adam", {"schedule": "cosin"}, ValueError, r"schedule='cosin'.*Did you mean 'cosine'"),
+        ("adam", {"lr": 0.1}, ValueError, r"no hyperparameter 'lr'\. Did you mean 'learning_rate'"),
         ("adam", {"schedule": ["linear", "cosin"]}, ValueError, r"Did you mean 'cosine'"),
         (
             "adam",

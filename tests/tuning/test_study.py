@@ -5,6 +5,7 @@ import re
 from itertools import islice
 from pathlib import Path
 
+import keras
 import numpy as np
 import optuna
 import pytest
@@ -310,6 +311,12 @@ def test_a_name_that_cannot_be_a_file_is_refused(task, name):
         kol.tune(task, trials=1, name=name)
 
 
+@pytest.mark.parametrize("wrong", [("study", 5), (5, "other.journal"), (b"study", "s.journal")])
+def test_loading_takes_a_name_and_a_storage(wrong):
+    with pytest.raises(TypeError, match=r"storage=5|name=5|name=b'study'"):
+        TuningResult.load(*wrong)
+
+
 @pytest.mark.parametrize("storage", [None, "other.journal", "sqlite:///other.db"])
 def test_loading_a_study_that_does_not_exist_creates_nothing(storage, in_empty_folder):
     with pytest.raises(ValueError, match="There is no study 'mine'"):
@@ -600,6 +607,7 @@ def test_a_candidate_makes_a_new_optimizer_of_its_settings_each_time(make_study)
         ({"task": None}, TypeError, r"`task` must be the name .*task=None"),
         ({"optimizer": "adm"}, ValueError, r"'adm'.*Did you mean 'adam'"),
         ({"trials": 0}, ValueError, r"trials=0 must be 1 or more"),
+        ({"trials": 10**12}, ValueError, r"trials=1000000000000 must be at most 2,147,483,647"),
         ({"trials": 2.5}, TypeError, r"trials=2\.5 must be a whole number"),
         ({"trials": True}, TypeError, r"trials=True must be a whole number"),
         ({"seed": -1}, ValueError, r"`seed` must be in \[0, .*seed=-1"),
@@ -616,6 +624,14 @@ def test_a_candidate_makes_a_new_optimizer_of_its_settings_each_time(make_study)
             r"`sampler` must be an Optuna sampler",
         ),
         ({"pruner": 3}, TypeError, r"`pruner` must be an Optuna pruner"),
+        ({"storage": 5}, TypeError, r"`storage` must be the path.*storage=5"),
+        ({"storage": optuna.storages.InMemoryStorage}, TypeError, r"`storage` must be the path"),
+        ({"name": 5, "storage": "sqlite:///s.db"}, TypeError, r"name=5 must be a string"),
+        ({"name": 0, "storage": "s.journal"}, TypeError, r"name=0 must be a string"),
+        ({"name": "a\udcff", "storage": "s.journal"}, ValueError, r"name='a\\udcff' holds a surro"),
+        ({"space": {"learning_rate": 10**400}}, ValueError, r"must be a finite number ≥ 0"),
+        ({"space": {"learning_rate": (1, 10**400)}}, ValueError, r"learning_rate=inf"),
+        ({"space": {5: 1.0}}, TypeError, r"space: its keys are names.*5"),
         ({"space": {"beta1": 0.9}}, ValueError, r"Did you mean 'beta_1'"),
         (
             {"optimizer": "newton"},
@@ -630,6 +646,23 @@ def test_a_candidate_makes_a_new_optimizer_of_its_settings_each_time(make_study)
         ({"objective": ("val_loss", "down")}, ValueError, r"`objective`.*\"minimize\".*'down'"),
         ({"objective": ("val_loss",)}, TypeError, r"`objective` must be a name.*\('val_loss',\)"),
         ({"objective": 3}, TypeError, r"`objective` must be a name.*objective=3"),
+        ({"callbacks": print}, TypeError, r"callbacks=<built-in function print> must be a list"),
+        ({"callbacks": [print, 3]}, TypeError, r"callbacks: 3 must be a function \(study, trial\)"),
+        (
+            {"callbacks": [lambda trial: None]},
+            TypeError,
+            r"takes \(trial\); it must be callable as callback\(study, trial\)",
+        ),
+        (
+            {"callbacks": [keras.callbacks.History()]},
+            TypeError,
+            r"is a callback of Keras's, and a study calls its own as",
+        ),
+        (
+            {"callbacks": [optuna.study.MaxTrialsCallback]},
+            TypeError,
+            r"must be a function \(study, trial\), or an instance",
+        ),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_stored(

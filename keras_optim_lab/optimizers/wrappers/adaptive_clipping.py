@@ -37,6 +37,7 @@ class AdaptiveClipping(Wrapper):
     epsilon: Hyperparameter = nonnegative(default=1e-3, doc="ε ≥ 0, least norm of the weights.")
 
     elementwise = False
+    squares = True
 
     def gradient(self, g, w, h):
         own = h.within(self.own)

@@ -1,4 +1,4 @@
-from typing import cast
+from typing import Any, cast
 
 from keras_optim_lab.optimizers.base import Hyperparameter, Optimizer
 from keras_optim_lab.optimizers.catalogue import register
@@ -36,6 +36,7 @@ class LayerwiseDecay(Wrapper):
     )
 
     rule_decays = True
+    by_path = True
 
     def parts(self, places):
         inner = self.optimizer.parts(places)
@@ -47,12 +48,12 @@ class LayerwiseDecay(Wrapper):
         return self.optimizer.step(g, w, slot, h(part=tuple(part)))
 
 
-def layerwise(optimizer: Optimizer | str, decay: float = 0.9) -> LayerwiseDecay:
+def layerwise(optimizer: Optimizer | str, decay: float = 0.9, **arguments: Any) -> LayerwiseDecay:
     """The optimizer with learning rates that fall from the output to the input.
 
     `kol.layerwise(kol.AdamW(1e-4), decay=0.8)`; see `LayerwiseDecay`.
     """
-    return LayerwiseDecay(cast(Optimizer, optimizer), decay)
+    return LayerwiseDecay(cast(Optimizer, optimizer), decay, **arguments)
 
 
 def depths(paths: list[str]) -> list[int]:

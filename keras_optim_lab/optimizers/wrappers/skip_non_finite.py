@@ -59,6 +59,8 @@ class SkipNonFinite(Wrapper):
 
     def rule(self, g, w, slot, h):
         finite = h[f"{self.own}.finite"]
+        if not self.optimizer.elementwise:  # matrices of NaN have no eigenvectors to be sought
+            g = ops.where(finite, g, ops.zeros_like(g))
         step, new = self.optimizer.step(g, w, slot, h)
         kept = {name: ops.where(finite, value, slot[name]) for name, value in new.items()}
         return ops.where(finite, step, ops.zeros_like(step)), new(**kept)

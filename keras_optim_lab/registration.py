@@ -1,0 +1,49 @@
+"""Has Keras know the classes of this package as soon as both are imported, in either order.
+
+Keras finds a class of a saved model by the name that the class's module has registered, and never
+imports that module for it. The package imports its modules when they are first used, so that
+`keras.models.load_model` would know none of them.
+"""
+
+import sys
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.util import find_spec
+
+# What registers classes and functions; optimizers bring schedules and curvature methods along.
+_REGISTERING = ("keras_optim_lab.optimizers", "keras_optim_lab.tasks.quadratic")
+
+
+def register_with_keras() -> None:
+    """Registers what saved models may name: at once if Keras is imported, else once it is."""
+    if "keras" in sys.modules:
+        _register()
+    elif not any(isinstance(finder, _OnceKerasIsImported) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _OnceKerasIsImported())
+
+
+def _register() -> None:
+    for module in _REGISTERING:
+        import_module(module)
+
+
+class _OnceKerasIsImported(MetaPathFinder):
+    """Finds Keras as all others do, and has it followed by what registers with it."""
+
+    def find_spec(self, fullname, path, target=None):
+        if fullname != "keras":
+            return None
+        sys.meta_path.remove(self)
+        try:
+            spec = find_spec(fullname)
+        finally:
+            sys.meta_path.insert(0, self)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def followed(module):
+                execute(module)
+                _register()
+
+            spec.loader.exec_module = followed  # type: ignore[method-assign]
+        return spec

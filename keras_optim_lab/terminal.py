@@ -1,0 +1,35 @@
+"""What the commands print with: words as they are, on every terminal."""
+
+import io
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
+from rich.table import Table
+
+
+def console(**options: Any) -> Console:
+    """A console to which brackets and colons are no commands: names, paths and questions have them.
+
+    What is to be bold or coloured is given to it as `Text`.
+    """
+    return Console(markup=False, emoji=False, highlight=False, **options)
+
+
+def progress(on: Console, *columns: ProgressColumn) -> Progress:
+    """Bars with counts and descriptions, and these columns between them."""
+    described = TextColumn("{task.description}", markup=False)
+    return Progress(BarColumn(), MofNCompleteColumn(), *columns, described, console=on)
+
+
+def table() -> Table:
+    """A table without lines, to which columns are added."""
+    return Table(header_style="bold", box=None, pad_edge=False)
+
+
+def replace_what_it_lacks() -> None:
+    """Lets a terminal show ? for a character that it has not; Python would end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

@@ -1,0 +1,123 @@
+"""The arguments of a study, checked before anything is trained or stored."""
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import optuna
+from optuna.samplers import RandomSampler
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial
+
+from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
+from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.checks import accepts
+from keras_optim_lab.tasks.model_checks import compares_outputs
+from keras_optim_lab.tuning.objective import Objective
+from keras_optim_lab.tuning.pure_model import build_metrics
+from keras_optim_lab.tuning.session import fresh_session
+from keras_optim_lab.tuning.space import SearchSpace
+
+Callback = Callable[[optuna.Study, FrozenTrial], None]
+
+
+def check_callbacks(callbacks: Any) -> None:
+    if not isinstance(callbacks, list | tuple):
+        raise TypeError(
+            f"callbacks={callbacks!r} must be a list of functions (study, trial): callbacks=[...]."
+        )
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(
+                f"callbacks: {callback!r} is a callback of Keras's, and a study calls its own as "
+                "callback(study, trial) after every trial. What prunes trials is the `pruner`."
+            )
+        if inspect.isclass(callback) or not callable(callback):
+            raise TypeError(
+                f"callbacks: {callback!r} must be a function (study, trial), or an instance that "
+                "can be called so."
+            )
+        if not accepts(callback, None, None):
+            raise TypeError(
+                f"callbacks: {callback!r} takes {inspect.signature(callback)}; it must be callable "
+                "as callback(study, trial)."
+            )
+
+
+def check_steps_are_known(task: Task, space: SearchSpace) -> None:
+    if space.schedule and task.training_steps is None:
+        raise ValueError(
+            f"space: {', '.join(map(repr, space.schedule))} cannot be searched or set, because the "
+            f"task {task.name!r} does not tell how many steps an epoch has. Give it data of known "
+            "length, or leave the schedule out."
+        )
+
+
+def check_something_is_searched(task: Task, space: SearchSpace) -> None:
+    chosen = space.distributions or space.schedule or any(space.fixed.values())
+    if chosen or task.depends_on_trial:
+        return
+    template = space.templates[space.optimizers[0]]
+    raise ValueError(
+        f"{template.title} has no search space, and all trials would be equal. Pass `space` with a "
+        f"(low, high) range for one or more of {', '.join(template.numeric)}; or train it as it "
+        "is: task.fit(task.build(optimizer, seed), seed)."
+    )
+
+
+def check_can_be_stored(space: SearchSpace) -> None:
+    try:
+        SearchSpace.from_description(json.loads(json.dumps(space.describe())))
+    except Exception as error:
+        raise ValueError(
+            f"optimizer: {', '.join(space.optimizers)} cannot be stored with the study, from which "
+            f"other processes make it ({type(error).__name__}: {error}). Choose the weights of "
+            "groups by regular expressions, and register functions and classes of your own with "
+            "keras.saving.register_keras_serializable."
+        ) from error
+
+
+def check_model(task: Task, space: SearchSpace, objective: Objective) -> None:
+    """Looks at one model: at its data, what it measures, and whether optimizers can train it.
+
+    Of a builder that takes the trial only what it returns for a trial of no study.
+    """
+    fresh_session()  # as before a trial: the names that Keras gives to layers count from here
+    trial = _trial_of_no_study() if task.depends_on_trial else None
+    if trial is not None:
+        try:
+            task.model(trial)
+        except Exception:
+            return  # which this choice alone may raise
+    model = task.build_model(0, trial)
+    task.check_pipelines(model)
+    weights = model.trainable_variables
+    special = [each for each in space.templates.values() if each.given or each.needs_objective]
+    for template in special if trial is None else []:
+        optimizer = template.make({})
+        optimizer.find(weights, model)
+        optimizer.check_places([*map(optimizer.place, weights)], optimizer.other_places)
+        if isinstance(optimizer, GivenTheLoss):
+            optimizer.check_model(model)
+    several = len(getattr(model, "outputs", None) or []) > 1
+    if compares_outputs(model) and (several or objective.name not in ("loss", "val_loss")):
+        objective.check_measured(_measured(task, trial), task)
+
+
+def _trial_of_no_study() -> optuna.Trial:
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # which would announce a study
+    try:
+        return optuna.create_study(storage=InMemoryStorage(), sampler=RandomSampler(0)).ask()
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _measured(task: Task, trial: Any) -> dict[str, int]:
+    """By name, how many axes there are in what a model's loss and metrics are after a batch."""
+    model = task.build("sgd", 0, trial)
+    build_metrics(task, model)
+    return {name: np.ndim(value) for name, value in model.get_metrics_result().items()}

@@ -1,0 +1,182 @@
+"""Settings over seeds: chosen ones trained once with each seed, by the engines that train studies.
+
+Whatever trains a setting again goes this way: a confirmation, a report, an experiment's fresh runs.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from optuna.trial import FixedTrial
+
+from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.splits import SplitName
+from keras_optim_lab.tuning.candidate import Candidate
+from keras_optim_lab.tuning.configuration import Configuration
+from keras_optim_lab.tuning.engine import Candidates, Engine
+from keras_optim_lab.tuning.interruption import interruptible
+from keras_optim_lab.tuning.population_engine import PopulationEngine
+
+# By the name of a metric, as in the logs of `fit`, its value after every epoch; NaN from the epoch
+# on in which the run diverged.
+Curves = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One configuration with one seed.
+
+    Attributes:
+        method: what results call the configuration.
+        params: of the trial that the model is built from, if it is.
+    """
+
+    method: str
+    configuration: Configuration
+    seed: int
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+OnDone = Callable[[Training, Curves], None]
+OnProgress = Callable[[float, int], None]
+
+
+def silent(*_: Any) -> None:
+    """Tells nobody."""
+
+
+@interruptible()
+def train(
+    task: Task,
+    trainings: Sequence[Training],
+    *,
+    split: SplitName = "validation",
+    objective: str = "val_loss",
+    engine: Engine | None = None,
+    on_done: OnDone = silent,
+    on_progress: OnProgress = silent,
+) -> list[Curves]:
+    """Trains all of them; returns what each gave, in their order.
+
+    What a training gives is what `Task.fit` gives with its seed and settings, whoever trains beside
+    it: those of one seed begin with the same weights and see the same batches. Optimizers of
+    different kinds are populations of their own. A run that diverges ends, and the others go on.
+
+    Args:
+        task: what is trained.
+        trainings: in any order; the same seeds for all configurations make pairs.
+        split: that is measured after every epoch, by the names `val_…`.
+        objective: a run has diverged once it or a loss is not finite.
+        engine: a `PopulationEngine` by default, which leaves a model that cannot be a pure function
+            to those that call `fit`.
+        on_done: called as `on_done(training, curves)` as soon as each has ended.
+        on_progress: called as `on_progress(done, total)` after every epoch of each; one that is
+            not done counts by the share of its epochs.
+
+    Raises:
+        ValueError: the task has no such split.
+        KeyError: the logs do not hold the objective.
+    """
+    task = task.measured_on(split)
+    wanted = _Repetitions(task, trainings, objective, on_done, on_progress)
+    if trainings:
+        (engine or PopulationEngine()).run(task, wanted)
+    return [each.curves for each in wanted.all]
+
+
+def of_split(curves: Curves) -> Curves:
+    """Those of the split that was measured, by the names of its metrics."""
+    return {
+        name.removeprefix("val_"): curve
+        for name, curve in curves.items()
+        if name.startswith("val_")
+    }
+
+
+class _Repetition(Candidate):
+    """A training that belongs to no study: what engines report is kept, and nothing prunes it."""
+
+    def __init__(
+        self,
+        training: Training,
+        task: Task,
+        objective: str,
+        on_done: OnDone,
+        on_epoch: Callable[[], None],
+    ):
+        trial = FixedTrial(dict(training.params))
+        seeds = [training.seed]
+        super().__init__(training.configuration, seeds, task.training_steps, objective, trial)
+        self.curves: Curves = {}
+        self._training = training
+        self._epochs = task.epochs
+        self._on_done = on_done
+        self._on_epoch = on_epoch
+
+    @property
+    def share(self) -> float:
+        """Of its epochs, those that are over."""
+        return len(next(iter(self.curves.values()), ())) / self._epochs
+
+    def record(self, **attributes: Any) -> None:
+        pass
+
+    def report(self, epoch: int, *logs: Mapping[str, float]) -> bool:
+        lost = self.diverges(logs[0])
+        for name, value in logs[0].items():
+            # No more digits than float32 has.
+            values = [math.nan] * (self._epochs - epoch) if lost else [float(f"{value:.8g}")]
+            self.curves.setdefault(name, []).extend(values)
+        self._on_epoch()
+        return not lost
+
+    def __enter__(self) -> "_Repetition":
+        self.curves.clear()  # another engine may have begun it
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if error is None:
+            self._on_done(self._training, self.curves)
+
+
+class _Repetitions(Candidates):
+    """Trainings as engines ask for them."""
+
+    runs = 1
+    sampled = False
+
+    def __init__(
+        self,
+        task: Task,
+        trainings: Sequence[Training],
+        objective: str,
+        on_done: OnDone,
+        on_progress: OnProgress,
+    ):
+        # An engine asks a form for an optimizer before it knows the length of the training.
+        plain = [replace(each.configuration, decay="constant", warmup=0.0) for each in trainings]
+        self.forms = list({each.form: each for each in plain}.values())
+        self.scheduled = any(each.configuration.scheduled for each in trainings)
+        self.objective = objective
+        self._on_progress = on_progress
+        self.all = [
+            _Repetition(each, task, objective, on_done, self._tell_progress) for each in trainings
+        ]
+        self._waiting = deque(self.all)
+
+    def _tell_progress(self) -> None:
+        self._on_progress(sum(each.share for each in self.all), len(self.all))
+
+    @property
+    def left(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> "_Repetitions":
+        return self
+
+    def __next__(self) -> Candidate:
+        if not self._waiting:
+            raise StopIteration
+        return self._waiting.popleft()

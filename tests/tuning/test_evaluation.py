@@ -1,0 +1,320 @@
+"""Chosen settings over fresh seeds: what `fit` would give, by the engine that trains studies."""
+
+import inspect
+import math
+
+import keras
+import numpy as np
+import pytest
+
+import keras_optim_lab as kol
+from keras_optim_lab import cli
+from keras_optim_lab.results import TuningResult
+from keras_optim_lab.tuning import evaluation, repetitions
+from keras_optim_lab.tuning.configuration import Configuration
+from keras_optim_lab.tuning.fit_engine import FitEngine
+from keras_optim_lab.tuning.population_engine import PopulationEngine
+from keras_optim_lab.tuning.repetitions import Training, of_split
+from keras_optim_lab.tuning.template import Template
+from tests.fit_without_xla import eagerly
+from tests.studies import Formula, small_model, small_task
+from tests.tuning.populations import TRACED
+
+RATES = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}  # leaves the learning rate to search
+ADAM = Configuration("adam", {"learning_rate": 0.01})
+MOMENTUM = Configuration("momentum", {}, decay="linear", warmup=0.25)
+WILD = Configuration("momentum", {"learning_rate": 1e30})
+
+
+@pytest.fixture(scope="module")
+def several():
+    """Two optimizers and one that diverges, each with the same two seeds, in one call."""
+    calls = []
+    wanted = [
+        Training(name, each, seed)
+        for name, each in {"adam": ADAM, "momentum": MOMENTUM, "wild": WILD}.items()
+        for seed in (3, 4)
+    ]
+    engine = PopulationEngine()
+    curves = repetitions.train(
+        small_task(),
+        wanted,
+        split="test",
+        engine=engine,
+        on_done=lambda training, _: calls.append(training),
+        on_progress=lambda *step: calls.append(step),
+    )
+    return wanted, curves, engine.summary, calls
+
+
+def test_a_table_of_settings_and_seeds_holds_what_fit_gives_on_the_split(several):
+    wanted, curves, _, _ = several
+    task = small_task()
+    for training, found in zip(wanted[1:3], curves[1:3], strict=True):
+        model = task.build(training.configuration.optimizer(task.training_steps), training.seed)
+        with eagerly():
+            curve = task.measured_on("test").fit(model, training.seed).history
+            plain = task.evaluate(model, "test")
+        assert of_split(found).keys() == plain.keys()
+        for name, value in plain.items():
+            np.testing.assert_allclose(found[f"val_{name}"], curve[f"val_{name}"], rtol=1e-5)
+            assert found[f"val_{name}"][-1] == pytest.approx(value, rel=1e-5)
+
+
+def test_optimizers_of_different_kinds_are_populations_of_their_own(several):
+    _, _, summary, _ = several
+    assert (summary["engine"], summary["programs"]) == ("population", 2)
+    assert summary["traces"] == (2 if TRACED else 0)
+
+
+@pytest.mark.once
+def test_given_optimizers_of_one_name_are_populations_of_their_own(task):
+    """They may differ in what is no setting."""
+    plain, free = kol.AdamW(0.1, weight_decay=0.5), kol.AdamW(0.1, weight_decay=0.5)
+    free.exclude_from_weight_decay(var_names=["kernel"])
+    given = [Configuration("adamw", {}, given=Template.of(each)) for each in (plain, free)]
+    found = repetitions.train(task, [Training("adamw", each, 3) for each in given])
+    for each, curves in zip(given, found, strict=True):
+        history = task.fit(task.build(each.optimizer(None), 3), 3).history
+        np.testing.assert_allclose(curves["val_loss"], history["val_loss"], rtol=1e-5)
+
+
+def test_a_run_that_diverges_is_told_and_the_others_go_on(several):
+    _, curves, _, _ = several
+    wild = [of_split(each) for each in curves[4:]]
+    assert [list(map(math.isfinite, each["loss"])) for each in wild] == [[False, False]] * 2
+    assert np.isfinite([each["val_loss"] for each in curves[:4]]).all()
+    runs = evaluation.Runs.of("wild", wild, "loss")
+    assert (runs.diverged("loss"), runs.diverged("mae")) == (2, 2)
+    assert math.isnan(runs.mean("loss"))
+
+
+def test_every_training_is_told_once_and_progress_is_told_while_they_go_on(several):
+    wanted, _, _, calls = several
+    told = [each for each in calls if isinstance(each, Training)]
+    assert sorted(map(wanted.index, told)) == [0, 1, 2, 3, 4, 5]
+    progress = [each for each in calls if not isinstance(each, Training)]
+    assert progress == sorted(progress)
+    assert (0.5, 6) in progress
+    assert progress[-1] == (6, 6)
+
+
+class OwnStep(keras.Model):
+    def train_step(self, *arguments):
+        return super().train_step(*arguments)
+
+
+def test_a_model_that_is_no_pure_function_gives_the_same_one_after_the_other():
+    def of_own_step():
+        plain = small_model()
+        return OwnStep(plain.inputs, plain.outputs)
+
+    task, engine = small_task(model=of_own_step), PopulationEngine()
+    (curves,) = repetitions.train(task, [Training("adam", ADAM, 3)], engine=engine)
+    assert engine.summary["engine"] == "sequential"
+    with eagerly():
+        history = task.fit(task.build(ADAM.optimizer(None), 3), 3).history
+    assert curves.keys() == history.keys()
+    np.testing.assert_allclose(curves["val_loss"], history["val_loss"], rtol=1e-5)
+
+
+@pytest.mark.once
+def test_all_fresh_trainings_of_a_study_are_rows_of_populations(monkeypatch):
+    """`confirm=` and the report leave nothing to `fit`."""
+    monkeypatch.delattr(kol.Task, "fit")
+    result = kol.tune(small_task(epochs=1), "adam", trials=2, confirm=2, space=RATES)
+    assert result.report(seeds=2).is_file()
+    assert {len(values) for values in result.confirmation.values()} == {3}
+
+
+@pytest.mark.once
+def test_a_split_that_a_task_does_not_have_cannot_be_measured():
+    with pytest.raises(ValueError, match=r"split='test': this task has train, validation\."):
+        repetitions.train(small_task(test=None), [], split="test")
+
+
+@pytest.mark.once
+def test_a_report_is_over_twenty_seeds_unless_told_otherwise():
+    for report in (evaluation.evaluate, TuningResult.report, cli.report, cli.tune):
+        assert inspect.signature(report).parameters["seeds"].default == 20
+
+
+# Confirmation and evaluation of studies, with losses of our choice.
+
+
+@pytest.fixture
+def found(task):
+    """A study whose best trial by formula is number 1."""
+    result = TuningResult.create(
+        task, "adam", name="found", space=RATES, pruner="none", seed=1_000_000
+    )
+    losses = iter([3.0, 1.0, 2.0, 0.5])
+    result.run(3, engine=Formula(loss=lambda h: next(losses)))
+    result.more = lambda: result.run(4, engine=Formula(loss=lambda h: next(losses)))
+    return result
+
+
+class Chosen:
+    """An engine whose curves end in a value of our choice, by the learning rate.
+
+    It keeps every run as (learning rate, seed).
+    """
+
+    def __init__(self):
+        self.runs, self.values = [], {}
+
+    def run(self, task, candidates):
+        for candidate in candidates:
+            with candidate:
+                rate = candidate.optimizer().get_config()["learning_rate"]
+                self.runs += [(rate, seed) for seed in candidate.seeds]
+                last = self.values.get(rate, 5.0) + len(self.runs) / 1000
+                if candidate.report(0, {"loss": 9.0, "val_loss": 9.0}):
+                    candidate.report(1, {"loss": 9.0, "val_loss": last})
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """What trains by default."""
+    engine = Chosen()
+    monkeypatch.setattr(repetitions, "PopulationEngine", lambda: engine)
+    return engine
+
+
+def rate(result, number):
+    return result.study.trials[number].params["learning_rate"]
+
+
+@pytest.mark.once
+def test_confirmation_trains_the_best_again_and_the_best_mean_is_then_the_result(found, trained):
+    trained.values[rate(found, 1)] = 4.0
+    trained.values[rate(found, 2)] = 1.5
+    assert found.best_trial.number == 1
+    evaluation.confirm(found, top=2, seeds=3)
+    assert [run[0] for run in trained.runs] == [rate(found, 1)] * 3 + [rate(found, 2)] * 3
+    assert found.best_trial.number == 2
+    assert found.best_params["learning_rate"] == rate(found, 2)
+    assert {n: len(values) for n, values in found.confirmation.items()} == {1: 3, 2: 3}
+
+
+@pytest.mark.once
+def test_a_confirmation_is_kept_with_the_study_and_not_repeated(found, trained, task):
+    trained.values[rate(found, 2)] = 1.0
+    evaluation.confirm(found, top=2)
+    loaded = TuningResult.load("found", task=task)
+    assert loaded.confirmation == found.confirmation
+    assert loaded.best_trial.number == 2
+    evaluation.confirm(loaded, top=2)
+    assert len(trained.runs) == 6
+
+
+@pytest.mark.once
+def test_a_confirmation_is_void_once_trials_were_added(found, trained):
+    trained.values[rate(found, 2)] = 1.0
+    evaluation.confirm(found, top=2)
+    found.more()
+    assert found.confirmation == {}
+    assert found.best_trial.number == 3
+
+
+@pytest.mark.once
+def test_a_trial_that_diverges_when_confirmed_is_not_the_best(found, trained):
+    trained.values[rate(found, 1)] = float("nan")
+    evaluation.confirm(found, top=2)
+    assert found.best_trial.number == 2
+
+
+@pytest.mark.once
+def test_more_trials_to_confirm_than_there_are_means_all(found, trained):
+    evaluation.confirm(found, top=50, seeds=1)
+    assert sorted(found.confirmation) == [0, 1, 2]
+
+
+@pytest.mark.once
+def test_evaluation_trains_default_and_best_settings_with_the_same_seeds(found, trained):
+    evaluated = evaluation.evaluate(found, seeds=2)
+    best = rate(found, 1)
+    assert [run[0] for run in trained.runs] == [1e-3, 1e-3, best, best]
+    assert [run[1] for run in trained.runs[:2]] == [run[1] for run in trained.runs[2:]]
+    assert evaluated.seeds == [run[1] for run in trained.runs[:2]]
+    assert evaluated.split == "test"
+    assert evaluated.tuned.scores == {"loss": [5.003, 5.004]}
+    assert evaluated.tuned.curves == [[9.0, 5.003], [9.0, 5.004]]
+
+
+@pytest.mark.once
+def test_trials_confirmation_and_evaluation_use_different_seeds(found, trained):
+    evaluation.confirm(found, top=1)
+    confirmed = {seed for _, seed in trained.runs}
+    trained.runs.clear()
+    evaluation.evaluate(found, seeds=3)
+    evaluated = {seed for _, seed in trained.runs}
+    trials = {trial.user_attrs["seed"] for trial in found.study.trials}
+    assert len(confirmed) == len(evaluated) == len(trials) == 3
+    assert not confirmed & evaluated
+    assert not trials & (confirmed | evaluated)
+
+
+@pytest.mark.once
+def test_an_evaluation_is_kept_with_the_study_until_the_best_changes(found, trained, task):
+    first = evaluation.evaluate(found, seeds=2)
+    assert evaluation.evaluate(TuningResult.load("found", task=task), seeds=2) == first
+    assert len(trained.runs) == 4
+    evaluation.evaluate(found, seeds=1)
+    assert len(trained.runs) == 6
+    found.more()
+    changed = evaluation.evaluate(found, seeds=1)
+    assert trained.runs[-1][0] == rate(found, 3)
+    assert changed.tuned.scores == {"loss": [5.0 + len(trained.runs) / 1000]}
+
+
+@pytest.mark.once
+def test_without_a_test_split_the_validation_split_is_measured(trained):
+    result = TuningResult.create(small_task(test=None), "adam", name="no-test")
+    result.run(1, engine=Formula())
+    assert evaluation.evaluate(result, seeds=1).split == "validation"
+
+
+@pytest.mark.once
+def test_evaluation_and_confirmation_need_a_complete_trial_and_a_count(found, trained, make_study):
+    for judge in (evaluation.evaluate, evaluation.confirm):
+        with pytest.raises(RuntimeError, match="no complete trial"):
+            judge(make_study(name="empty"), 1)
+    with pytest.raises(ValueError, match="seeds=0"):
+        evaluation.evaluate(found, seeds=0)
+    with pytest.raises(ValueError, match="top=0"):
+        evaluation.confirm(found, top=0)
+    assert trained.runs == []
+
+
+@pytest.mark.once
+def test_confirmation_and_evaluation_build_the_model_of_the_trial_that_they_train(monkeypatch):
+    """Of the best one for the default settings too, so that only the optimizers differ."""
+    trained = []
+
+    def of_some_width(trial):
+        units = trial.suggest_int("units", 2, 9)
+        return keras.Sequential(
+            [keras.Input((3,)), keras.layers.Dense(units), keras.layers.Dense(1)]
+        )
+
+    def fit(task, model, seed, **arguments):
+        trained.append(model.layers[0].units)
+        return plain_fit(task, model, seed, **arguments)
+
+    plain_fit = kol.Task.fit
+    monkeypatch.setattr(kol.Task, "fit", fit)
+    task = small_task(model=of_some_width, epochs=1)
+    result = TuningResult.create(task, "adam", name="widths", pruner="none", sampler="random")
+    result.run(4, engine=FitEngine())
+    widths = {trial.number: trial.params["units"] for trial in result.study.trials}
+    assert trained == list(widths.values())
+    assert len(set(trained)) > 1
+
+    best = [trial.number for trial in result.ranked_trials]
+    trained.clear()
+    evaluation.confirm(result, top=2, seeds=2)
+    assert trained == [widths[number] for number in best[:2] for _ in range(2)]
+    trained.clear()
+    evaluation.evaluate(result, seeds=2)
+    assert trained == [result.best_trial.params["units"]] * 4
