@@ -8,6 +8,7 @@ import optuna
 import pytest
 
 from keras_optim_lab.results import TuningResult
+from keras_optim_lab.tuning import study as study_module
 from keras_optim_lab.tuning.buffered import BufferedStorage
 from keras_optim_lab.tuning.storage import open_storage
 from tests.studies import small_task
@@ -15,6 +16,12 @@ from tests.studies import small_task
 pytestmark = pytest.mark.once
 
 FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(autouse=True)
+def no_model(monkeypatch):
+    """A process that was forked off must not compute, since JAX's threads are not there."""
+    monkeypatch.setattr(study_module, "check_model", lambda *arguments: None)
 
 
 def begin(storage, **changes):

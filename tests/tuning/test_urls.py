@@ -66,6 +66,8 @@ def test_the_drivers_of_the_extras_are_those_that_are_looked_for():
         ("postgresql:///d?sslpassword=se cret", "postgresql:///d?sslpassword=***"),
         ("at postgresql://me:se cret@h/d now", "at postgresql://me:***@h/d now"),
         ("'mysql://h/d?pwd=se cret' is", "'mysql://h/d?pwd=***' is"),
+        ("--storage=mysql://h/d?pwd=se'cret", "--storage=mysql://h/d?pwd=***"),
+        ("--storage=mysql://me:se'cret@h/d", "--storage=mysql://me:***@h/d"),
         ("postgresql://tokensecret@h/d", "postgresql://***@h/d"),
         ("sqlite+pysqlcipher://:secret@/s.db", "sqlite+pysqlcipher://:***@/s.db"),
         ("postgresql://me:secret@[::1]:5432/d", "postgresql://me:***@[::1]:5432/d"),
