@@ -80,7 +80,7 @@ class Functional:
                     params,
                     [self._first(slot, place, p) for place, p in zip(places, flat, strict=True)],
                 )
-                for slot in opt.active_slots
+                for slot in opt.slots_for(array.dtype for array in flat)
             },
             shared={
                 slot.name: ops.convert_to_tensor(slot.first_value(opt), dtype)
@@ -133,7 +133,7 @@ class Functional:
         places = self._places(params)
         parts = opt.parts(places)
         slots = self._slots(places, weights, state)
-        shared, h = opt.look(shared, h, gradients, weights, [Record(own) for own in slots], parts)
+        new_shared, new_h = opt.surveyed(dict(shared), dict(h), gradients, weights, slots, parts)
         plan = bundles(
             [
                 Weight(place.shape, opt.kind(place, w.dtype), Treatment(part=part))
@@ -147,7 +147,7 @@ class Functional:
             dict(enumerate(weights)),
             dict(enumerate(gradients)),
             dict(enumerate(slots)),
-            dict(h),
+            new_h,
         )
         return keras.tree.pack_sequence_as(
             params, [new_weights[i] for i in range(len(weights))]
@@ -160,7 +160,7 @@ class Functional:
                 )
                 for name, tree in state.slots.items()
             },
-            shared=dict(shared),
+            shared=new_shared,
         )
 
     def shown(self, params, state: State, held: dict[str, Any]):
@@ -182,7 +182,7 @@ class Functional:
         """The slots of each weight by name, without those that it has not."""
         opt = self.optimizer
         found: list[dict[str, Any]] = [{} for _ in weights]
-        for slot in opt.active_slots:
+        for slot in opt.slots_for(w.dtype for w in weights):
             values = keras.tree.flatten(state.slots[slot.name])
             for own, place, w, value in zip(found, places, weights, values, strict=True):
                 if slot.layout(opt, place, w.dtype):

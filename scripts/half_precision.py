@@ -22,12 +22,9 @@ from keras_optim_lab import tasks
 
 FORMS = {
     "float32": ("float32", {}),
-    "bfloat16": ("bfloat16", {}),
-    "compensated": ("bfloat16", {"compensated": True}),
-    "compensated, state bfloat16": (
-        "bfloat16",
-        {"compensated": True, "state_dtype": "bfloat16"},
-    ),
+    "bfloat16": ("bfloat16", {"compensated": False}),
+    "compensated": ("bfloat16", {}),
+    "compensated, state bfloat16": ("bfloat16", {"state_dtype": "bfloat16"}),
     "state bfloat16": ("float32", {"state_dtype": "bfloat16"}),
 }
 

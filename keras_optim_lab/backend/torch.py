@@ -281,7 +281,8 @@ class Program:
 
 def put_row(state, row, values):
     def put(rows, value):
-        rows[row] = torch.as_tensor(value, device=rows.device)
+        # By Keras, which knows NumPy's arrays of bfloat16.
+        rows[row] = keras.ops.convert_to_tensor(value).to(rows.device)
         return rows
 
     return keras.tree.map_structure(put, state, values)

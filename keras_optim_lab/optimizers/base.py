@@ -52,6 +52,7 @@ from keras_optim_lab.optimizers.precision import (
     arithmetic_dtype,
     bounded,
     check_real,
+    is_half,
     rounded_at_random,
 )
 from keras_optim_lab.optimizers.slots import Compensation, Place, Record, Slot
@@ -100,8 +101,9 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         doc="Keep slots in two bytes a number, rounded at random to what is right on average.",
     )
     compensated: bool = switch(
-        default=False,
-        doc="Keep what rounding takes from weights of half precision, in one more slot.",
+        default=True,
+        doc="Keep what rounding takes from weights of half precision, in one more slot of theirs; "
+        "without it steps below a 512th of a weight in bfloat16 are lost.",
     )
     clipnorm: float | None = keras_argument(
         default=None, accepts=POSITIVE, doc="Largest norm of each weight's gradient."
@@ -371,7 +373,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         births = self._births
         self._slot_variables = {
             slot.name: [self._add_slot(slot, variable) for variable in variables]
-            for slot in self.active_slots
+            for slot in self.slots_for(variable.dtype for variable in variables)
         }
         self.__dict__["_slots"] = [
             {name: own[i] for name, own in self._slot_variables.items() if own[i] is not None}
@@ -444,7 +446,12 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     @property
     def active_slots(self) -> tuple[Slot, ...]:
         """The slots that this configuration keeps."""
-        return tuple(slot for slot in (*self.weight_slots, _COMPENSATION) if slot.exists(self))
+        return tuple(slot for slot in self.weight_slots if slot.exists(self))
+
+    def slots_for(self, dtypes: Iterable[Any]) -> tuple[Slot, ...]:
+        """Those that it keeps for weights of these dtypes."""
+        rounds = self.compensated and any(map(is_half, dtypes))
+        return (*self.active_slots, _COMPENSATION) if rounds else self.active_slots
 
     def kind(self, place: Place, dtype) -> Hashable:
         """What decides with which other weights of its shape one may be put together."""
@@ -472,18 +479,17 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             others: of weights that may join them later; None if that is not known.
         """
 
-    def state_bytes(self, places: Iterable[Place]) -> int:
-        """Bytes of state for weights of at most 32 bits; of 16 bits, if `compensated`."""
-        own = "bfloat16" if self.compensated else "float32"
-        layouts = (slot.layout(self, place, own) for place in places for slot in self.active_slots)
+    def state_bytes(self, places: Iterable[Place], dtype: str = "float32") -> int:
+        """Bytes of state for weights of a dtype of at most 32 bits."""
+        slots = self.slots_for([dtype])
+        layouts = (slot.layout(self, place, dtype) for place in places for slot in slots)
         return sum(
-            (2 if dtype == "bfloat16" else 4) * math.prod(shape)
-            for shape, dtype in filter(None, layouts)
+            (2 if is_half(own) else 4) * math.prod(shape) for shape, own in filter(None, layouts)
         )
 
     @property
     def bytes_per_weight(self) -> float:
-        """Bytes of state per weight of a matrix, 1024 × 1024 numbers as in `state_bytes`."""
+        """Bytes of state per weight of a matrix, 1024 × 1024 numbers of float32."""
         return self.state_bytes([Place("kernel", (1024, 1024))]) / 1024**2
 
     # A step.
@@ -602,6 +608,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
 
     def surveyed(self, shared: dict, h: dict, gradients, weights, slots, parts):
         """New shared state and scalars of a step, as `first_numbers`, after `look`."""
+        weights = [_unrounded(w, own) for w, own in zip(weights, slots, strict=True)]
         new_shared, new_h = self.look(
             Record(shared), Record(h), gradients, weights, [*map(Record, slots)], parts
         )
@@ -652,19 +659,19 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
         dtype = arithmetic_dtype(w.dtype)
         if dtype != keras.backend.standardize_dtype(h.t.dtype):
             h = h.cast(dtype)
-        full, state = ops.cast(w, dtype), slot.cast(dtype)
-        if "compensation" in slot:
-            full = full + state.compensation
+        full, state = ops.cast(_unrounded(w, slot), dtype), slot.cast(dtype)
         if not treatment.decays:
             h = self.undecayed(h)
         g = ops.cast(g, dtype)
         if self.squares:
             g = bounded(g)
         step, state = self.step(g, full, state, h(part=treatment.part))
-        full = full - step
-        new_w = ops.cast(full, w.dtype)
-        if "compensation" in slot:
-            state = state(compensation=full - ops.cast(new_w, dtype))
+        if "compensation" not in slot:
+            return ops.cast(full - step, w.dtype), self._stored(state, slot, h, start)
+        # By itself what is left over may be below the digits of a float32 weight.
+        rounded, rest = ops.cast(w, dtype), state.compensation - step
+        new_w = ops.where(ops.equal(step, 0.0), w, ops.cast(rounded + rest, w.dtype))
+        state = state(compensation=(rounded - ops.cast(new_w, dtype)) + rest)
         return new_w, self._stored(state, slot, h, start)
 
     def _stored(self, state: Record, slot: Record, h: Record, start) -> Record:
@@ -889,6 +896,14 @@ def _cast(value, dtype: str):
     if isinstance(value, Variable) and value.dtype == dtype:
         return backend.updates().value(value)
     return ops.cast(value, dtype)
+
+
+def _unrounded(w, slot: Mapping[str, Any]):
+    """A weight with what its rounding has taken from it, where that is kept."""
+    if "compensation" not in slot:
+        return w
+    dtype = arithmetic_dtype(w.dtype)
+    return ops.cast(w, dtype) + ops.cast(slot["compensation"], dtype)
 
 
 def _tensors(variables: dict[Any, Any]) -> dict[Any, Any]:

@@ -32,6 +32,10 @@ def arithmetic_dtype(dtype) -> str:
     return "float32" if dtype in HALF else dtype
 
 
+def is_half(dtype) -> bool:
+    return keras.backend.standardize_dtype(dtype) in HALF
+
+
 def check_real(owner: str, weights: Iterable[tuple[str, Any]]) -> None:
     """Raises a TypeError for weights, given as paths and dtypes, that are no real numbers.
 

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_optim_lab.optimizers.fields import Decay
-from keras_optim_lab.optimizers.precision import HALF, arithmetic_dtype
+from keras_optim_lab.optimizers.precision import arithmetic_dtype, is_half
 
 Shape = tuple[int, ...]
 
@@ -60,12 +60,8 @@ class Slot:
 class Compensation(Slot):
     """What rounding has taken from a weight of half precision, and its next step gives back."""
 
-    def exists(self, optimizer) -> bool:
-        return optimizer.compensated
-
     def layout(self, optimizer, place, dtype):
-        dtype = keras.backend.standardize_dtype(dtype)
-        return (place.shape, dtype) if dtype in HALF else None
+        return (place.shape, keras.backend.standardize_dtype(dtype)) if is_half(dtype) else None
 
 
 class Record(Mapping[str, Any]):

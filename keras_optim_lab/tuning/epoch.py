@@ -133,7 +133,7 @@ class Epoch:
                 _first(optimizer, slot, place, weight)
                 for place, weight in zip(places, weights, strict=True)
             ]
-            for slot in optimizer.active_slots
+            for slot in optimizer.slots_for(str(weight.dtype) for weight in weights)
         }
         shared = {
             slot.name: np.float32(slot.first_value(optimizer)) for slot in optimizer.shared_slots

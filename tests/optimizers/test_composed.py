@@ -464,14 +464,15 @@ def test_an_optimizer_in_training_is_refused():
 # Single wrappers.
 
 
-def test_a_step_that_is_not_finite_changes_nothing_bit_for_bit():
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_step_that_is_not_finite_changes_nothing_bit_for_bit(dtype):
     optimizer = kol.SkipNonFinite(
         kol.groups({"head": kol.ScheduleFreeAdamW(0.1)}, default=kol.Prodigy(initial_distance=0.1))
     )
     kept = kol.SkipNonFinite(optimizer.optimizer.detached())
     infinite, no_number = ({**GRADIENTS[1], "head/bias": np.full(4, x)} for x in (np.inf, np.nan))
-    path = walk(optimizer, [GRADIENTS[0], infinite, no_number, GRADIENTS[2]])
-    expected = walk(kept, [GRADIENTS[0], GRADIENTS[2]])
+    path = walk(optimizer, [GRADIENTS[0], infinite, no_number, GRADIENTS[2]], dtype)
+    expected = walk(kept, [GRADIENTS[0], GRADIENTS[2]], dtype)
     for found, other in zip(path, [*[expected[0]] * 3, expected[1]], strict=True):
         for name in SHAPES:
             np.testing.assert_array_equal(found[name], other[name])

@@ -12,6 +12,7 @@ from keras_optim_lab.functional import Functional
 from keras_optim_lab.optimizers import Adam, GradientDescent, Momentum, Muon
 from keras_optim_lab.optimizers.precision import rounded_at_random
 from keras_optim_lab.optimizers.slots import Place
+from tests.frameworks import applied, tensors
 from tests.optimizers.conftest import as_array
 
 
@@ -65,7 +66,9 @@ def test_bytes_per_weight_are_those_of_the_variables(case):
         taken = sum(math.prod(v.shape) * (2 if v.dtype == "bfloat16" else 4) for v in held)
         assert taken == optimizer.state_bytes([Place(weight.path, (10,))])
     assert Adam().bytes_per_weight == 8
-    assert Adam(state_dtype="bfloat16", compensated=True).bytes_per_weight == 6
+    half = [Place("kernel", (10,))], "bfloat16"
+    assert Adam(state_dtype="bfloat16").state_bytes(*half) == 60
+    assert Adam(state_dtype="bfloat16", compensated=False).state_bytes(*half) == 40
 
 
 def test_a_slot_whose_changes_are_below_its_digits_still_follows(walk):
@@ -84,21 +87,52 @@ def test_compensated_weights_follow_float32(dtype, walk):
     steps = [[np.float32(rng.normal(1.0, 0.1, 50))] for _ in range(30)]
     rate = 2.0**-13  # every step is lost in the rounding of a weight near 1
     expected = walk(GradientDescent(rate), start, steps)[-1][0]
-    optimizer = GradientDescent(rate, compensated=True)
+    optimizer = GradientDescent(rate)
     found = walk(optimizer, start, steps, dtype=dtype)[-1][0]
     (slot,) = optimizer._slot_variables["compensation"]
     assert slot.dtype == dtype
     np.testing.assert_allclose(found + as_array(slot), expected, atol=4e-5)  # a step is 1e-4
     np.testing.assert_allclose(found, expected, rtol=2.0**-8)
-    lost = walk(GradientDescent(rate), start, steps, dtype="bfloat16")[-1][0]
+    lost = walk(GradientDescent(rate, compensated=False), start, steps, dtype="bfloat16")[-1][0]
     np.testing.assert_array_equal(lost, start[0])
 
 
 def test_weights_of_float32_need_no_compensation(walk, start, gradients):
-    optimizer = Adam(0.1, compensated=True)
+    optimizer = Adam(0.1)
     path = walk(optimizer, start, gradients[:1])
-    assert optimizer._slot_variables["compensation"] == [None, None]
-    np.testing.assert_array_equal(path[0][0], walk(Adam(0.1), start, gradients[:1])[0][0])
+    assert "compensation" not in optimizer._slot_variables
+    plain = walk(Adam(0.1, compensated=False), start, gradients[:1])
+    np.testing.assert_array_equal(path[0][0], plain[0][0])
+
+
+@pytest.mark.shell
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", optimizers.names())
+def test_every_optimizer_learns_weights_of_half_precision_at_its_defaults(name, dtype):
+    """As in float32, up to what no number of the dtype can hold."""
+    start = np.random.default_rng(0).normal(size=(4, 6))
+    start = as_array(ops.cast(ops.cast(ops.convert_to_tensor(start), "bfloat16"), "float16"))
+
+    def descended(dtype):
+        weight = keras.Variable(start, dtype=dtype, name="kernel")
+        step = applied(optimizers.get(name), [weight])
+        for _ in range(40):
+            step([tensors(as_array(weight), dtype)])  # the gradient of half the square
+        return as_array(weight)
+
+    expected, found = descended("float32"), descended(dtype)
+    rounded = as_array(ops.cast(ops.convert_to_tensor(expected), dtype))
+    allowed = 0.1 * np.linalg.norm(expected - start) + np.linalg.norm(expected - rounded)
+    assert np.linalg.norm(found - expected) < allowed
+    assert np.linalg.norm(found) < np.linalg.norm(start)
+
+
+def test_a_step_of_nothing_leaves_a_compensated_weight_bit_for_bit(walk):
+    # 1 + 2⁻⁷ with a rest that rounding to the nearest even would take to the next number.
+    optimizer = GradientDescent(1.0)
+    start = [np.full(3, 1 + 2**-7, "float32")]
+    path = walk(optimizer, start, [[np.full(3, -(2.0**-8))], [np.zeros(3)]], dtype="bfloat16")
+    np.testing.assert_array_equal(path[1][0], path[0][0])
 
 
 def test_low_precision_goes_on_bit_for_bit_after_loading(make_model, data, tmp_path, arrays):

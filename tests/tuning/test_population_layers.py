@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from keras_optim_lab import backend
 from keras_optim_lab.tuning.epoch import Epoch
 from keras_optim_lab.tuning.population_engine import PopulationEngine
+from keras_optim_lab.tuning.sequential_engine import SequentialEngine
 from tests.studies import small_task
 from tests.tuning.populations import (
     BACKEND,
@@ -376,10 +377,10 @@ class Stream(keras.utils.PyDataset):
         return tuple(array[8 * i : 8 * i + 8] for array in self.arrays)
 
 
-@pytest.fixture
-def half_precision():
+@pytest.fixture(params=["mixed_float16"])
+def half_precision(request):
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
+    keras.config.set_dtype_policy(request.param)
     yield
     keras.config.set_dtype_policy(policy)
 
@@ -410,15 +411,17 @@ def test_a_model_in_float16_is_trained_one_by_one(half_precision, caplog):
     assert_left_to("sequential", small_task(), "float16", caplog)
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        {"state_dtype": optuna.distributions.CategoricalDistribution(["bfloat16"])},
-        {"compensated": True},
-    ],
-    ids=["state_dtype", "compensated"],
-)
-def test_state_in_16_bits_is_trained_one_by_one(setting, caplog):
+@pytest.mark.parametrize("half_precision", ["bfloat16"], indirect=True)
+def test_a_model_in_bfloat16_is_trained_as_by_fit(half_precision):
+    found = [
+        [trial.value for trial in search(engine, small_task(), trials=2).study.trials]
+        for engine in (PopulationEngine(2), SequentialEngine())
+    ]
+    np.testing.assert_allclose(*found, rtol=0.02)
+
+
+def test_state_in_16_bits_is_trained_one_by_one(caplog):
+    setting = {"state_dtype": optuna.distributions.CategoricalDistribution(["bfloat16"])}
     assert_left_to("sequential", small_task(), "state in 16 bits", caplog, space=setting)
 
 
