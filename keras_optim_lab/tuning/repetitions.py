@@ -16,7 +16,7 @@ from keras_optim_lab.tasks.splits import SplitName
 from keras_optim_lab.tuning.candidate import Candidate
 from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.engine import Candidates, Engine
-from keras_optim_lab.tuning.interruption import interruptible
+from keras_optim_lab.tuning.interruption import interruptible, raise_if_interrupted
 from keras_optim_lab.tuning.population_engine import PopulationEngine
 
 # By the name of a metric, as in the logs of `fit`, its value after every epoch; NaN from the epoch
@@ -47,7 +47,6 @@ def silent(*_: Any) -> None:
     """Tells nobody."""
 
 
-@interruptible()
 def train(
     task: Task,
     trainings: Sequence[Training],
@@ -82,7 +81,8 @@ def train(
     task = task.measured_on(split)
     wanted = _Repetitions(task, trainings, objective, on_done, on_progress)
     if trainings:
-        (engine or PopulationEngine()).run(task, wanted)
+        with interruptible():
+            (engine or PopulationEngine()).run(task, wanted)
     return [each.curves for each in wanted.all]
 
 
@@ -177,6 +177,7 @@ class _Repetitions(Candidates):
         return self
 
     def __next__(self) -> Candidate:
+        raise_if_interrupted()
         if not self._waiting:
             raise StopIteration
         return self._waiting.popleft()

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.fit_engine import FitEngine
 from keras_optim_lab.tuning.interruption import interruptible, raise_if_interrupted
 from keras_optim_lab.tuning.population_engine import PopulationEngine
+from keras_optim_lab.tuning.repetitions import Training, train
 from keras_optim_lab.tuning.sequential_engine import SequentialEngine
 from tests.studies import Formula, small_model, small_task
 from tests.tuning.populations import search
@@ -64,6 +66,20 @@ def test_ctrl_c_within_anothers_callback_ends_a_study_that_goes_on(engine, capfd
     assert not [t for t in result.study.trials if t.state == TrialState.RUNNING]
     result.run(5, engine())
     assert len(result.finished_trials) == 5
+
+
+@pytest.mark.parametrize("engine", [FitEngine, lambda: PopulationEngine(1)])
+def test_ctrl_c_ends_fresh_trainings_and_keeps_those_that_have_ended(engine):
+    done = []
+
+    def end(training, curves):
+        done.append(training.seed)
+        interrupt_where_python_forgets_it()
+
+    trainings = [Training("adam", Configuration("adam", {}), seed) for seed in range(3)]
+    with pytest.raises(KeyboardInterrupt):
+        train(small_task(epochs=1), trainings, engine=engine(), on_done=end)
+    assert done == [0]
 
 
 def test_what_has_ended_in_the_same_epoch_is_kept():
