@@ -12,6 +12,7 @@ import typer
 from rich.progress import TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from keras_optim_lab import __version__, terminal
 from keras_optim_lab import backend as backends
@@ -22,7 +23,21 @@ from keras_optim_lab.redaction import without_password
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Keras imports TensorFlow where it is
 
+
+class _Commands(TyperGroup):
+    """The commands; what was given and not understood is repeated without its passwords."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if isinstance(message := getattr(error, "message", None), str):
+                error.message = without_password(message)  # type: ignore[attr-defined]
+            raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -386,6 +386,13 @@ def test_the_storage_may_be_named_by_the_environment(command, monkeypatch, tmp_p
     assert not (tmp_path / "studies").exists()
 
 
+@pytest.mark.parametrize("before", [("worker", "s", "x"), ()])
+def test_a_password_is_not_shown_where_it_is_no_argument(command, before):
+    told = command(*before, "postgresql://user:secret@host/data").output
+    assert "postgresql://user:***@host" in told
+    assert "secret" not in told
+
+
 def test_a_password_is_not_shown_in_an_error(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     url = "postgresql://me:secret@localhost:1/d?connect_timeout=1"
