@@ -44,14 +44,16 @@ def test_every_optimizer_trains_weights_of_any_dtype(case, dtype, walk, start):
         gradients = [ops.cast(w, dtype) for w in weights]  # of half the sum of squares
         weights = walk(optimizer, weights, [gradients], dtype=dtype)[-1]
     assert loss(weights) < 0.7 * loss(start)
-    assert all(v.dtype == "float32" for v in optimizer.variables if v.ndim > 0)
+    for name, own in optimizer._slot_variables.items():
+        held = dtype if name == "compensation" else "float32"
+        assert all(slot is None or slot.dtype == held for slot in own)
 
 
 @pytest.mark.parametrize("dtype", HALF)
 def test_a_half_precision_step_is_the_float32_step_rounded_once(
     case, dtype, walk, start, gradients
 ):
-    half, full = case.make(weight_decay=0.01), case.make(weight_decay=0.01)
+    half, full = case.make(weight_decay=0.01, compensated=False), case.make(weight_decay=0.01)
     weights = rounded(start, dtype)
     for step in gradients[:2]:
         step = rounded(step, dtype)
@@ -107,7 +109,9 @@ def test_a_model_of_a_half_precision_policy_trains(policy, make_model, data, dty
         optimizer = optimizer.inner_optimizer
     assert type(optimizer) is Adam
     assert int(optimizer.iterations) == 8
-    assert all(v.dtype == "float32" for v in optimizer.variables if v.ndim > 0)
+    held = {name: {v.dtype for v in own} for name, own in optimizer._slot_variables.items()}
+    assert held.pop("compensation", {policy}) == {policy}
+    assert held == {"momentum": {"float32"}, "velocity": {"float32"}}
 
 
 # Gradients that are missing, infinite or scaled.
