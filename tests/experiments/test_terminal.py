@@ -12,7 +12,7 @@ import pytest
 from keras_optim_lab import cli, terminal
 from keras_optim_lab.comparison import comparison as comparing
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tuning import evaluation, population_engine
+from keras_optim_lab.tuning import population_engine, repetitions
 from tests.comparison.examples import comparison
 from tests.experiments.texts import OPTIMIZERS
 from tests.studies import Formula
@@ -26,7 +26,7 @@ NAMES = ["[/red]", "[red]abc :warning: \\[x] [bold"]
 def main(engine, monkeypatch):
     """The command in an empty folder on a terminal of an encoding; its code and what it said."""
     monkeypatch.setattr(population_engine, "PopulationEngine", lambda width: Formula())
-    monkeypatch.setattr(evaluation, "_train", lambda *_: (None, [2.0, 1.0]))
+    monkeypatch.setattr(repetitions, "PopulationEngine", Formula)
     monkeypatch.setattr(Task, "evaluate", lambda *_: {"loss": 1.0})
     monkeypatch.setattr(comparing, "compare_backends", lambda *_, **__: comparison())
     monkeypatch.setattr(cli, "console", terminal.console())
