@@ -843,7 +843,8 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     def _load_beside(self, saved: dict[str, Any]) -> None:
         """Takes out what there is beside the variables."""
         own = self.__dict__.get("_births", [])
-        births = [int(birth) for birth in saved.pop(_JOINED_AFTER, [0] * len(own))]
+        births = self._births_in(self._trainable_variables)
+        births = [int(birth) for birth in saved.pop(_JOINED_AFTER, births)]
         if births != own and len(births) == len(own):
             rebuild(self, self._trainable_variables, births)
 
