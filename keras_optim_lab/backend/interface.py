@@ -156,7 +156,7 @@ class Updates(Protocol):
     def within(self, x: Any, bound: float) -> Any:
         """x with what is beyond ±bound brought there, in one pass; NaN stays."""
 
-    def eagerly(self) -> AbstractContextManager:
+    def eagerly(self, optimizer: Any) -> AbstractContextManager:
         """Within it, variables are created and assigned at once, also while a step is traced."""
 
     def beside(self, optimizer: Any, variable: Any) -> AbstractContextManager:

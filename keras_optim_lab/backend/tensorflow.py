@@ -286,8 +286,14 @@ def within(x, bound):
     return tf.raw_ops.ClipByValue(t=x, clip_value_min=-bound, clip_value_max=bound)
 
 
-def eagerly():
-    return tf.init_scope()
+@contextlib.contextmanager
+def eagerly(optimizer):
+    own = optimizer._distribution_strategy
+    with tf.init_scope():
+        # Keras is in the scope of the strategy when it builds, and not before a fit.
+        there = own is tf.distribute.get_strategy()
+        with contextlib.nullcontext() if there else own.scope():
+            yield
 
 
 @tf.autograph.experimental.do_not_convert

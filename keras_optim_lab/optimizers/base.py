@@ -319,7 +319,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             self._build(variables)
             self._follow(training_model(self))
         elif differs(self, variables):
-            with backend.updates().eagerly():
+            with backend.updates().eagerly(self):
                 self._carry_over(variables)
 
     def _build(self, variables):
@@ -360,7 +360,7 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
             ValueError: it has trained weights of another model.
         """
         if self.__dict__.get("_built", False) and differs(self, model.trainable_variables):
-            with backend.updates().eagerly():
+            with backend.updates().eagerly(self):
                 check_same_model(self, model)
                 stay = {self._var_key(variable) for variable in model.trainable_variables}
                 self._leave([v for v in self._trainable_variables if self._var_key(v) not in stay])
@@ -843,9 +843,11 @@ class Optimizer(Declared, KerasOptimizer, kw_only=True):
     def _load_beside(self, saved: dict[str, Any]) -> None:
         """Takes out what there is beside the variables."""
         own = self.__dict__.get("_births", [])
-        births = [int(birth) for birth in saved.pop(_JOINED_AFTER, [0] * len(own))]
+        births = self._births_in(self._trainable_variables)
+        births = [int(birth) for birth in saved.pop(_JOINED_AFTER, births)]
         if births != own and len(births) == len(own):
-            rebuild(self, self._trainable_variables, births)
+            with backend.updates().eagerly(self):
+                rebuild(self, self._trainable_variables, births)
 
     def get_config(self):
         config = {name: field.config(self) for name, field in self.fields.items()}

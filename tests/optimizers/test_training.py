@@ -537,6 +537,27 @@ def test_a_fresh_optimizer_goes_on_where_weights_that_joined_were_saved(make_mod
     assert copy._births == [0] * 4
 
 
+def test_files_whose_configuration_says_when_weights_joined_go_on_from_there(make_model, data):
+    model = make_model(RAdam(0.05))
+    freezes(model, (True, False, True), data)
+    saved: dict = {}
+    model.optimizer.save_own_variables(saved)
+    joined = saved.pop("joined_after")
+    paths = [variable.path for variable in model.trainable_variables]
+    births = [[int(birth), [path]] for birth, path in zip(joined, paths, strict=True) if birth]
+    config = {**model.optimizer.get_config(), "joined_after": births}
+    resumed = RAdam.from_config(config)
+    resumed.build(model.trainable_variables)
+    resumed.load_own_variables(saved)
+    again: dict = {}
+    resumed.save_own_variables(again)
+    assert births
+    np.testing.assert_array_equal(again.pop("joined_after"), joined)
+    assert again.keys() == saved.keys()
+    for name, value in saved.items():
+        np.testing.assert_array_equal(again[name], value)
+
+
 def test_an_evaluation_between_keeps_the_state_of_frozen_weights(make_model, data):
     model = make_model(Momentum(0.1))
     freezes(model, [True], data)

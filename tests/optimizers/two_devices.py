@@ -126,3 +126,19 @@ def test_changing_a_number_reaches_both_devices_without_a_new_trace(
     model.fit(*data, batch_size=8, verbose=0)
     assert 0 < before == len(calls)
     np.testing.assert_array_equal(model.get_weights()[0], weights[0])
+
+
+def test_layers_that_are_frozen_between_fits_on_two_devices_train_as_on_one(
+    strategy, make_model, data
+):
+    def fitted(model):
+        for trainable in (True, False, True):
+            model.layers[0].trainable = trainable
+            model.fit(*data, batch_size=4, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    alone = fitted(make_model(Lookahead(Adam(0.1))))
+    with strategy.scope():
+        model = make_model(Lookahead(Adam(0.1)))
+    for weight, other in zip(fitted(model), alone, strict=True):
+        np.testing.assert_allclose(weight, other, rtol=1e-4, atol=1e-6)
