@@ -155,6 +155,15 @@ class Following(Optimizer):
         own = super().has_a_part_in
         return (*own, _TAKES_STATE, *_LOOKS) if self.averages else own
 
+    def _follow(self, model):
+        super()._follow(model)
+        if model is not None and self.averages and model.train_function is not None:
+            self._begins_at_gradient_point(model)  # Keras has made it before it built the optimizer
+
+    def _begins_at_gradient_point(self, model) -> None:
+        if not hasattr(model, _TAKES_STATE):
+            model.train_function = _from_gradient_point(model, model.train_function)
+
     @contextmanager
     def around(self, model, name, arguments):
         with super().around(model, name, arguments):
@@ -165,8 +174,8 @@ class Following(Optimizer):
             if name == _TAKES_STATE and arguments.get("optimizer_variables"):
                 self.to_gradient_point(model.trainable_variables)
             yield
-            if name == "make_train_function" and not hasattr(model, _TAKES_STATE):
-                model.train_function = _from_gradient_point(model, model.train_function)
+            if name == "make_train_function":
+                self._begins_at_gradient_point(model)
 
     @contextmanager
     def _looking(self, model):

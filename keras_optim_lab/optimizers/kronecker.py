@@ -11,6 +11,8 @@ from keras import ops
 
 from keras_optim_lab import backend
 
+_USUAL = 1e15  # up to it, and from its inverse on, sums of squares are no trouble for float32
+
 
 class Axes(NamedTuple):
     """The axes of a weight as these methods see them.
@@ -177,7 +179,8 @@ def orthonormal(matrix):
     TensorFlow adds up their squares as they are: large ones become NaN, small ones the identity.
     """
     largest = ops.max(ops.abs(matrix), axis=(1, 2), keepdims=True)
-    return ops.qr(matrix / ops.where(largest > 0.0, largest, 1.0))[0]
+    usual = ops.logical_and(largest > 1.0 / _USUAL, largest < _USUAL)  # division would round them
+    return ops.qr(matrix / ops.where(ops.logical_or(usual, largest <= 0.0), 1.0, largest))[0]
 
 
 def every(condition, renew, state: list) -> list:

@@ -160,6 +160,20 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
         np.testing.assert_array_equal(weight, expected)
 
 
+def test_a_backup_is_restored_in_a_model_whose_optimizer_nothing_has_built(
+    make_model, data, tmp_path
+):
+    def fit(*callbacks):
+        model = make_model(ScheduleFreeAdamW(0.3, 0.9), build=False)
+        model.fit(*data, epochs=4, callbacks=callbacks, **FIT)
+        return model.get_weights()
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(backup(tmp_path), At(interrupt, 2))
+    for weight, expected in zip(fit(backup(tmp_path)), fit(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
 def test_a_look_at_the_model_changes_no_bit_of_its_training(make_model, data, interrupted, whole):
     looked = make_model(ScheduleFreeAdamW(0.3, 0.5))
     looks = keras.callbacks.LambdaCallback(

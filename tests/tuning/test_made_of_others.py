@@ -9,6 +9,7 @@ import keras_optim_lab as kol
 from keras_optim_lab.reports import report
 from keras_optim_lab.reports.page import Page
 from keras_optim_lab.results import TuningResult
+from keras_optim_lab.tuning.session import fresh_session
 from keras_optim_lab.tuning.space import SearchSpace
 from tests.studies import Formula, small_model, small_task
 from tests.tuning.populations import assert_same_as_fit
@@ -46,6 +47,7 @@ def half_frozen():
 @pytest.mark.once("torch")
 def test_the_rows_of_groups_that_wait_for_a_frozen_layer_are_the_trainings_of_fit():
     task = small_task(epochs=1, model=half_frozen)
+    fresh_session()  # as before a trial: the names that Keras gives to layers count from here
     frozen = task.build_model(0).non_trainable_variables[0].path.rpartition("/")[0]
     waiting = kol.groups({f"{frozen}/": kol.Momentum(0.05)}, default=kol.Adam(0.01))
     summary = assert_same_as_fit(task, waiting, trials=2)
