@@ -398,11 +398,11 @@ def test_after_an_error_in_the_midst_of_a_training_the_engine_trains_as_before()
     train = Reader(small_task().train)
     task = small_task(train=train)
     expected = curves(search(FitEngine(), task, trials=3))
-    train.fails_at = train.read + 9  # 3 batches in each of 2 epochs: in the second trial
     engine = SequentialEngine()
     result = TuningResult.create(
         task, "adam", name="study", sampler="random", pruner="none", seed=5
     )
+    train.fails_at = train.read + 9  # 3 batches in each of 2 epochs: in the second trial
     with pytest.raises(Exception, match="the disk is gone"):
         result.run(3, engine=engine)
     assert [trial.state.name for trial in result.study.trials] == ["COMPLETE", "FAIL"]
