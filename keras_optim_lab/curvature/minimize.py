@@ -58,7 +58,7 @@ def minimize(
     Args:
         fun: takes x as tensors of the active backend and returns a scalar tensor; it is
             differentiated and compiled, so it computes with `keras.ops` or the backend's own
-            functions. For Gauss–Newton methods it may return residuals r, any shape, and
+            functions. For Gauss–Newton methods it returns residuals r, of one axis or more, and
             ½ Σ r² is minimized.
         x0: where to start: a number, an array or tensor, or a nested container (list, dict) of
             these; numbers in a list are one vector. The dtype is kept; Python numbers are float64.
@@ -312,7 +312,7 @@ def _objective(fun, optimizer: Optimizer, layout: Layout) -> Objective:
         return Objective(lambda x: _scalar(fun(layout.split(x)), layout.dtype), layout=layout)
 
     def outputs(x):
-        return ops.reshape(ops.cast(fun(layout.split(x)), layout.dtype), (-1,))
+        return _residuals(fun(layout.split(x)), layout.dtype)
 
     return Objective(lambda x: half_of_squares(outputs(x)), outputs, half_of_squares, layout)
 
@@ -325,6 +325,17 @@ def _scalar(value, dtype: str):
             "Sum it, or minimize its squares with optimizer='levenberg_marquardt'."
         )
     return ops.cast(value, dtype)
+
+
+def _residuals(value, dtype: str):
+    value = ops.convert_to_tensor(value)
+    if tuple(value.shape) == ():
+        raise TypeError(
+            "fun: must return residuals r, of one axis or more, as Gauss–Newton methods minimize "
+            "½ Σ r²; it returned a scalar. Return what is squared and summed, or minimize the "
+            "scalar with optimizer='newton' or 'lbfgs'."
+        )
+    return ops.reshape(ops.cast(value, dtype), (-1,))
 
 
 def _checked_start(x0):

@@ -15,6 +15,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial
 from scipy.special import stdtrit
 
+from keras_optim_lab import tasks
 from keras_optim_lab.optimizers.fields import DecayRate, Field
 from keras_optim_lab.reports.numbers import number
 from keras_optim_lab.tuning.evaluation import EVALUATIONS, Evaluation
@@ -101,7 +102,10 @@ def outcome(tuning: TuningStudy, evaluation: Evaluation) -> Outcome:
 
 def _of_luck(tuning: TuningStudy, evaluation: Evaluation) -> list[str]:
     seeds = max(EVALUATIONS, _MORE * len(evaluation.seeds))
-    more = f"keras-optim-lab report {shlex.quote(tuning.study.study_name)} --seeds {seeds}"
+    study = tuning.study.study_name
+    more = f"keras-optim-lab report {shlex.quote(study)} --seeds {seeds}"
+    if tuning.task.name not in tasks.names():  # which the command does not know
+        more = f"TuningResult.load({study!r}, task=...).report(seeds={seeds})"
     match outcome(tuning, evaluation):
         case "better once":
             return [

@@ -266,6 +266,11 @@ def test_a_number_is_minimized_as_a_number():
         ({"x0": ["one"]}, TypeError, "floating-point"),
         ({"x0": {}}, TypeError, "holds no numbers"),
         ({"fun": lambda x: x}, TypeError, r"must return a scalar; .* \(2,\)"),
+        (
+            {"fun": ops.sum, "optimizer": "levenberg_marquardt"},
+            TypeError,
+            "must return residuals r, .* scalar",
+        ),
         ({"fun": lambda x: ops.sum(ops.log(-x))}, ValueError, "must be finite at x0"),
         ({"fun": lambda x: ops.sum(ops.sqrt(x)), "x0": [0.0, 1.0]}, ValueError, "gradient is not"),
         ({"optimizer": "newtn"}, ValueError, "Did you mean 'newton'"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from keras_optim_lab import tasks
 from keras_optim_lab.optimizers import entry
 from keras_optim_lab.reports import write_report
 from keras_optim_lab.reports.judgement import PLAYBOOK, gain, outcome, warnings_of
@@ -76,7 +77,8 @@ def test_verdict_and_warning_agree_on_the_gain(default, tuned, shown):
     assert len(sentences) == (shown in ("perhaps better", "better once"))
 
 
-def test_a_gain_within_the_spread_is_said_with_its_confidence_interval():
+def test_a_gain_within_the_spread_is_said_with_its_confidence_interval(monkeypatch):
+    monkeypatch.setattr(tasks, "names", lambda: ["small"])
     evaluation = judged(runs(0.5, 0.6, 0.7), runs(0.54, 0.55, 0.56))
     tuning = study_at([0.01])
     # 4.303 is the 97.5 % quantile of t with two degrees of freedom.
@@ -88,6 +90,12 @@ def test_a_gain_within_the_spread_is_said_with_its_confidence_interval():
     twenty = judged(runs(*[0.5, 0.7] * 10), runs(*[0.7, 0.49] * 10))
     (said,) = warned(tuning, twenty)
     assert said.endswith("report study --seeds 80."), "twice as sure, over four times as many"
+
+
+def test_more_seeds_are_asked_for_in_words_that_know_the_task():
+    """The command trains built-in tasks only."""
+    (said,) = warned(study_at([0.01]), judged(runs(0.5), runs(0.4)))
+    assert said.endswith("more seeds, TuningResult.load('study', task=...).report(seeds=20).")
 
 
 def test_too_few_seeds_without_divergence_are_said():
