@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from keras_optim_lab.landscapes.race import Race, race
     from keras_optim_lab.landscapes.surfaces import Surface
     from keras_optim_lab.landscapes.trace import Trace, trace
+    from keras_optim_lab.learning_rate_finder import RangeTest, find_learning_rate
     from keras_optim_lab.optimizers import (
         ADOPT,
         LAMB,
@@ -68,9 +69,8 @@ if TYPE_CHECKING:
         groups,
         layerwise,
     )
-    from keras_optim_lab.range_test import RangeTest, find_learning_rate
-    from keras_optim_lab.results import TuningResult, tune
     from keras_optim_lab.tasks import Task
+    from keras_optim_lab.tuner import TuningResult, tune
     from keras_optim_lab.tuning import PruningCallback, search_space, suggest
 
 _HOMES = {
@@ -113,7 +113,7 @@ _HOMES = {
     "RAdam": "optimizers",
     "RMSprop": "optimizers",
     "Race": "landscapes.race",
-    "RangeTest": "range_test",
+    "RangeTest": "learning_rate_finder",
     "SAM": "curvature",
     "SOAP": "optimizers",
     "ScheduleFreeAdamW": "optimizers",
@@ -125,10 +125,10 @@ _HOMES = {
     "Surface": "landscapes.surfaces",
     "Task": "tasks",
     "Trace": "landscapes.trace",
-    "TuningResult": "results",
+    "TuningResult": "tuner",
     "compare_backends": "comparison.comparison",
     "derivative": "curvature.derivative",
-    "find_learning_rate": "range_test",
+    "find_learning_rate": "learning_rate_finder",
     "functional": None,
     "groups": "optimizers",
     "keras_tuner": None,
@@ -142,7 +142,7 @@ _HOMES = {
     "surfaces": "landscapes",
     "tasks": None,
     "trace": "landscapes.trace",
-    "tune": "results",
+    "tune": "tuner",
 }
 
 __all__ = [

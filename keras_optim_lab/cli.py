@@ -138,10 +138,10 @@ def tune(
     chosen = backends.select(backend)
     import optuna
 
-    from keras_optim_lab.results import TuningResult
     from keras_optim_lab.tasks.checks import check_count
+    from keras_optim_lab.tuner import TuningResult
     from keras_optim_lab.tuning import evaluation
-    from keras_optim_lab.tuning.population_engine import PopulationEngine
+    from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     check_count("trials", trials)
@@ -202,8 +202,8 @@ def worker(
     chosen = backends.select(backend)
     import optuna
 
-    from keras_optim_lab.results import TuningResult
-    from keras_optim_lab.tuning.population_engine import PopulationEngine
+    from keras_optim_lab.tuner import TuningResult
+    from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     engine = PopulationEngine(_population(population))
@@ -229,7 +229,7 @@ def report(
 ) -> None:
     """Write the HTML report of a stored study."""
     backends.select(backend)
-    from keras_optim_lab.results import TuningResult
+    from keras_optim_lab.tuner import TuningResult
 
     _write_report(TuningResult.load(study, storage), output, seeds)
 
@@ -243,9 +243,9 @@ def optimizers(
 ) -> None:
     """List the optimizers, or show all about one."""
     backends.select(backend)
+    from keras_optim_lab.optimizer_page import page
     from keras_optim_lab.optimizers import entries, entry
     from keras_optim_lab.optimizers.catalogue import compositions
-    from keras_optim_lab.optimizers.page import page
 
     if name is not None:
         console.print(page(entry(name, composed=True)), crop=False)

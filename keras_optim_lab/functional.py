@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import keras
 from keras import Variable, ops
 
-from keras_optim_lab.optimizers import Optimizer, catalogue, execution
-from keras_optim_lab.optimizers.execution import Treatment, Weight, bundles
-from keras_optim_lab.optimizers.fields import KerasArgument
-from keras_optim_lab.optimizers.precision import arithmetic_dtype, check_real
-from keras_optim_lab.optimizers.slots import Place, Record, Slot
+from keras_optim_lab.optimizers import Optimizer, catalogue
+from keras_optim_lab.optimizers.shell.bundles import Treatment, Weight, advance, bundles
+from keras_optim_lab.optimizers.shell.fields import KerasArgument
+from keras_optim_lab.optimizers.shell.precision import arithmetic_dtype, check_real
+from keras_optim_lab.optimizers.shell.slots import Place, Record, Slot
 
 
 class State(NamedTuple):
@@ -141,7 +141,7 @@ class Functional:
             ],
             elementwise=opt.elementwise,
         )
-        new_weights, new_slots = execution.advance(
+        new_weights, new_slots = advance(
             opt,
             plan,
             dict(enumerate(weights)),

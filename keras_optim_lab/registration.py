@@ -10,8 +10,13 @@ from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 
-# What registers classes and functions; optimizers bring schedules and curvature methods along.
-_REGISTERING = ("keras_optim_lab.optimizers", "keras_optim_lab.tasks.quadratic")
+# What registers classes and functions.
+_REGISTERING = (
+    "keras_optim_lab.optimizers",
+    "keras_optim_lab.schedules",
+    "keras_optim_lab.curvature",
+    "keras_optim_lab.tasks.built_in.quadratic",
+)
 
 
 def register_with_keras() -> None:

@@ -63,7 +63,7 @@ class Stopwatch:
 
 def storage_calls() -> Stopwatch:
     """Times every call that studies make to what is behind their buffer from now on."""
-    from keras_optim_lab.tuning import buffered
+    from keras_optim_lab.tuning.storages import buffered
 
     buffered.patiently = Stopwatch(buffered.patiently)
     return buffered.patiently
@@ -75,8 +75,8 @@ def storage_calls() -> Stopwatch:
 def share(storage: str, trials: int, rows: int) -> dict:
     """The storage's share of the wall time of a study, compilation included and left out."""
     from keras_optim_lab import tasks
-    from keras_optim_lab.results import TuningResult
-    from keras_optim_lab.tuning.population_engine import PopulationEngine
+    from keras_optim_lab.tuner import TuningResult
+    from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 
     task = tasks.get("digits-mlp")
     task.arrays("train")
@@ -99,7 +99,7 @@ def large(storage: str, sampler: str, sizes: list[int], repeats: int) -> list[di
     import numpy as np
     import optuna
 
-    from keras_optim_lab.results import TuningResult
+    from keras_optim_lab.tuner import TuningResult
     from keras_optim_lab.tuning.study import Asked, stoppable
     from tests.studies import small_task
 
@@ -145,7 +145,7 @@ def fill(tuning, size: int, generator) -> None:
     import optuna
     from optuna.trial import TrialState
 
-    from keras_optim_lab.tuning.changes import Changes
+    from keras_optim_lab.tuning.storages.unstored import Changes
 
     buffer, study_id = tuning.study._storage, tuning.study._study_id
     space = tuning.space.distributions
@@ -191,8 +191,8 @@ def worker(storage: str, trials: int, core: int) -> dict:
     os.sched_setaffinity(0, {core})
     import optuna
 
-    from keras_optim_lab.results import TuningResult
-    from keras_optim_lab.tuning.population_engine import PopulationEngine
+    from keras_optim_lab.tuner import TuningResult
+    from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Imports and the compilation of the program belong to the start; its process keeps the latter.
@@ -210,7 +210,7 @@ def worker(storage: str, trials: int, core: int) -> dict:
 
 
 def create(storage: str) -> None:
-    from keras_optim_lab.results import TuningResult
+    from keras_optim_lab.tuner import TuningResult
 
     TuningResult.create(
         "digits-mlp", "adam", storage=storage, sampler="random", pruner="none", name=NAME

@@ -118,7 +118,7 @@ def random_search(task, trials: int) -> float:
 
 
 def ours(task, trials: int, engine) -> tuple[float, dict]:
-    from keras_optim_lab.results import TuningResult
+    from keras_optim_lab.tuner import TuningResult
 
     result = TuningResult.create(task, "adam", pruner="none", name="ours")
     for params in configurations(trials):
@@ -131,8 +131,8 @@ def hyperband(task, target: float) -> tuple[float, dict]:
     """TPE and Hyperband until a complete trial reaches the target; at most 1000 trials."""
     from optuna.trial import TrialState
 
-    from keras_optim_lab.results import TuningResult
-    from keras_optim_lab.tuning.population_engine import PopulationEngine
+    from keras_optim_lab.tuner import TuningResult
+    from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 
     result = TuningResult.create(task, "adam", pruner="hyperband", name="hyperband")
     engine = PopulationEngine()
@@ -151,8 +151,8 @@ def run(contestant: str, task_name: str, trials: int, target: float | None) -> d
     import optuna
 
     from keras_optim_lab import tasks
-    from keras_optim_lab.tuning.population_engine import PopulationEngine
-    from keras_optim_lab.tuning.sequential_engine import SequentialEngine
+    from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+    from keras_optim_lab.tuning.engines.sequential_engine import SequentialEngine
 
     if contestant == "keras-tuner":
         importlib.import_module("keras_tuner")  # not part of what is timed

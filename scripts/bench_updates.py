@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_optim_lab as kol
-from keras_optim_lab.optimizers.kronecker import merged
+from keras_optim_lab.optimizers.rules.kronecker import merged
 
 BACKEND = keras.backend.backend()
 

@@ -25,10 +25,10 @@ import optuna
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from keras_optim_lab.results import TuningResult
+from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning import study as study_module
-from keras_optim_lab.tuning.abandoned import retry
-from keras_optim_lab.tuning.urls import with_driver
+from keras_optim_lab.tuning.storages.abandoned import retry
+from keras_optim_lab.tuning.storages.urls import with_driver
 from tests.studies import Formula, decades_from_optimum, small_task
 
 NAME = "killed"

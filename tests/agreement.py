@@ -4,7 +4,7 @@ import json
 import math
 import os
 
-from keras_optim_lab.optimizers.page import AGREEMENT
+from keras_optim_lab.optimizer_page import AGREEMENT
 
 WRITES = bool(os.environ.get("WRITE_AGREEMENT"))
 

@@ -19,15 +19,16 @@ import keras_optim_lab as kol
 from keras_optim_lab import cli
 from keras_optim_lab.backend import selection
 from keras_optim_lab.optimizers import entries
-from keras_optim_lab.results import TuningResult
 from keras_optim_lab.tasks import catalogue, describe
-from keras_optim_lab.tasks.recipe import Recipe
-from keras_optim_lab.tuning import population_engine, repetitions
+from keras_optim_lab.tasks.built_in.declaration import BuiltInTask
+from keras_optim_lab.tuner import TuningResult
+from keras_optim_lab.tuning import repetitions
+from keras_optim_lab.tuning.engines import population_engine
 from tests.studies import Formula, small_model, small_task
 
 pytestmark = pytest.mark.once
 
-SMALL = Recipe(
+SMALL = BuiltInTask(
     name="small",
     summary="a line",
     weights=21,
@@ -44,7 +45,7 @@ SMALL = Recipe(
 def command(monkeypatch, tmp_path):
     """The command in an empty folder, with a small task, and losses by formula."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(catalogue._RECIPES, "small", SMALL)
+    monkeypatch.setitem(catalogue._DECLARED, "small", SMALL)
     monkeypatch.setattr(population_engine, "PopulationEngine", lambda width: Formula())
     monkeypatch.setattr(repetitions, "PopulationEngine", Formula)
     monkeypatch.setattr(cli, "console", Console(width=200))
@@ -412,7 +413,7 @@ import signal
 import time
 from keras_optim_lab import cli
 from keras_optim_lab.tasks import catalogue
-from keras_optim_lab.tuning import population_engine
+from keras_optim_lab.tuning.engines import population_engine
 from tests import test_cli
 from tests.studies import Formula
 
@@ -420,7 +421,7 @@ def logs(loss, epoch):
     time.sleep(0.05)
     return {"loss": loss, "val_loss": loss}
 
-catalogue._RECIPES["small"] = test_cli.SMALL
+catalogue._DECLARED["small"] = test_cli.SMALL
 population_engine.PopulationEngine = lambda width: Formula(logs=logs)
 # A shell that starts the tests in the background has Ctrl-C ignored, also by children.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from keras_optim_lab.files import file_name, write_whole
-from keras_optim_lab.reports.page import Page
+from keras_optim_lab.reports.html import Page
 
 pytestmark = pytest.mark.once
 

@@ -38,12 +38,12 @@ def test_optimizers_bring_neither_optuna_nor_plotly_nor_the_commands_packages_al
     assert not imported & {"optuna", "plotly", "typer", "rich.progress", "sklearn", "sqlalchemy"}
     assert "keras_tuner" not in imported
     # Keras brings rich itself along, but none of what a page is made of.
-    assert not imported & {"keras_optim_lab.optimizers.page", "rich.padding"}
+    assert not imported & {"keras_optim_lab.optimizer_page", "rich.padding"}
     own = {name for name in imported if name.startswith("keras_optim_lab.")}
     layers = {name.split(".")[1] for name in own}
     # The package has its classes registered with Keras, among them a layer of a built-in task.
     allowed = {"optimizers", "curvature", "functional", "schedules", "backend", "tasks"}
-    assert layers <= {*allowed, "registration"}
+    assert layers <= {*allowed, "registration", "arguments"}
 
 
 @pytest.fixture(scope="module")
@@ -127,47 +127,47 @@ FORBIDDEN = {
         *FRAMEWORKS,
         *("import optuna", "import plotly.graph_objects as go"),
         *("from keras_optim_lab.tasks import Task", "from keras_optim_lab import tuning"),
-        *("import keras_optim_lab.reports", "import keras_optim_lab.results"),
+        *("import keras_optim_lab.reports", "import keras_optim_lab.tuner"),
         "from keras_optim_lab.cli import app",
     ],
     "tasks/x.py": [
         *FRAMEWORKS,
         *("import optuna", "import plotly"),
         *("from keras_optim_lab import tuning", "from keras_optim_lab.reports import figures"),
-        *("from keras_optim_lab.results import tune", "import keras_optim_lab.cli"),
+        *("from keras_optim_lab.tuner import tune", "import keras_optim_lab.cli"),
     ],
     "tuning/x.py": [
         *FRAMEWORKS,
         *("import plotly", "from keras_optim_lab.reports import write_report"),
-        *("from keras_optim_lab.results import tune", "from keras_optim_lab import cli"),
+        *("from keras_optim_lab.tuner import tune", "from keras_optim_lab import cli"),
         "from keras_optim_lab.keras_tuner import OptunaOracle",
     ],
     "keras_tuner/x.py": [
         *FRAMEWORKS,
         *("import plotly", "from keras_optim_lab.reports import write_report"),
-        *("from keras_optim_lab.results import tune", "from keras_optim_lab import cli"),
+        *("from keras_optim_lab.tuner import tune", "from keras_optim_lab import cli"),
     ],
     "reports/x.py": [
         *FRAMEWORKS,
-        *("from keras_optim_lab.cli import app", "from keras_optim_lab.results import tune"),
+        *("from keras_optim_lab.cli import app", "from keras_optim_lab.tuner import tune"),
         "from keras_optim_lab.comparison.plan import Plan",
         "from keras_optim_lab.experiments.experiment import load",
         "from keras_optim_lab.landscapes import surfaces",
     ],
     "landscapes/x.py": [
         *FRAMEWORKS,
-        *("from keras_optim_lab.cli import app", "from keras_optim_lab.results import tune"),
+        *("from keras_optim_lab.cli import app", "from keras_optim_lab.tuner import tune"),
         "from keras_optim_lab.comparison.plan import Plan",
         "from keras_optim_lab.experiments.records import Records",
     ],
     "comparison/x.py": [
         *FRAMEWORKS,
-        *("from keras_optim_lab.cli import app", "from keras_optim_lab.results import tune"),
+        *("from keras_optim_lab.cli import app", "from keras_optim_lab.tuner import tune"),
         "from keras_optim_lab.experiments.records import Records",
     ],
     "experiments/x.py": [
         *FRAMEWORKS,
-        *("from keras_optim_lab.cli import app", "from keras_optim_lab.results import tune"),
+        *("from keras_optim_lab.cli import app", "from keras_optim_lab.tuner import tune"),
     ],
     "x.py": FRAMEWORKS,
 }
@@ -187,17 +187,17 @@ ALLOWED = {
     ],
     "landscapes/x.py": [
         "from keras_optim_lab.curvature.minimize import minimize",
-        *("from keras_optim_lab.reports.page import Page", "import optuna", "import plotly"),
+        *("from keras_optim_lab.reports.html import Page", "import optuna", "import plotly"),
     ],
     "comparison/x.py": [
-        "from keras_optim_lab.reports.page import Page",
+        "from keras_optim_lab.reports.html import Page",
         "from keras_optim_lab.tasks import Task",
     ],
     "experiments/x.py": [
         "from keras_optim_lab.comparison.comparison import compare_backends",
-        "from keras_optim_lab.reports.page import Page",
+        "from keras_optim_lab.reports.html import Page",
     ],
-    "x.py": ["from keras_optim_lab.results import tune"],
+    "x.py": ["from keras_optim_lab.tuner import tune"],
 }
 
 

@@ -33,7 +33,7 @@ def compare_backends(
     """Train the same on several backends and say how far their weights part."""
     selected.select()  # for the initial weights, which one process makes for all
     from keras_optim_lab.comparison.comparison import compare_backends as compare
-    from keras_optim_lab.comparison.page import cost_rows, difference_rows
+    from keras_optim_lab.comparison.comparison_page import cost_rows, difference_rows
     from keras_optim_lab.comparison.processes import TITLES
 
     console = terminal.console()

@@ -19,7 +19,7 @@ from keras_optim_lab.comparison.differences import (
     differences,
 )
 from keras_optim_lab.comparison.gradients import Question
-from keras_optim_lab.comparison.order import load_arrays, save_arrays, write_order
+from keras_optim_lab.comparison.job import load_arrays, save_arrays, write_job
 from keras_optim_lab.comparison.plan import Method, Plan, make_plan
 from keras_optim_lab.comparison.processes import TITLES, run_on
 from keras_optim_lab.files import file_name, write_whole
@@ -183,7 +183,7 @@ class BackendComparison:
         Args:
             path: of the page; `reports/backends-TASK.html` by default.
         """
-        from keras_optim_lab.comparison.page import write_page
+        from keras_optim_lab.comparison.comparison_page import write_page
 
         named = f"backends-{file_name(self.plan.task.name)}.html"
         return write_page(self, Path(path or Path("reports") / named))
@@ -265,7 +265,7 @@ def compare_backends(
     plan = make_plan(task, optimizers, backends, steps, seed, learning_rate)
     with tempfile.TemporaryDirectory(prefix="compare-backends-") as name:
         folder = Path(name)
-        write_order(plan, folder)
+        write_job(plan, folder)
         records = {}
         for backend in plan.backends:
             records[backend] = _recorded(plan, folder, backend, on_progress)

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_optim_lab.comparison.order import load_arrays, read_order, save_arrays
+from keras_optim_lab.comparison.job import load_arrays, read_job, save_arrays
 from keras_optim_lab.comparison.recording import batches, fresh_model
 from keras_optim_lab.optimizers import GradientDescent
 
@@ -82,14 +82,14 @@ def answer(model: keras.Model, question: Question, weights: np.ndarray, batch: A
 
 
 def main(folder: Path, output: Path) -> None:
-    order, task, initial = read_order(folder)
+    job, task, initial = read_job(folder)
     text = (output / "questions.json").read_text(encoding="utf-8")
     questions = [Question(**fields) for fields in json.loads(text)]
     weights = load_arrays(output / "weights.npz")
-    model = fresh_model(order, task, Witness(), initial)
+    model = fresh_model(job, task, Witness(), initial)
     answers, tensors = [], []
     for question, at in zip(questions, weights, strict=True):
-        batch = next(islice(batches(task, order.seed), question.step - 1, None))
+        batch = next(islice(batches(task, job.seed), question.step - 1, None))
         told, tensor = answer(model, question, at, batch)
         answers.append(told)
         tensors.append(tensor)

@@ -13,10 +13,10 @@ import numpy as np
 from keras import ops
 
 from keras_optim_lab import optimizers, tasks
+from keras_optim_lab.arguments import near_matches
 from keras_optim_lab.backend.selection import BACKENDS, installed
 from keras_optim_lab.comparison.built_in import built_in
 from keras_optim_lab.optimizers.catalogue import spelled
-from keras_optim_lab.optimizers.fields import near_matches
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count, check_seed
 from keras_optim_lab.tasks.pipelines import is_pipeline

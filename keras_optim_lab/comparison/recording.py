@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from keras_optim_lab.backend.host import cores
-from keras_optim_lab.comparison.order import Order, apply_settings, read_order
+from keras_optim_lab.comparison.job import Job, apply_settings, read_job
 from keras_optim_lab.comparison.peak_memory import peak_memory, restart_peak
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.splits import Split, length, take
@@ -41,25 +41,25 @@ def flat_weights(model: keras.Model) -> np.ndarray:
     return np.concatenate([part.astype("float64" if wide else "float32") for part in parts])
 
 
-def fresh_model(order: Order, task: Task, optimizer: Any, initial: list[np.ndarray]) -> keras.Model:
+def fresh_model(job: Job, task: Task, optimizer: Any, initial: list[np.ndarray]) -> keras.Model:
     """The compiled model with the initial weights that all backends share."""
     keras.utils.clear_session(free_memory=False)
-    apply_settings(order)  # which the line above has forgotten
-    model = task.build(optimizer, order.seed)
+    apply_settings(job)  # which the line above has forgotten
+    model = task.build(optimizer, job.seed)
     model.set_weights(initial)
     return model
 
 
 def record(
-    order: Order, task: Task, config: dict[str, Any], initial: list[np.ndarray]
+    job: Job, task: Task, config: dict[str, Any], initial: list[np.ndarray]
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Trains with one optimizer; what it cost and the loss, and weights (recorded, weights)."""
     gc.collect()
     restarted = restart_peak()
-    model = fresh_model(order, task, keras.saving.deserialize_keras_object(config), initial)
+    model = fresh_model(job, task, keras.saving.deserialize_keras_object(config), initial)
     seconds, sizes, losses, weights = [], [], [], []
-    data = batches(task, order.seed)
-    for step in range(1, order.recorded[-1] + 1):
+    data = batches(task, job.seed)
+    for step in range(1, job.recorded[-1] + 1):
         batch = next(data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         model.reset_metrics()  # the loss would be a mean over all steps so far
@@ -68,7 +68,7 @@ def record(
         seconds.append(time.perf_counter() - start)
         sizes.append(length(batch))
         losses.append(float(logs["loss"]))
-        if step in order.recorded:
+        if step in job.recorded:
             weights.append(flat_weights(model))
     told = {
         "losses": losses,
@@ -81,10 +81,10 @@ def record(
 
 
 def main(folder: Path, output: Path) -> None:
-    order, task, initial = read_order(folder)
+    job, task, initial = read_job(folder)
     runs = {}
-    for i, (label, config) in enumerate(order.methods):
-        runs[label], weights = record(order, task, config, initial)
+    for i, (label, config) in enumerate(job.methods):
+        runs[label], weights = record(job, task, config, initial)
         np.save(output / f"{i}.npy", weights, allow_pickle=False)
         print(label, flush=True)
     told = {"runs": runs, "versions": _versions(), "cores": cores(), "machine": platform.platform()}

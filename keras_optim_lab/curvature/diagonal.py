@@ -5,10 +5,8 @@ from keras_optim_lab import backend
 from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
 from keras_optim_lab.curvature.step_rules import NOT_FINITE, TAKEN, Effort
-from keras_optim_lab.optimizers.base import Hyperparameter
 from keras_optim_lab.optimizers.catalogue import register
-from keras_optim_lab.optimizers.fields import choice, count, decay, nonnegative, rate
-from keras_optim_lab.optimizers.ranges import (
+from keras_optim_lab.optimizers.rules.ranges import (
     ADAHESSIAN_RATE,
     ADAM_BETA_1,
     BETA_2,
@@ -18,7 +16,9 @@ from keras_optim_lab.optimizers.ranges import (
     SOPHIA_GAMMA,
     SOPHIA_RATE,
 )
-from keras_optim_lab.optimizers.slots import Record
+from keras_optim_lab.optimizers.shell.fields import choice, count, decay, nonnegative, rate
+from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter
+from keras_optim_lab.optimizers.shell.slots import Record
 
 _PROBES = ("signs", "normal")
 _PROBES_DOC = 'Distribution of z: "signs" (−1 or 1) or "normal".'

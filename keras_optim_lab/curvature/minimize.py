@@ -26,7 +26,7 @@ from keras_optim_lab.curvature.spectrum import Spectrum
 from keras_optim_lab.curvature.step_rules import Effort
 from keras_optim_lab.functional import Functional, State, at_step, held_numbers
 from keras_optim_lab.optimizers import Optimizer, catalogue
-from keras_optim_lab.optimizers.slots import Record
+from keras_optim_lab.optimizers.shell.slots import Record
 
 _EXACT = 500  # weights up to which a full Hessian may have the last word
 _MOST_STEPS = 10_000_000

@@ -11,7 +11,7 @@ from keras_optim_lab import backend
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.model_objective import ModelObjective, changed_in_a_call
-from keras_optim_lab.optimizers.carrying import check_trainable
+from keras_optim_lab.optimizers.shell.freezing import check_trainable
 
 if TYPE_CHECKING:
 

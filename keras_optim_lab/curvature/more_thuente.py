@@ -26,7 +26,7 @@ class Bound(NamedTuple):
         return Bound(self.length, self.value - tilt * self.length, self.slope - tilt)
 
 
-class Search(NamedTuple):
+class LineSearch(NamedTuple):
     """The state of a search: where it began, the interval's two bounds, and the next trial.
 
     Attributes:
@@ -55,7 +55,7 @@ class Search(NamedTuple):
     finished: Any
 
     @classmethod
-    def begin(cls, length, value, slope, sufficient, curvature, rounding) -> "Search":
+    def begin(cls, length, value, slope, sufficient, curvature, rounding) -> "LineSearch":
         zero = ops.zeros_like(slope)
         start = Bound(zero, value, slope)
         return cls(
@@ -97,7 +97,7 @@ class Search(NamedTuple):
         """The line of sufficient decrease."""
         return self.start.value + length * self.sufficient * self.start.slope
 
-    def narrowed(self, value, slope) -> "Search":
+    def narrowed(self, value, slope) -> "LineSearch":
         """The search after a trial that was evaluated and not accepted."""
         finite = ops.logical_and(ops.isfinite(value), ops.isfinite(slope))
         zero = ops.zeros_like(slope)
@@ -111,7 +111,7 @@ class Search(NamedTuple):
         )
         return chosen._replace(hidden=4.0 * self.hidden)
 
-    def _after(self, trial: Bound) -> "Search":
+    def _after(self, trial: Bound) -> "LineSearch":
         line = self.line(trial.length)
         below = trial.value <= line
         stalled = _no_room(self.bracketed, trial.length, self.low, self.high)

@@ -10,10 +10,10 @@ from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.step_rules import Effort
-from keras_optim_lab.optimizers.base import Optimizer
-from keras_optim_lab.optimizers.carrying import joining, rebuild
-from keras_optim_lab.optimizers.fields import DecayRate, KerasArgument
-from keras_optim_lab.optimizers.slots import Place, Record, Slot
+from keras_optim_lab.optimizers.shell.fields import DecayRate, KerasArgument
+from keras_optim_lab.optimizers.shell.freezing import joining, rebuild
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
+from keras_optim_lab.optimizers.shell.slots import Place, Record, Slot
 
 
 class CurvatureOptimizer(GivenTheLoss, Optimizer, kw_only=True):

@@ -3,11 +3,11 @@ from keras import ops
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.objective import Objective, Point
-from keras_optim_lab.optimizers.base import Hyperparameter
 from keras_optim_lab.optimizers.catalogue import register
-from keras_optim_lab.optimizers.composed import Wrapper
-from keras_optim_lab.optimizers.fields import nonnegative, switch
-from keras_optim_lab.optimizers.ranges import SAM_RADIUS
+from keras_optim_lab.optimizers.rules.ranges import SAM_RADIUS
+from keras_optim_lab.optimizers.shell.fields import nonnegative, switch
+from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter
+from keras_optim_lab.optimizers.wrappers.composed import Wrapper
 
 
 @register("sam", year=2020)

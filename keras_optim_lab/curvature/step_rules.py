@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_optim_lab.curvature.more_thuente import Search
+from keras_optim_lab.curvature.more_thuente import LineSearch
 from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.spectrum import Spectrum, epsilon
 
@@ -135,7 +135,7 @@ def strong_wolfe(
         return search, best, accepted, inside, trials + 1
 
     zero = ops.zeros_like(slope)
-    search = Search.begin(
+    search = LineSearch.begin(
         zero + length, point.value, slope, _SUFFICIENT, curvature, epsilon(point.x)
     )
     begin = Best(zero, point.value, point.gradient, point.value)

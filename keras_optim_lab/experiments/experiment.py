@@ -17,7 +17,7 @@ from keras_optim_lab.experiments.versions import versions
 
 if TYPE_CHECKING:
     from keras_optim_lab.experiments.search import Search
-    from keras_optim_lab.reports.page import Page
+    from keras_optim_lab.reports.html import Page
 
 # Called as `on_progress(what, done, total)` after every trial, and every epoch of other trainings,
 # which count by the share of their epochs.
@@ -67,7 +67,7 @@ class Experiment(ABC):
         )
         self.read: dict[str, Any] = file.table.read({**COMMON, **self.keys})
         self.check()
-        from keras_optim_lab.reports.page import SHARED_SCRIPT  # Keras comes with it
+        from keras_optim_lab.reports.html import SHARED_SCRIPT  # Keras comes with it
 
         results = file.folder / "results"
         self.page = results / f"{self.name}.html"
@@ -84,7 +84,7 @@ class Experiment(ABC):
         self.parts()  # what is stored must fit this file, before anything is trained
         self.train(on_progress)
         self._check_outputs()  # others may have written since
-        from keras_optim_lab.reports.page import Page
+        from keras_optim_lab.reports.html import Page
 
         page = Page(self.name)
         page.paragraph(self.file.question)
@@ -166,5 +166,5 @@ def load(path: str | Path, backend: str | None = None) -> Experiment:
     file = ExperimentFile(path)
     chosen = backends.select(backend or file.backend)
     # A kind is imported when Keras knows its backend.
-    kind = import_module(f"keras_optim_lab.experiments.{file.kind}").KIND
+    kind = import_module(f"keras_optim_lab.experiments.kinds.{file.kind}").KIND
     return kind(file, chosen)

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_optim_lab import tasks
 from keras_optim_lab.experiments.experiment import Experiment, OnProgress, Part
-from keras_optim_lab.experiments.names import recipe_of
+from keras_optim_lab.experiments.names import declaration_of
 from keras_optim_lab.tuning.evaluation import Runs
 from keras_optim_lab.tuning.repetitions import Curves, Training, of_split, train
 
@@ -15,7 +15,7 @@ class FreshRuns:
     """The trainings of one task on the test split; of those that are there none is repeated."""
 
     def __init__(self, experiment: Experiment, task: str):
-        self.recipe = recipe_of(task)
+        self.declared = declaration_of(task)
         self._experiment = experiment
 
     def part(self, what: str, wanted: Sequence[Training]) -> Part:
@@ -34,7 +34,7 @@ class FreshRuns:
             self._experiment.records.add(self._settings(trained), result, **self._experiment.stamp)
 
         train(
-            tasks.get(self.recipe.name),
+            tasks.get(self.declared.name),
             missing,
             split="test",
             on_done=keep,
@@ -56,7 +56,7 @@ class FreshRuns:
 
     def _numbers(self, curve: Sequence[float | None]) -> list[float]:
         """NaN for null, and after the end of a run that diverged."""
-        missing = [None] * (self.recipe.epochs - len(curve))
+        missing = [None] * (self.declared.epochs - len(curve))
         return [math.nan if value is None else value for value in [*curve, *missing]]
 
     def _missing(self, wanted: Sequence[Training]) -> list[Training]:
@@ -68,9 +68,9 @@ class FreshRuns:
         chosen = one.configuration
         return {
             "experiment": self._experiment.name,
-            "task": self.recipe.name,
-            "epochs": self.recipe.epochs,
-            "batch_size": self.recipe.batch_size,
+            "task": self.declared.name,
+            "epochs": self.declared.epochs,
+            "batch_size": self.declared.batch_size,
             "split": "test",
             "method": one.method,
             "name": chosen.name,

@@ -3,10 +3,10 @@
 from typing import Any
 
 from keras_optim_lab import tasks
+from keras_optim_lab.arguments import near_matches
 from keras_optim_lab.experiments.schema import Table, text
 from keras_optim_lab.optimizers.catalogue import entry, spelled
-from keras_optim_lab.optimizers.fields import near_matches
-from keras_optim_lab.tasks.recipe import Recipe
+from keras_optim_lab.tasks.built_in.declaration import BuiltInTask
 
 
 def optimizer_name(value: Any) -> str:
@@ -29,14 +29,14 @@ def task_name(value: Any) -> str:
     return value
 
 
-def recipe_of(task: str) -> Recipe:
+def declaration_of(task: str) -> BuiltInTask:
     """What is known of a task without its data."""
-    return next(recipe for recipe in tasks.describe() if recipe.name == task)
+    return next(declared for declared in tasks.describe() if declared.name == task)
 
 
 def check_metric(table: Table, task: str, metric: str) -> None:
     """Checks the key `metric` of a table: the loss, or a metric that the task measures."""
-    known = ["loss", *recipe_of(task).metrics]
+    known = ["loss", *declaration_of(task).metrics]
     if metric not in known:
         raise table.error(
             f"{task} does not measure {metric!r}.{near_matches(metric, known)} "

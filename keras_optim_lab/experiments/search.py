@@ -12,12 +12,12 @@ from keras_optim_lab.experiments.names import task_name
 from keras_optim_lab.experiments.schema import Key, Table
 from keras_optim_lab.files import file_name
 from keras_optim_lab.tuning import evaluation
-from keras_optim_lab.tuning.choices import PRUNERS, SAMPLERS
-from keras_optim_lab.tuning.configuration import Configuration
 from keras_optim_lab.tuning.evaluation import EVALUATION_SEEDS
 from keras_optim_lab.tuning.repetitions import Training
-from keras_optim_lab.tuning.space import SearchSpace
-from keras_optim_lab.tuning.storage import journal_path
+from keras_optim_lab.tuning.samplers import PRUNERS, SAMPLERS
+from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.spaces.space import SearchSpace
+from keras_optim_lab.tuning.storages.storage import journal_path
 from keras_optim_lab.tuning.study import TuningStudy
 
 # What a file says of a search, the optimizer and its space aside.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from keras_optim_lab.tuning.template import Template
+from keras_optim_lab.tuning.spaces.template import Template
 
 
 def shown_settings(optimizer: str, settings: Mapping[str, Any]) -> str:

@@ -26,12 +26,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from keras_optim_lab.keras_tuner.parameters import named, parameter
 from keras_optim_lab.tasks.checks import check_count, check_seed
-from keras_optim_lab.tuning import choices
-from keras_optim_lab.tuning.abandoned import ERROR
-from keras_optim_lab.tuning.buffered import BufferedStorage
-from keras_optim_lab.tuning.objective import Direction
-from keras_optim_lab.tuning.space import suggest_parameter
-from keras_optim_lab.tuning.storage import open_storage
+from keras_optim_lab.tuning import samplers as choices
+from keras_optim_lab.tuning.criterion import Direction
+from keras_optim_lab.tuning.spaces.space import suggest_parameter
+from keras_optim_lab.tuning.storages.abandoned import ERROR
+from keras_optim_lab.tuning.storages.buffered import BufferedStorage
+from keras_optim_lab.tuning.storages.storage import open_storage
 from keras_optim_lab.tuning.study import stoppable
 
 _JOURNAL = "optuna.journal"

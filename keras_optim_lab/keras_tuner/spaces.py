@@ -12,7 +12,7 @@ from optuna.distributions import (
 
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tuning import SearchSpace
-from keras_optim_lab.tuning.space import Searched, prefix_of
+from keras_optim_lab.tuning.spaces.space import Searched, prefix_of
 
 
 def optimizer(

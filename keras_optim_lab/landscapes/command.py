@@ -145,7 +145,8 @@ def surfaces(backend: Backend = None) -> None:
 
 def _fields(cls: "type[Optimizer]", arguments: list[str]) -> dict[str, Any]:
     """`--beta-1 0.8 --amsgrad` as values of the optimizer's fields."""
-    from keras_optim_lab.optimizers.fields import Switch, near_matches
+    from keras_optim_lab.arguments import near_matches
+    from keras_optim_lab.optimizers.shell.fields import Switch
 
     values: dict[str, Any] = {}
     rest = list(arguments)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from keras import ops
 
-from keras_optim_lab.optimizers.fields import near_matches
+from keras_optim_lab.arguments import near_matches
 
 CONSTANTS = {"pi": math.pi, "e": math.e}
 

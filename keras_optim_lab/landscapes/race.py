@@ -109,7 +109,7 @@ class Race:
 
     def html(self, path: str | Path) -> Path:
         """Writes one self-contained page with the animated race and returns its path."""
-        from keras_optim_lab.landscapes.page import write
+        from keras_optim_lab.landscapes.race_page import write
 
         return write(self, Path(path))
 

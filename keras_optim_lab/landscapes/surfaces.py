@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_optim_lab.arguments import as_float, near_matches
 from keras_optim_lab.landscapes.formula import Formula
-from keras_optim_lab.optimizers.fields import as_float, near_matches
 
 Point = tuple[float, ...]
 _WIDEST = 1_000_000  # dimensions

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import keras
 
-from keras_optim_lab.optimizers.base import Optimizer
-from keras_optim_lab.optimizers.fields import near_matches
+from keras_optim_lab.arguments import near_matches
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 
 _T = TypeVar("_T", bound=type[Optimizer])
 

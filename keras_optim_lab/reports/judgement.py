@@ -16,10 +16,10 @@ from optuna.trial import FrozenTrial
 from scipy.special import stdtrit
 
 from keras_optim_lab import tasks
-from keras_optim_lab.optimizers.fields import DecayRate, Field
+from keras_optim_lab.optimizers.shell.fields import DecayRate, Field
 from keras_optim_lab.reports.numbers import number
 from keras_optim_lab.tuning.evaluation import EVALUATIONS, Evaluation
-from keras_optim_lab.tuning.space import field_name
+from keras_optim_lab.tuning.spaces.space import field_name
 from keras_optim_lab.tuning.study import TuningStudy
 
 Outcome = Literal["no better", "steadier", "better once", "perhaps better", "better"]

@@ -11,13 +11,13 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 import keras_optim_lab
-from keras_optim_lab.reports import figures
+from keras_optim_lab.reports import study_figures as figures
+from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.judgement import Outcome, outcome, warnings_of
 from keras_optim_lab.reports.numbers import number
-from keras_optim_lab.reports.page import Page
-from keras_optim_lab.tuning.configuration import SCHEDULE_DEFAULTS, Configuration
 from keras_optim_lab.tuning.evaluation import Evaluation, Runs
-from keras_optim_lab.tuning.space import complement
+from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS, Configuration
+from keras_optim_lab.tuning.spaces.space import complement
 from keras_optim_lab.tuning.study import ENGINE, TuningStudy
 
 _SAID: dict[Outcome, str] = {

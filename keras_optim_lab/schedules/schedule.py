@@ -8,7 +8,7 @@ from typing import Any
 
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_optim_lab.optimizers.fields import near_matches
+from keras_optim_lab.arguments import near_matches
 
 
 class Schedule(LearningRateSchedule):

@@ -1,20 +1,20 @@
 """The built-in tasks by name."""
 
-from keras_optim_lab.optimizers.fields import near_matches
-from keras_optim_lab.tasks import digits, images, mnist1d, quadratic, tabular
-from keras_optim_lab.tasks.recipe import Recipe
+from keras_optim_lab.arguments import near_matches
+from keras_optim_lab.tasks.built_in import digits, images, mnist1d, quadratic, tabular
+from keras_optim_lab.tasks.built_in.declaration import BuiltInTask
 from keras_optim_lab.tasks.task import Task
 
-_RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
+_DECLARED: dict[str, BuiltInTask] = {
+    declared.name: declared
     for family in (digits, tabular, mnist1d, quadratic, images)
-    for recipe in family.RECIPES
+    for declared in family.DECLARED
 }
 
 
 def names() -> list[str]:
     """Returns the names of the built-in tasks."""
-    return list(_RECIPES)
+    return list(_DECLARED)
 
 
 def get(name: str) -> Task:
@@ -32,18 +32,18 @@ def get(name: str) -> Task:
         raise TypeError(
             f"name={name!r}: a built-in task is asked for by its name, one of {', '.join(names())}."
         )
-    if name not in _RECIPES:
+    if name not in _DECLARED:
         raise ValueError(
             f"There is no task {name!r}.{near_matches(name, names())} "
             f"The tasks are {', '.join(names())}."
         )
-    return _RECIPES[name].task()
+    return _DECLARED[name].task()
 
 
-def describe() -> list[Recipe]:
+def describe() -> list[BuiltInTask]:
     """Returns what is known of every built-in task without loading data or building a model.
 
     Each row has `name`, `summary`, `weights` (trainable), `samples` (training, validation and
     test), `batch_size` and `epochs`.
     """
-    return list(_RECIPES.values())
+    return list(_DECLARED.values())

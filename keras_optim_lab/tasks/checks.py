@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import keras
 import numpy as np
 
-from keras_optim_lab.optimizers.fields import as_float, near_matches
+from keras_optim_lab.arguments import as_float, near_matches
 from keras_optim_lab.tasks.splits import Split, length
 
 _SEEDS = 2**31  # NumPy takes twice as many; trials and evaluations count up from the study's

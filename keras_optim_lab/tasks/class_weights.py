@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_optim_lab.optimizers.fields import as_float
+from keras_optim_lab.arguments import as_float
 from keras_optim_lab.tasks.pipelines import is_pipeline
 from keras_optim_lab.tasks.splits import Split
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_optim_lab.backend import set_random_seed
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
-from keras_optim_lab.optimizers.carrying import check_trainable
+from keras_optim_lab.optimizers.shell.freezing import check_trainable
 from keras_optim_lab.tasks.batches import Batches, permutation
 from keras_optim_lab.tasks.checks import (
     Shuffle,

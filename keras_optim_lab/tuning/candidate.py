@@ -11,9 +11,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.tuning.abandoned import ERROR
-from keras_optim_lab.tuning.configuration import Configuration
-from keras_optim_lab.tuning.objective import Objective, diverged
+from keras_optim_lab.tuning.criterion import Criterion, diverged
+from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.storages.abandoned import ERROR
 
 
 class Candidate(ABC):
@@ -100,7 +100,7 @@ class StudyCandidate(Candidate):
         self,
         study: optuna.Study,
         trial: optuna.Trial,
-        objective: Objective,
+        objective: Criterion,
         configuration: Configuration,
         steps: int | None,
         seeds: Sequence[int],

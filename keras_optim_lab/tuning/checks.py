@@ -16,10 +16,10 @@ from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import accepts
 from keras_optim_lab.tasks.model_checks import compares_outputs
-from keras_optim_lab.tuning.objective import Objective
-from keras_optim_lab.tuning.pure_model import build_metrics
-from keras_optim_lab.tuning.session import fresh_session
-from keras_optim_lab.tuning.space import SearchSpace
+from keras_optim_lab.tuning.criterion import Criterion
+from keras_optim_lab.tuning.engines.pure_model import build_metrics
+from keras_optim_lab.tuning.engines.session import fresh_session
+from keras_optim_lab.tuning.spaces.space import SearchSpace
 
 Callback = Callable[[optuna.Study, FrozenTrial], None]
 
@@ -80,7 +80,7 @@ def check_can_be_stored(space: SearchSpace) -> None:
         ) from error
 
 
-def check_model(task: Task, space: SearchSpace, objective: Objective) -> None:
+def check_model(task: Task, space: SearchSpace, objective: Criterion) -> None:
     """Looks at one model: at its data, what it measures, and whether optimizers can train it.
 
     Of a builder that takes the trial only what it returns for a trial of no study.

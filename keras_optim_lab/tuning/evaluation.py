@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tasks.splits import SplitName
-from keras_optim_lab.tuning.engine import Engine
+from keras_optim_lab.tuning.engines.engine import Engine
 from keras_optim_lab.tuning.repetitions import (
     Curves,
     OnProgress,

@@ -6,7 +6,7 @@ import keras
 import optuna
 from optuna.trial import BaseTrial
 
-from keras_optim_lab.tuning.objective import diverged
+from keras_optim_lab.tuning.criterion import diverged
 
 
 class PruningCallback(keras.callbacks.Callback):

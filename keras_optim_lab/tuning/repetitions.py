@@ -14,10 +14,10 @@ from optuna.trial import FixedTrial
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.splits import SplitName
 from keras_optim_lab.tuning.candidate import Candidate
-from keras_optim_lab.tuning.configuration import Configuration
-from keras_optim_lab.tuning.engine import Candidates, Engine
+from keras_optim_lab.tuning.engines.engine import Candidates, Engine
+from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.interruption import interruptible, raise_if_interrupted
-from keras_optim_lab.tuning.population_engine import PopulationEngine
+from keras_optim_lab.tuning.spaces.configuration import Configuration
 
 # By the name of a metric, as in the logs of `fit`, its value after every epoch; NaN from the epoch
 # on in which the run diverged.

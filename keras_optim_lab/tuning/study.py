@@ -20,9 +20,7 @@ from keras_optim_lab.files import file_name
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import check_count, check_seed
-from keras_optim_lab.tuning import choices
-from keras_optim_lab.tuning.abandoned import ERROR, is_repeated, lost
-from keras_optim_lab.tuning.buffered import BufferedStorage
+from keras_optim_lab.tuning import samplers
 from keras_optim_lab.tuning.candidate import StudyCandidate
 from keras_optim_lab.tuning.checks import (
     Callback,
@@ -32,15 +30,17 @@ from keras_optim_lab.tuning.checks import (
     check_something_is_searched,
     check_steps_are_known,
 )
-from keras_optim_lab.tuning.configuration import Configuration
-from keras_optim_lab.tuning.engine import Engine
-from keras_optim_lab.tuning.heartbeat import signs_of_life, take_up_abandoned
+from keras_optim_lab.tuning.continuation import check_same_plan, is_empty
+from keras_optim_lab.tuning.criterion import Criterion
+from keras_optim_lab.tuning.engines.engine import Engine
+from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.interruption import ended_by, interruptible, raise_if_interrupted
-from keras_optim_lab.tuning.objective import Objective
-from keras_optim_lab.tuning.plan import check_same_plan, is_empty
-from keras_optim_lab.tuning.population_engine import PopulationEngine
-from keras_optim_lab.tuning.space import Searched, SearchSpace
-from keras_optim_lab.tuning.storage import load_study, open_storage
+from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.spaces.space import Searched, SearchSpace
+from keras_optim_lab.tuning.storages.abandoned import ERROR, is_repeated, lost
+from keras_optim_lab.tuning.storages.buffered import BufferedStorage
+from keras_optim_lab.tuning.storages.heartbeat import signs_of_life, take_up_abandoned
+from keras_optim_lab.tuning.storages.storage import load_study, open_storage
 
 _PLAN = "keras_optim_lab"  # the study's attribute that says what it searches
 _CHOICES = "choices"  # names of its sampler and pruner, for other processes
@@ -68,7 +68,7 @@ class TuningStudy:
         study: optuna.Study,
         task: Task,
         space: SearchSpace,
-        objective: Objective,
+        objective: Criterion,
         seed: int,
         seeds_per_trial: int = 1,
     ):
@@ -104,13 +104,13 @@ class TuningStudy:
                 "`task` must be the name of a task or a keras_optim_lab.Task. "
                 f"Received: task={task!r}"
             )
-        wanted = Objective.of(objective, task)
+        wanted = Criterion.of(objective, task)
         check_steps_are_known(task, searched)
         check_something_is_searched(task, searched)
         check_can_be_stored(searched)
         check_model(task, searched, wanted)
-        chosen_sampler = choices.sampler(sampler, seed)
-        chosen_pruner = choices.pruner(pruner, task.epochs)
+        chosen_sampler = samplers.sampler(sampler, seed)
+        chosen_pruner = samplers.pruner(pruner, task.epochs)
         name = _new_name(task, searched) if name in (None, "") else name
         plan = {
             "task": task.name,
@@ -136,12 +136,12 @@ class TuningStudy:
                 load_if_exists=True,  # by now
             )
         # Whoever created it may have been killed before it had a plan, or be about to write one.
-        begun = {_PLAN: {**plan, "seed": seed}, _CHOICES: choices.described(sampler, pruner)}
+        begun = {_PLAN: {**plan, "seed": seed}, _CHOICES: samplers.described(sampler, pruner)}
         if not is_empty(study, wanted.direction) or not opened.claim(study._study_id, begun):
             check_same_plan(name, study.user_attrs.get(_PLAN), plan)
             if not isinstance(sampler, BaseSampler):
                 # The same seed again would ask for the same first trials again.
-                study.sampler = choices.sampler(sampler, seed + len(study.trials))
+                study.sampler = samplers.sampler(sampler, seed + len(study.trials))
         return cls(study, task, searched, wanted, seed, seeds_per_trial)
 
     @classmethod
@@ -179,13 +179,13 @@ class TuningStudy:
             )
         chosen = study.user_attrs.get(_CHOICES, {})
         own_seed = int.from_bytes(os.urandom(4), "little")
-        study.sampler = choices.sampler(sampler or chosen.get("sampler"), own_seed)
-        study.pruner = choices.pruner(pruner or chosen.get("pruner"), plan["epochs"])
+        study.sampler = samplers.sampler(sampler or chosen.get("sampler"), own_seed)
+        study.pruner = samplers.pruner(pruner or chosen.get("pruner"), plan["epochs"])
         return cls(
             study,
             task or tasks.get(plan["task"]),
             SearchSpace.from_description(plan["space"]),
-            Objective(plan["objective"], plan["direction"]),
+            Criterion(plan["objective"], plan["direction"]),
             plan["seed"],
             plan.get("seeds_per_trial", 1),
         )

@@ -12,7 +12,7 @@ from keras_optim_lab import optimizers
 from keras_optim_lab.backend import installed
 from keras_optim_lab.comparison import comparison, gradients, plan, recording
 from keras_optim_lab.comparison.gradients import Question, Witness, answer, nudged
-from keras_optim_lab.comparison.order import read_order, write_order
+from keras_optim_lab.comparison.job import read_job, write_job
 from keras_optim_lab.comparison.processes import run_on
 from keras_optim_lab.comparison.recording import batches, flat_weights, fresh_model, record
 from tests.comparison.examples import small_plan
@@ -70,9 +70,9 @@ def test_ctrl_c_ends_the_process(python, tmp_path):
 
 
 @pytest.fixture
-def order(tmp_path):
-    write_order(small_plan(("gradient_descent",), learning_rate=0.01), tmp_path)
-    return read_order(tmp_path)
+def job(tmp_path):
+    write_job(small_plan(("gradient_descent",), learning_rate=0.01), tmp_path)
+    return read_job(tmp_path)
 
 
 def mean_squared_error(weights, x, y):
@@ -86,8 +86,8 @@ def mean_squared_error(weights, x, y):
     return np.mean(np.square(np.tanh(x @ w + b) @ v + c - y))
 
 
-def test_a_run_begins_at_the_initial_weights_and_has_the_loss_of_each_batch(order):
-    received, task, initial = order
+def test_a_run_begins_at_the_initial_weights_and_has_the_loss_of_each_batch(job):
+    received, task, initial = job
     (_, config), *_ = received.methods
     told, weights = record(received, task, config, initial)
     assert weights.shape == (4, 21)

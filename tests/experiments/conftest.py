@@ -29,7 +29,7 @@ def engine(monkeypatch, tmp_path):
     """An empty folder with the small task, whose losses follow from the learning rate."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setitem(catalogue._RECIPES, "small", SMALL)
+    monkeypatch.setitem(catalogue._DECLARED, "small", SMALL)
     monkeypatch.setattr(Counting, "trained", 0)
     monkeypatch.setattr(Counting, "stop_after", None)
     for module in (repetitions, study):

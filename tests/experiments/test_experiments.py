@@ -9,7 +9,7 @@ import keras
 import pytest
 
 from keras_optim_lab.comparison import comparison as comparing
-from keras_optim_lab.experiments import backends
+from keras_optim_lab.experiments.kinds import backends
 from keras_optim_lab.tuning import repetitions
 from tests.comparison.examples import comparison, small_plan
 from tests.experiments.conftest import Counting

@@ -8,7 +8,7 @@ import pytest
 
 from keras_optim_lab.experiments.schema import ExperimentError
 from keras_optim_lab.landscapes import surfaces
-from keras_optim_lab.landscapes.comparison import measure
+from keras_optim_lab.landscapes.many_starts import measure
 from keras_optim_lab.optimizers import get
 from tests.experiments.texts import RACES
 

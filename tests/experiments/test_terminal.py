@@ -12,7 +12,8 @@ import pytest
 from keras_optim_lab import cli, terminal
 from keras_optim_lab.comparison import comparison as comparing
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tuning import population_engine, repetitions
+from keras_optim_lab.tuning import repetitions
+from keras_optim_lab.tuning.engines import population_engine
 from tests.comparison.examples import comparison
 from tests.experiments.texts import OPTIMIZERS
 from tests.studies import Formula

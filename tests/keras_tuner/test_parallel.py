@@ -12,7 +12,7 @@ import pytest
 from keras_tuner.src.distribute import oracle_chief
 
 import keras_optim_lab as kol
-from keras_optim_lab.tuning.storage import load_study
+from keras_optim_lab.tuning.storages.storage import load_study
 from tests.keras_tuner.searches import EpochTuner, search
 
 pytestmark = pytest.mark.once

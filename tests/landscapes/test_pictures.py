@@ -5,7 +5,8 @@ import pytest
 from PIL import Image, ImageColor
 
 from keras_optim_lab import optimizers
-from keras_optim_lab.landscapes import figures, surfaces
+from keras_optim_lab.landscapes import race_figures as figures
+from keras_optim_lab.landscapes import surfaces
 from keras_optim_lab.landscapes.race import Race, Runner
 from keras_optim_lab.landscapes.view import COLORS, View
 

@@ -19,7 +19,7 @@ from keras_optim_lab.optimizers import (
     Nadam,
     ScheduleFreeSGD,
 )
-from keras_optim_lab.optimizers.slots import Place
+from keras_optim_lab.optimizers.shell.slots import Place
 from tests import oracles
 from tests.frameworks import applied, arrays, compiled, tensors
 from tests.optimizers.conftest import as_array

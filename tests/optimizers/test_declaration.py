@@ -16,7 +16,7 @@ from keras import ops
 from keras_optim_lab import optimizers
 from keras_optim_lab.curvature import SAM
 from keras_optim_lab.optimizers import Adam, AdamW, GradientDescent, Momentum, catalogue
-from keras_optim_lab.optimizers.fields import (
+from keras_optim_lab.optimizers.shell.fields import (
     Constant,
     DecayRate,
     KerasArgument,

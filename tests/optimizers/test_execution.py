@@ -9,9 +9,9 @@ import keras_optim_lab as kol
 from keras_optim_lab import backend, functional, optimizers
 from keras_optim_lab.functional import Functional
 from keras_optim_lab.optimizers import Adam, GradientDescent, RAdam
-from keras_optim_lab.optimizers.base import Optimizer, Slot
-from keras_optim_lab.optimizers.execution import Weight, bundles
-from keras_optim_lab.optimizers.fields import decay, rate
+from keras_optim_lab.optimizers.shell.bundles import Weight, bundles
+from keras_optim_lab.optimizers.shell.fields import decay, rate
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer, Slot
 from tests.frameworks import arrays as numpy_arrays
 from tests.frameworks import tensors
 from tests.optimizers.conftest import as_array

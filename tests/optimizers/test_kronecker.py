@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_optim_lab.functional import Functional
 from keras_optim_lab.optimizers import SOAP, Shampoo
-from keras_optim_lab.optimizers.kronecker import Axes, inverse_root, merged
+from keras_optim_lab.optimizers.rules.kronecker import Axes, inverse_root, merged
 from tests.frameworks import BACKEND, arrays, mapped, tensors
 
 STEPS = 4

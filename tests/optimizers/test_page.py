@@ -6,8 +6,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from keras_optim_lab.optimizer_page import agreement, digits, page
 from keras_optim_lab.optimizers import catalogue
-from keras_optim_lab.optimizers.page import agreement, digits, page
 
 ALL = [*catalogue.entries(), *catalogue.entries(needs_objective=True)]
 OURS = [entry for entry in ALL if entry.cls.__module__.startswith("keras_optim_lab.")]

@@ -10,8 +10,8 @@ from keras import ops
 from keras_optim_lab import optimizers
 from keras_optim_lab.functional import Functional
 from keras_optim_lab.optimizers import Adam, GradientDescent, Momentum, Muon
-from keras_optim_lab.optimizers.precision import rounded_at_random
-from keras_optim_lab.optimizers.slots import Place
+from keras_optim_lab.optimizers.shell.precision import rounded_at_random
+from keras_optim_lab.optimizers.shell.slots import Place
 from tests.frameworks import applied, tensors
 from tests.optimizers.conftest import as_array
 

@@ -5,7 +5,7 @@ import math
 import optuna
 from optuna.distributions import CategoricalDistribution
 
-from keras_optim_lab.results import TuningResult
+from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning.evaluation import Evaluation, Runs
 from tests.studies import Formula, decades_from_optimum, small_task
 

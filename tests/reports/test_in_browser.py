@@ -8,7 +8,7 @@ import pytest
 
 from keras_optim_lab.reports import write_report
 from keras_optim_lab.reports.report import verdict
-from keras_optim_lab.results import TuningResult
+from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning.evaluation import evaluate
 from tests.reports.examples import BETTER, EXAMPLES, study_of
 from tests.studies import small_task

@@ -9,8 +9,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 
 import keras_optim_lab as kol
-from keras_optim_lab.reports import figures, write_report
-from keras_optim_lab.reports.page import Page
+from keras_optim_lab.reports import study_figures as figures
+from keras_optim_lab.reports import write_report
+from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.report import verdict
 from keras_optim_lab.tuning.evaluation import Runs
 from tests.reports.examples import (
@@ -213,7 +214,7 @@ def test_a_study_without_a_complete_trial_has_no_report(in_empty_folder):
 
 def test_the_report_of_a_result_is_named_after_its_study(monkeypatch):
     tuning = study_of(trials=1)
-    monkeypatch.setattr("keras_optim_lab.results.evaluation.evaluate", lambda *_: BETTER)
+    monkeypatch.setattr("keras_optim_lab.tuner.evaluation.evaluate", lambda *_: BETTER)
     assert tuning.report() == Path("reports/study.html")
     assert tuning.report("mine.html") == Path("mine.html")
     assert Path("mine.html").is_file()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_optim_lab import tasks
-from keras_optim_lab.tasks import mnist1d, tabular
+from keras_optim_lab.tasks.built_in import mnist1d, tabular
 from keras_optim_lab.tasks.splits import stratified
 
 LABELS = np.repeat([0, 1, 2], [30, 60, 110])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_optim_lab import tasks
-from keras_optim_lab.tasks.keras_datasets import CIFAR10, FASHION_MNIST, MNIST
+from keras_optim_lab.tasks.built_in.keras_datasets import CIFAR10, FASHION_MNIST, MNIST
 
 PLACEMENTS = {
     "mnist-cnn": "MNIST .* put mnist.npz into {home}/datasets\\.",
@@ -93,16 +93,16 @@ def published(shape, label_shape):
 )
 def test_what_keras_loads_trains_the_model(name, module, samples, data, keras_home, monkeypatch):
     monkeypatch.setattr(module, "load_data", lambda: data)
-    monkeypatch.setattr(f"keras_optim_lab.tasks.images.{samples}", (40, 20, 20))
-    recipe = next(row for row in tasks.describe() if row.name == name)
-    (x, y), validation, test = recipe.data()
+    monkeypatch.setattr(f"keras_optim_lab.tasks.built_in.images.{samples}", (40, 20, 20))
+    declared = next(row for row in tasks.describe() if row.name == name)
+    (x, y), validation, test = declared.data()
     task = tasks.Task(
-        model=recipe.model,
+        model=declared.model,
         train=(x, y),
         validation=validation,
         test=test,
-        loss=recipe.loss,
-        metrics=recipe.metrics,
+        loss=declared.loss,
+        metrics=declared.metrics,
         batch_size=20,
     )
     model = task.build("sgd", seed=0)

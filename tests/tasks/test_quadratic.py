@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_optim_lab import tasks
-from keras_optim_lab.tasks import quadratic
+from keras_optim_lab.tasks.built_in import quadratic
 
 
 @pytest.fixture

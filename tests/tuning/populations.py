@@ -9,13 +9,13 @@ import optuna
 
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.results import TuningResult
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tuning.configuration import Configuration
-from keras_optim_lab.tuning.epoch import Epoch, Plan, on_device
-from keras_optim_lab.tuning.fit_engine import FitEngine
-from keras_optim_lab.tuning.population_engine import PopulationEngine
-from keras_optim_lab.tuning.pure_model import PureModel
+from keras_optim_lab.tuner import TuningResult
+from keras_optim_lab.tuning.engines.epoch import Epoch, RowEpoch, on_device
+from keras_optim_lab.tuning.engines.fit_engine import FitEngine
+from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.engines.pure_model import PureModel
+from keras_optim_lab.tuning.spaces.configuration import Configuration
 from tests.fit_without_xla import eagerly
 from tests.studies import small_task
 
@@ -56,7 +56,7 @@ class Rows:
                 first = self.epoch.first_state(plan[1], self.epoch.optimizer)
                 state = backend.rows().put_row(state, row, first)
         for epoch in range(epochs):
-            orders = self.epoch.orders([plan and Plan(*plan, epoch) for plan in plans])
+            orders = self.epoch.orders([plan and RowEpoch(*plan, epoch) for plan in plans])
             state, logs = self.program(state, orders, self.data)
         numbers = {name: keras.ops.convert_to_numpy(values) for name, values in logs.items()}
         return [

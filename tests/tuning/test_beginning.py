@@ -7,10 +7,10 @@ import signal
 import optuna
 import pytest
 
-from keras_optim_lab.results import TuningResult
+from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning import study as study_module
-from keras_optim_lab.tuning.buffered import BufferedStorage
-from keras_optim_lab.tuning.storage import open_storage
+from keras_optim_lab.tuning.storages.buffered import BufferedStorage
+from keras_optim_lab.tuning.storages.storage import open_storage
 from tests.studies import small_task
 
 pytestmark = pytest.mark.once

@@ -4,7 +4,7 @@ import pytest
 
 import keras_optim_lab as kol
 from keras_optim_lab.schedules import WarmupDecay
-from keras_optim_lab.tuning.configuration import Configuration
+from keras_optim_lab.tuning.spaces.configuration import Configuration
 
 pytestmark = pytest.mark.once
 

@@ -11,7 +11,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from keras_optim_lab.results import TuningResult
+from keras_optim_lab.tuner import TuningResult
 from tests.studies import Formula, small_task
 
 SECONDS = 120  # to start in, on a machine that is busy

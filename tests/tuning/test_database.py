@@ -8,7 +8,7 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 
-from keras_optim_lab.tuning.database import Database
+from keras_optim_lab.tuning.storages.database import Database
 
 pytestmark = pytest.mark.once
 

@@ -9,13 +9,13 @@ import pytest
 
 import keras_optim_lab as kol
 from keras_optim_lab import cli
-from keras_optim_lab.results import TuningResult
+from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning import evaluation, repetitions
-from keras_optim_lab.tuning.configuration import Configuration
-from keras_optim_lab.tuning.fit_engine import FitEngine
-from keras_optim_lab.tuning.population_engine import PopulationEngine
+from keras_optim_lab.tuning.engines.fit_engine import FitEngine
+from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.repetitions import Training, of_split
-from keras_optim_lab.tuning.template import Template
+from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.spaces.template import Template
 from tests.fit_without_xla import eagerly
 from tests.studies import Formula, small_model, small_task
 from tests.tuning.populations import TRACED

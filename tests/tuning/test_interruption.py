@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from keras_optim_lab.tuning.configuration import Configuration
-from keras_optim_lab.tuning.fit_engine import FitEngine
+from keras_optim_lab.tuning.engines.fit_engine import FitEngine
+from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.engines.sequential_engine import SequentialEngine
 from keras_optim_lab.tuning.interruption import interruptible, raise_if_interrupted
-from keras_optim_lab.tuning.population_engine import PopulationEngine
 from keras_optim_lab.tuning.repetitions import Training, train
-from keras_optim_lab.tuning.sequential_engine import SequentialEngine
+from keras_optim_lab.tuning.spaces.configuration import Configuration
 from tests.studies import Formula, small_model, small_task
 from tests.tuning.populations import search
 
@@ -137,7 +137,7 @@ SCRIPT = """
 import signal
 
 import keras_optim_lab as kol
-from keras_optim_lab import results
+from keras_optim_lab import tuner
 from tests.studies import Formula, small_task
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -148,7 +148,7 @@ def logs(loss, epoch):
     return {"loss": loss, "val_loss": loss}
 
 
-results.PopulationEngine = lambda *_: Formula(logs=logs)
+tuner.PopulationEngine = lambda *_: Formula(logs=logs)
 kol.tune(small_task(epochs=1), trials=1000, name="mine")
 """
 

@@ -11,9 +11,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from keras_optim_lab.tuning import journal as journal_module
-from keras_optim_lab.tuning.journal import LocalJournal
-from keras_optim_lab.tuning.storage import load_study
+from keras_optim_lab.tuning.storages import journal as journal_module
+from keras_optim_lab.tuning.storages.journal import LocalJournal
+from keras_optim_lab.tuning.storages.storage import load_study
 
 pytestmark = pytest.mark.once
 

@@ -7,10 +7,10 @@ import pytest
 
 import keras_optim_lab as kol
 from keras_optim_lab.reports import report
-from keras_optim_lab.reports.page import Page
-from keras_optim_lab.results import TuningResult
-from keras_optim_lab.tuning.session import fresh_session
-from keras_optim_lab.tuning.space import SearchSpace
+from keras_optim_lab.reports.html import Page
+from keras_optim_lab.tuner import TuningResult
+from keras_optim_lab.tuning.engines.session import fresh_session
+from keras_optim_lab.tuning.spaces.space import SearchSpace
 from tests.studies import Formula, small_model, small_task
 from tests.tuning.populations import assert_same_as_fit
 

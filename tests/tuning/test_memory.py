@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from keras_optim_lab.optimizers import Adam, GradientDescent
-from keras_optim_lab.tuning import memory, population_engine
-from keras_optim_lab.tuning.epoch import on_device
-from keras_optim_lab.tuning.memory import Need, check_width_fits
-from keras_optim_lab.tuning.population_engine import PopulationEngine
-from keras_optim_lab.tuning.pure_model import PureModel
+from keras_optim_lab.tuning.engines import memory, population_engine
+from keras_optim_lab.tuning.engines.epoch import on_device
+from keras_optim_lab.tuning.engines.memory import Need, check_width_fits
+from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.engines.pure_model import PureModel
 from keras_optim_lab.tuning.study import Asked
 from tests.studies import small_task
 from tests.tuning.populations import BACKEND, Rows, search

@@ -10,9 +10,9 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState
 
 import keras_optim_lab as kol
-from keras_optim_lab.tuning.epoch import Epoch
-from keras_optim_lab.tuning.fit_engine import FitEngine
-from keras_optim_lab.tuning.population_engine import PopulationEngine
+from keras_optim_lab.tuning.engines.epoch import Epoch
+from keras_optim_lab.tuning.engines.fit_engine import FitEngine
+from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from tests.studies import small_model, small_task
 from tests.tuning.populations import (
     TRACED,

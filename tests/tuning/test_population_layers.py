@@ -15,9 +15,9 @@ from keras import ops
 from optuna.trial import TrialState
 
 from keras_optim_lab import backend
-from keras_optim_lab.tuning.epoch import Epoch
-from keras_optim_lab.tuning.population_engine import PopulationEngine
-from keras_optim_lab.tuning.sequential_engine import SequentialEngine
+from keras_optim_lab.tuning.engines.epoch import Epoch
+from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.engines.sequential_engine import SequentialEngine
 from tests.studies import small_task
 from tests.tuning.populations import (
     BACKEND,

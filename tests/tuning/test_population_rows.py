@@ -9,8 +9,8 @@ import pytest
 
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers import Adam, GradientDescent, Lookahead, Nadam, groups
-from keras_optim_lab.tuning.configuration import Configuration
-from keras_optim_lab.tuning.pure_model import PureModel
+from keras_optim_lab.tuning.engines.pure_model import PureModel
+from keras_optim_lab.tuning.spaces.configuration import Configuration
 from tests.optimizers.table import CASES
 from tests.tuning.populations import BACKEND, FORMS, Rows, ten_steps, variables
 

@@ -6,8 +6,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from keras_optim_lab.tuning.epoch import Epoch
-from keras_optim_lab.tuning.population_engine import PopulationEngine
+from keras_optim_lab.tuning.engines.epoch import Epoch
+from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from tests.studies import small_task
 from tests.tuning.populations import kept_program, search
 

@@ -13,10 +13,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from keras_optim_lab.results import TuningResult
-from keras_optim_lab.tuning import sequential_engine
-from keras_optim_lab.tuning.fit_engine import FitEngine
-from keras_optim_lab.tuning.sequential_engine import SequentialEngine
+from keras_optim_lab.tuner import TuningResult
+from keras_optim_lab.tuning.engines import sequential_engine
+from keras_optim_lab.tuning.engines.fit_engine import FitEngine
+from keras_optim_lab.tuning.engines.sequential_engine import SequentialEngine
 from tests.fit_without_xla import eagerly
 from tests.studies import small_model, small_task
 

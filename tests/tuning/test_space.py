@@ -16,9 +16,9 @@ from optuna.distributions import (
 
 import keras_optim_lab as kol
 from keras_optim_lab.optimizers import Optimizer, catalogue, entries, entry, names
-from keras_optim_lab.optimizers.fields import DecayRate
+from keras_optim_lab.optimizers.shell.fields import DecayRate
 from keras_optim_lab.tuning import SearchSpace
-from keras_optim_lab.tuning.configuration import Configuration
+from keras_optim_lab.tuning.spaces.configuration import Configuration
 
 pytestmark = pytest.mark.once
 

@@ -9,8 +9,8 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.testing.pytest_storages import StorageTestCase
 
-from keras_optim_lab.tuning.buffered import BufferedStorage
-from keras_optim_lab.tuning.storage import open_storage
+from keras_optim_lab.tuning.storages.buffered import BufferedStorage
+from keras_optim_lab.tuning.storages.storage import open_storage
 
 pytestmark = pytest.mark.once
 

@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 import keras_optim_lab as kol
-from keras_optim_lab.results import TuningResult
+from keras_optim_lab.tuner import TuningResult
 from tests.studies import Formula, small_task
 
 

@@ -14,15 +14,15 @@ from optuna.trial import TrialState
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from keras_optim_lab.results import TuningResult
-from keras_optim_lab.tuning import patience
+from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning import study as study_module
-from keras_optim_lab.tuning.abandoned import retry
-from keras_optim_lab.tuning.buffered import BufferedStorage
-from keras_optim_lab.tuning.heartbeat import take_up_abandoned
-from keras_optim_lab.tuning.patience import patiently
-from keras_optim_lab.tuning.storage import open_storage
-from keras_optim_lab.tuning.urls import with_driver
+from keras_optim_lab.tuning.storages import retrying
+from keras_optim_lab.tuning.storages.abandoned import retry
+from keras_optim_lab.tuning.storages.buffered import BufferedStorage
+from keras_optim_lab.tuning.storages.heartbeat import take_up_abandoned
+from keras_optim_lab.tuning.storages.retrying import patiently
+from keras_optim_lab.tuning.storages.storage import open_storage
+from keras_optim_lab.tuning.storages.urls import with_driver
 from tests.studies import Formula, small_task
 
 pytestmark = pytest.mark.once
@@ -178,7 +178,7 @@ def test_a_process_that_was_taken_for_dead_ends_the_trial_and_trains_others(tmp_
 
 
 def test_a_study_goes_on_when_its_database_comes_back(postgres_server, postgres, monkeypatch):
-    monkeypatch.setattr(patience, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(retrying, "_FIRST_PAUSE", 0.05)
 
     def restart(study, trial):
         if trial.number == 3:
@@ -201,7 +201,7 @@ def failing(errors):
 
 def test_calls_are_tried_again_after_longer_and_longer_pauses(monkeypatch):
     pauses = []
-    monkeypatch.setattr(patience.time, "sleep", pauses.append)
+    monkeypatch.setattr(retrying.time, "sleep", pauses.append)
     errors = [OperationalError("select", {}, Exception("server closed")) for _ in range(9)]
     assert patiently(failing(errors), 3) == 3
     assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
@@ -209,8 +209,8 @@ def test_calls_are_tried_again_after_longer_and_longer_pauses(monkeypatch):
 
 def test_after_five_minutes_the_databases_own_error_is_the_cause_of_one_line(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(patience.time, "sleep", lambda pause: now.__setitem__(0, now[0] + pause))
+    monkeypatch.setattr(retrying.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(retrying.time, "sleep", lambda pause: now.__setitem__(0, now[0] + pause))
     error = OperationalError("select", {}, Exception("server closed"))
     with pytest.raises(OSError, match=r"any more \(server closed\)\. It keeps .*") as failed:
         patiently(failing([error] * 1000), 3)
@@ -233,7 +233,7 @@ def test_after_five_minutes_the_databases_own_error_is_the_cause_of_one_line(mon
     ],
 )
 def test_what_is_no_matter_of_the_connection_is_raised_at_once(error, raised, monkeypatch):
-    monkeypatch.setattr(patience.time, "sleep", lambda pause: pytest.fail("it waited"))
+    monkeypatch.setattr(retrying.time, "sleep", lambda pause: pytest.fail("it waited"))
     with pytest.raises(raised):
         patiently(failing([error]), 3)
 

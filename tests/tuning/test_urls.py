@@ -8,9 +8,9 @@ import pytest
 
 import keras_optim_lab as kol
 from keras_optim_lab.redaction import shown, without_password
-from keras_optim_lab.tuning import urls
-from keras_optim_lab.tuning.storage import load_study, open_storage
-from keras_optim_lab.tuning.urls import with_driver
+from keras_optim_lab.tuning.storages import urls
+from keras_optim_lab.tuning.storages.storage import load_study, open_storage
+from keras_optim_lab.tuning.storages.urls import with_driver
 from tests.studies import small_task
 
 pytestmark = pytest.mark.once

@@ -1,10 +1,10 @@
 from keras import ops
 
-from keras_optim_lab.optimizers.base import Hyperparameter
 from keras_optim_lab.optimizers.catalogue import register
-from keras_optim_lab.optimizers.composed import Wrapper
-from keras_optim_lab.optimizers.fields import nonnegative
-from keras_optim_lab.optimizers.ranges import CLIPPING
+from keras_optim_lab.optimizers.rules.ranges import CLIPPING
+from keras_optim_lab.optimizers.shell.fields import nonnegative
+from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter
+from keras_optim_lab.optimizers.wrappers.composed import Wrapper
 
 
 @register("adaptive_clipping", year=2021)

@@ -1,7 +1,7 @@
 from keras import ops
 
 from keras_optim_lab.optimizers.catalogue import register
-from keras_optim_lab.optimizers.composed import Wrapper
+from keras_optim_lab.optimizers.wrappers.composed import Wrapper
 
 
 @register("cautious", year=2024)

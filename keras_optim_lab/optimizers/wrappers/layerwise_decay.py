@@ -1,10 +1,10 @@
 from typing import Any, cast
 
-from keras_optim_lab.optimizers.base import Hyperparameter, Optimizer
 from keras_optim_lab.optimizers.catalogue import register
-from keras_optim_lab.optimizers.composed import Wrapper
-from keras_optim_lab.optimizers.fields import nonnegative
-from keras_optim_lab.optimizers.ranges import LAYERWISE_DECAY
+from keras_optim_lab.optimizers.rules.ranges import LAYERWISE_DECAY
+from keras_optim_lab.optimizers.shell.fields import nonnegative
+from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer
+from keras_optim_lab.optimizers.wrappers.composed import Wrapper
 
 
 @register("layerwise_decay", year=2018)

@@ -1,10 +1,10 @@
 from keras import ops
 
-from keras_optim_lab.optimizers.base import Hyperparameter, Slot
 from keras_optim_lab.optimizers.catalogue import register
-from keras_optim_lab.optimizers.composed import Wrapper
-from keras_optim_lab.optimizers.fields import count, nonnegative
-from keras_optim_lab.optimizers.ranges import LOOKAHEAD_SHARE
+from keras_optim_lab.optimizers.rules.ranges import LOOKAHEAD_SHARE
+from keras_optim_lab.optimizers.shell.fields import count, nonnegative
+from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Slot
+from keras_optim_lab.optimizers.wrappers.composed import Wrapper
 
 
 @register("lookahead", year=2019)

@@ -1,0 +1,1 @@
+"""Kinds of experiments, one file each."""

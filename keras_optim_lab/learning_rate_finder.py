@@ -1,0 +1,152 @@
+"""The learning-rate range test: train for a moment while η grows, and look where the loss falls."""
+
+import math
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_optim_lab.optimizers.shell.fields import Rate
+from keras_optim_lab.optimizers.shell.freezing import check_trainable
+
+_MOST_STEPS = 100_000
+_DIVERGED = 4.0  # times the lowest smoothed loss
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """Learning rates and the losses of the batches that were trained with them.
+
+    Attributes:
+        rates: η of every step.
+        losses: of its batch, before the step.
+        smoothed: their moving average, corrected for its bias.
+    """
+
+    rates: np.ndarray
+    losses: np.ndarray
+    smoothed: np.ndarray
+
+    @property
+    def steepest(self) -> float:
+        """η where the smoothed loss falls fastest with log η: a learning rate to begin with."""
+        slopes = np.gradient(self.smoothed, np.log(self.rates))
+        return float(self.rates[np.argmin(slopes)])
+
+    @property
+    def lowest(self) -> float:
+        """η where the smoothed loss is lowest: from there on training soon diverges."""
+        return float(self.rates[np.argmin(self.smoothed)])
+
+    def figure(self) -> Any:
+        """A Plotly figure of the loss over η."""
+        import plotly.graph_objects as go
+
+        figure = go.Figure()
+        figure.add_scatter(x=self.rates, y=self.losses, name="batch", opacity=0.3)
+        figure.add_scatter(x=self.rates, y=self.smoothed, name="smoothed")
+        figure.add_vline(self.steepest, line_dash="dash", annotation_text=f"{self.steepest:.2g}")
+        figure.update_xaxes(title="learning rate", type="log")
+        figure.update_yaxes(title="loss")
+        return figure
+
+
+def find_learning_rate(
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    *,
+    low: float = 1e-6,
+    high: float = 10.0,
+    steps: int = 100,
+    batch_size: int = 32,
+    smoothing: float = 0.9,
+    seed: int = 0,
+) -> RangeTest:
+    """Trains a compiled model while the learning rate grows from step to step.
+
+    It ends early once the smoothed loss is four times its lowest value, or no longer finite.
+    Weights, optimizer and metrics are afterwards as they were before.
+
+    Args:
+        model: compiled, with an optimizer whose learning rate is a number.
+        x, y: arrays to draw batches from.
+        low, high: first and last learning rate, 0 < low < high; between them it grows by the same
+            factor in every step.
+        steps: at most so many batches, at least 2.
+        batch_size: samples of each.
+        smoothing: decay rate of the average of losses, in [0, 1).
+        seed: of the order of the samples.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong, the model's learning rate is a schedule, it has
+            no trainable weights, or the loss is not finite with the first rates already.
+
+    Reference:
+        Smith, 2017, arXiv:1506.01186, section 3.3; growth by a constant factor as in fastai.
+    """
+    optimizer = _checked(model, low, high, steps, batch_size, smoothing)
+    given = optimizer.get_config().get("learning_rate")
+    model._symbolic_build(data_batch=(x[:1], y[:1]))
+    check_trainable("find_learning_rate", model)
+    kept = [*model.variables, *optimizer.variables]
+    before = [np.array(ops.convert_to_numpy(variable)) for variable in kept]
+    rates = np.geomspace(low, high, steps)
+    losses: list[float] = []
+    smoothed: list[float] = []
+    rng, average = np.random.default_rng(seed), 0.0
+    try:
+        for t, rate in enumerate(rates, start=1):
+            optimizer.learning_rate = float(rate)
+            batch = rng.choice(len(x), min(batch_size, len(x)), replace=False)
+            model.reset_metrics()
+            loss = float(model.train_on_batch(x[batch], y[batch], return_dict=True)["loss"])
+            if not math.isfinite(loss):
+                break
+            average = smoothing * average + (1.0 - smoothing) * loss
+            losses.append(loss)
+            smoothed.append(average / (1.0 - smoothing**t))
+            if smoothed[-1] > _DIVERGED * min(smoothed):
+                break
+    finally:
+        for variable, value in zip(kept, before, strict=True):
+            variable.assign(value)
+        if isinstance(given, float):
+            optimizer.learning_rate = given  # the number itself, of which a variable holds a part
+        model.reset_metrics()
+    if len(losses) < 2:
+        raise ValueError(
+            f"find_learning_rate: the loss is not finite in step {len(losses) + 1}, with a "
+            f"learning rate of {rates[len(losses)]:.3g}. If x and y are finite, give a smaller "
+            "`low`."
+        )
+    return RangeTest(rates[: len(losses)], np.array(losses), np.array(smoothed))
+
+
+def _checked(
+    model: keras.Model, low: float, high: float, steps: int, batch_size: int, smoothing: float
+) -> Any:
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        raise ValueError("find_learning_rate: compile the model first, with an optimizer.")
+    rate = getattr(optimizer, "numeric", {}).get("learning_rate")
+    source = rate.given(optimizer) if isinstance(rate, Rate) else optimizer._learning_rate
+    if not isinstance(source, keras.Variable):
+        raise ValueError(
+            f"find_learning_rate sets the learning rate, which {source!r} gives here. Compile the "
+            "model with a number, such as learning_rate=1e-3."
+        )
+    if not 0 < low < high <= sys.float_info.max:
+        raise ValueError(f"`low` and `high` must be 0 < low < high. Received: {low=}, {high=}")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
+        raise ValueError(f"`steps` must be an integer ≥ 2. Received: {steps=}")
+    if steps > _MOST_STEPS:
+        raise ValueError(f"`steps` must be at most {_MOST_STEPS:,}. Received: {steps=}")
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"`batch_size` must be an integer ≥ 1. Received: {batch_size=}")
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"`smoothing` must be in [0, 1). Received: {smoothing=}")
+    return optimizer

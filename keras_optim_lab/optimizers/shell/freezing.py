@@ -1,0 +1,106 @@
+"""Layers that are frozen or unfrozen between fits: the state of what stays is carried over.
+
+A weight that joins later has a count of steps of its own, and with it shared state of its own: a
+rule that is told t = 1 with empty slots begins as it is meant to, beside weights at t = 1000.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+from keras import Variable, ops
+
+from keras_optim_lab.optimizers.shell.following import training_model
+
+if TYPE_CHECKING:
+    from keras_optim_lab.optimizers.shell.optimizer import Optimizer
+
+
+# What Keras keeps for a weight; no slots, whose names are identifiers.
+_AVERAGE, _ACCUMULATED = "Keras's average", "Keras's accumulated gradient"
+
+
+def carry_over(optimizer: "Optimizer", variables: list) -> None:
+    """Builds the optimizer on other weights; those that it has had keep their state."""
+    stays, births = joining(optimizer, variables)
+    old, shared = [*states(optimizer)], optimizer._cohorts
+    rebuild(optimizer, variables, births)
+    for variable, new, i in zip(variables, states(optimizer), stays, strict=True):
+        for name, state in new.items():
+            if i is not None:
+                state.assign(old[i][name])
+            elif name == _AVERAGE:
+                state.assign(ops.copy(ops.cast(variable, state.dtype)))  # JAX gives it away
+    for birth, state in optimizer._cohorts.items():
+        for name, variable in shared.get(birth, {}).items():
+            state[name].assign(variable)
+
+
+def joining(optimizer: "Optimizer", variables: list) -> tuple[list[int | None], list[int]]:
+    """By weight, which of those before it was, and after how many steps it joined."""
+    former = {key(optimizer, v): i for i, v in enumerate(optimizer._trainable_variables)}
+    stays = [former.get(key(optimizer, variable)) for variable in variables]
+    now = int(ops.convert_to_numpy(optimizer.iterations))
+    return stays, [now if i is None else optimizer._births[i] for i in stays]
+
+
+def rebuild(optimizer: "Optimizer", variables: list, births: Sequence[int]) -> None:
+    """Builds the optimizer anew on weights that joined after so many steps."""
+    optimizer.find(variables, training_model(optimizer))
+    optimizer.check_weights(variables)
+    optimizer._untrack_variable(*optimizer.state_variables())
+    optimizer._trainable_variables_indices = {}
+    optimizer.__dict__["_births"] = [*births]
+    optimizer._build(variables)
+    optimizer.__dict__["_outdates"] = True
+
+
+def states(optimizer: "Optimizer") -> Iterator[dict[str, Variable]]:
+    """By name, all that the optimizer keeps for each weight."""
+    around = {}
+    if optimizer.use_ema:
+        around[_AVERAGE] = optimizer._model_variables_moving_average
+    if optimizer.gradient_accumulation_steps:
+        around[_ACCUMULATED] = optimizer._accumulated_gradients
+    for i, slots in enumerate(optimizer._slots):
+        yield {**slots, **{n: own[i] for n, own in around.items() if own[i] is not None}}
+
+
+def own_variables(optimizer: "Optimizer") -> list[Variable]:
+    """All variables that belong to the weights and not to the optimizer's configuration."""
+    of_weights = [variable for own in states(optimizer) for variable in own.values()]
+    return of_weights + [v for state in optimizer._cohorts.values() for v in state.values()]
+
+
+def key(optimizer: "Optimizer", variable) -> Any:
+    return optimizer._var_key(variable)
+
+
+def differs(optimizer: "Optimizer", variables) -> bool:
+    own = [key(optimizer, variable) for variable in optimizer._trainable_variables]
+    return own != [key(optimizer, variable) for variable in variables]
+
+
+def check_same_model(optimizer: "Optimizer", model: keras.Model) -> None:
+    """Refuses a second model: the state of the first one's weights would be lost."""
+    here = {key(optimizer, weight) for weight in model.weights}
+    lost = [v.path for v in optimizer._trainable_variables if key(optimizer, v) not in here]
+    if lost and int(ops.convert_to_numpy(optimizer.iterations)):
+        name = type(optimizer).__name__
+        raise ValueError(
+            f"{name} was built for another set of weights and has trained them. The model "
+            f"{model.name!r} has no {', '.join(lost)}, whose state would be lost. Give this model "
+            f"an optimizer of its own, {name}.from_config(optimizer.get_config()); or, if the "
+            "other weights are done with, call optimizer.build(model.trainable_variables): "
+            "weights that stay keep their state."
+        )
+
+
+def check_trainable(who: str, model: keras.Model) -> None:
+    """Refuses a model in which nothing can be trained; Keras would train it without a change."""
+    if not model.trainable_variables:
+        why = "all its layers are frozen" if model.weights else "none of its layers has weights"
+        raise ValueError(
+            f"{who}: the model {model.name!r} has no trainable weights: {why}. Unfreeze what is "
+            "to be trained, layer.trainable = True, or add layers with weights."
+        )

@@ -1,0 +1,1 @@
+"""The built-in tasks: data sets, and the networks that they are known with."""

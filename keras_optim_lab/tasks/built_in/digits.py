@@ -1,0 +1,74 @@
+"""Handwritten digits of 8×8 pixels (UCI, 1797 samples), as they come with scikit-learn."""
+
+from keras import Input, Model, Sequential, layers
+
+from keras_optim_lab.tasks.built_in.classification import CROSS_ENTROPY, image_shape, split
+from keras_optim_lab.tasks.built_in.declaration import BuiltInTask
+from keras_optim_lab.tasks.built_in.extras import require
+from keras_optim_lab.tasks.splits import Pair
+
+SAMPLES = (1079, 359, 359)
+
+
+def flat_digits() -> tuple[Pair, Pair, Pair]:
+    """Loads the digits as rows of 64 numbers from 0 to 1."""
+    datasets = require("sklearn.datasets", package="scikit-learn", extra="tune")
+    x, y = datasets.load_digits(return_X_y=True)
+    train, validation, test = split((x / 16).astype("float32"), y.astype("int32"), SAMPLES)
+    return train, validation, test
+
+
+def digit_images() -> tuple[Pair, Pair, Pair]:
+    """Loads the digits as images of one channel."""
+    shape = image_shape(8, 8, 1)
+    train, validation, test = ((x.reshape(-1, *shape), y) for x, y in flat_digits())
+    return train, validation, test
+
+
+def mlp() -> Model:
+    return Sequential(
+        [
+            Input((64,)),
+            layers.Dense(128, activation="relu"),
+            layers.Dense(128, activation="relu"),
+            layers.Dense(10),
+        ]
+    )
+
+
+def cnn() -> Model:
+    return Sequential(
+        [
+            Input(image_shape(8, 8, 1)),
+            layers.Conv2D(16, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(10),
+        ]
+    )
+
+
+DECLARED = (
+    BuiltInTask(
+        name="digits-mlp",
+        summary="handwritten digits of 8×8 pixels, dense layers 128-128-10",
+        weights=26_122,
+        samples=SAMPLES,
+        data=flat_digits,
+        model=mlp,
+        loss=CROSS_ENTROPY,
+        metrics=("accuracy",),
+    ),
+    BuiltInTask(
+        name="digits-cnn",
+        summary="handwritten digits of 8×8 pixels, two convolutions",
+        weights=6_090,
+        samples=SAMPLES,
+        data=digit_images,
+        model=cnn,
+        loss=CROSS_ENTROPY,
+        metrics=("accuracy",),
+    ),
+)

@@ -1,0 +1,167 @@
+"""The image sets of `keras.datasets`, with the networks they are best known with.
+
+The published test sets are kept; the validation splits are stratified parts of the published
+training sets.
+"""
+
+import numpy as np
+from keras import Input, Model, Sequential, initializers, layers, regularizers
+
+from keras_optim_lab.tasks.built_in.classification import CROSS_ENTROPY, image_shape, split
+from keras_optim_lab.tasks.built_in.declaration import BuiltInTask
+from keras_optim_lab.tasks.built_in.keras_datasets import CIFAR10, FASHION_MNIST, MNIST
+from keras_optim_lab.tasks.splits import Pair
+
+MNIST_SAMPLES = (54_000, 6_000, 10_000)
+FASHION_SAMPLES = (50_000, 10_000, 10_000)
+CIFAR_SAMPLES = (40_000, 10_000, 10_000)
+
+
+def mnist() -> tuple[Pair, Pair, Pair]:
+    """Loads 28×28 digits with pixels from 0 to 1."""
+    published, test = (grey(part) for part in MNIST.load())
+    train, validation = split(*published, MNIST_SAMPLES[:2])
+    return train, validation, test
+
+
+def fashion_mnist() -> tuple[Pair, Pair, Pair]:
+    """Loads 28×28 pictures of clothes with pixels from 0 to 1."""
+    published, test = (grey(part) for part in FASHION_MNIST.load())
+    train, validation = split(*published, FASHION_SAMPLES[:2])
+    return train, validation, test
+
+
+def cifar10() -> tuple[Pair, Pair, Pair]:
+    """Loads 32×32 colour photographs, each standardized by its own mean and deviation."""
+    published, test = (standardized_each(part) for part in CIFAR10.load())
+    train, validation = split(*published, CIFAR_SAMPLES[:2])
+    return train, validation, test
+
+
+def grey(part: Pair) -> Pair:
+    x, y = part
+    return (x / np.float32(255)).reshape(-1, *image_shape(28, 28, 1)), y.astype("int32")
+
+
+def standardized_each(part: Pair) -> Pair:
+    x, y = part
+    x = x.astype("float32")
+    mean = x.mean(axis=(1, 2, 3), keepdims=True)
+    deviation = x.std(axis=(1, 2, 3), keepdims=True)
+    # The floor of DeepOBS, for pictures of a single colour.
+    return (x - mean) / np.maximum(deviation, x[0].size ** -0.5), y.ravel().astype("int32")
+
+
+def mnist_cnn() -> Model:
+    """The convolutional network of the first example on keras.io."""
+    return Sequential(
+        [
+            Input(image_shape(28, 28, 1)),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dropout(0.5),
+            layers.Dense(10),
+        ]
+    )
+
+
+def two_conv_two_dense() -> Model:
+    """The 2c2d network of DeepOBS (arXiv:1903.05499)."""
+
+    def start() -> dict[str, initializers.Initializer]:
+        return {
+            "kernel_initializer": initializers.TruncatedNormal(stddev=0.05),
+            "bias_initializer": initializers.Constant(0.05),
+        }
+
+    return Sequential(
+        [
+            Input(image_shape(28, 28, 1)),
+            layers.Conv2D(32, 5, padding="same", activation="relu", **start()),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 5, padding="same", activation="relu", **start()),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(1024, activation="relu", **start()),
+            layers.Dense(10, **start()),
+        ]
+    )
+
+
+def three_conv_three_dense() -> Model:
+    """The 3c3d network of DeepOBS (arXiv:1903.05499), with ½ · 0.002 · ‖w‖² of each kernel."""
+
+    def conv(filters: int, size: int, padding: str) -> layers.Layer:
+        return layers.Conv2D(
+            filters,
+            size,
+            padding=padding,
+            activation="relu",
+            kernel_initializer=initializers.GlorotNormal(),
+            kernel_regularizer=regularizers.L2(0.001),
+        )
+
+    def dense(units: int, activation: str | None = None) -> layers.Layer:
+        return layers.Dense(units, activation=activation, kernel_regularizer=regularizers.L2(0.001))
+
+    return Sequential(
+        [
+            Input(image_shape(32, 32, 3)),
+            conv(64, 5, "valid"),
+            layers.MaxPooling2D(3, strides=2, padding="same"),
+            conv(96, 3, "valid"),
+            layers.MaxPooling2D(3, strides=2, padding="same"),
+            conv(128, 3, "same"),
+            layers.MaxPooling2D(3, strides=2, padding="same"),
+            layers.Flatten(),
+            dense(512, "relu"),
+            dense(256, "relu"),
+            dense(10),
+        ]
+    )
+
+
+DECLARED = (
+    BuiltInTask(
+        name="mnist-cnn",
+        summary="MNIST, the convolutional network of keras.io",
+        weights=34_826,
+        samples=MNIST_SAMPLES,
+        data=mnist,
+        model=mnist_cnn,
+        loss=CROSS_ENTROPY,
+        metrics=("accuracy",),
+        batch_size=128,
+        epochs=15,
+    ),
+    BuiltInTask(
+        name="fashion-mnist-2c2d",
+        summary="Fashion-MNIST, two convolutions and two dense layers (DeepOBS)",
+        weights=3_274_634,
+        samples=FASHION_SAMPLES,
+        data=fashion_mnist,
+        model=two_conv_two_dense,
+        loss=CROSS_ENTROPY,
+        metrics=("accuracy",),
+        batch_size=128,
+        epochs=100,
+        drop_remainder=True,
+    ),
+    BuiltInTask(
+        name="cifar10-3c3d",
+        # DeepOBS also augments the training pictures at random; this task does not.
+        summary="CIFAR-10, three convolutions and three dense layers (DeepOBS, not augmented)",
+        weights=895_210,
+        samples=CIFAR_SAMPLES,
+        data=cifar10,
+        model=three_conv_three_dense,
+        loss=CROSS_ENTROPY,
+        metrics=("accuracy",),
+        batch_size=128,
+        epochs=100,
+        drop_remainder=True,
+    ),
+)

@@ -1,0 +1,351 @@
+"""An epoch of a population as one compiled program."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_optim_lab import backend
+from keras_optim_lab.functional import Functional
+from keras_optim_lab.functional import State as OptimizerState
+from keras_optim_lab.optimizers import Optimizer
+from keras_optim_lab.optimizers.shell.fields import Constant, Rate
+from keras_optim_lab.optimizers.shell.slots import Place, Slot
+from keras_optim_lab.schedules import DECAYS, factor
+from keras_optim_lab.tasks import Task
+from keras_optim_lab.tuning.engines.pure_model import PureModel, joined
+from keras_optim_lab.tuning.spaces.configuration import Configuration
+
+Form = Literal["vectorized", "looped"]
+State = dict[str, Any]
+
+
+class Orders(NamedTuple):
+    """What each row is to do in an epoch; the rows are the first axis of every array.
+
+    Attributes:
+        active: whether it trains at all.
+        batches: indices of the samples of every whole batch, (rows, steps, batch size); in the
+            vectorized form (steps, rows, batch size).
+        rest: indices of the samples of the last, smaller batch; perhaps none.
+        held: every numeric hyperparameter as its variable would hold it.
+        schedule: `steps`, `warmup` and `decay` of its learning rate, where these are searched.
+    """
+
+    active: Any
+    batches: Any
+    rest: Any
+    held: dict[str, Any]
+    schedule: dict[str, Any]
+
+
+class RowEpoch(NamedTuple):
+    """What one row is to do: train a configuration with a seed, in its epoch 0, 1, …"""
+
+    configuration: Configuration
+    seed: int
+    epoch: int
+
+
+class Epoch:
+    """All steps of an epoch and the validation pass, for `width` rows of one optimizer.
+
+    A row's state is a dict: `weights`, `others` (averages of batch normalization, seeds of
+    dropout), `optimizer` (steps taken and slots) and the row's `seed`.
+
+    Args:
+        model: what is trained.
+        optimizer: gives the rule; its hyperparameters stand for those that a row leaves out.
+        width: how many rows one call trains.
+        form: all rows in one vectorized step, or one row after the other.
+        scheduled: whether learning rates have schedules.
+        runs: how many rows are trained in the end; what pays for itself depends on it.
+    """
+
+    def __init__(
+        self,
+        model: PureModel,
+        optimizer: Optimizer,
+        *,
+        width: int,
+        form: Form,
+        scheduled: bool,
+        runs: int = 0,
+    ):
+        self.model = model
+        self.optimizer = optimizer
+        self.width = width
+        self.form = form
+        self.scheduled = scheduled
+        self._vectorized = form == "vectorized"
+        self._joins = model.joins(optimizer)
+        paths = None if self._joins else [place.path for place in model.places]
+        self._functional = Functional(optimizer, paths)
+        self._defaults = {
+            name: field.config(optimizer) for name, field in optimizer.numeric.items()
+        }
+        samples = len(model.task.order(0))
+        self._steps = model.task.training_steps or 0
+        self._whole = samples - samples % model.task.batch_size
+        self._update_rows = self._vectorized_update(runs) if self._vectorized else self._update
+
+    def program(self, data: Any) -> Any:
+        """The compiled program: (state, orders, data) -> (state, logs).
+
+        Raises:
+            Exception: of the backend, where the rows cannot be trained in this form.
+        """
+        function = self._epoch if self._vectorized else self._row_by_row
+        rows = backend.rows()
+        orders = self.orders([])
+        if not rows.COMPILES:
+            orders, data = self._one_step(orders, data)
+        return rows.Program(function, self.empty(), orders, data)
+
+    def _one_step(self, orders: Orders, data: Any) -> tuple[Orders, Any]:
+        """Orders for all rows to take one step with each size of batch, and the data for it."""
+        train, validation = data
+        size = self.model.task.batch_size
+        samples = keras.tree.flatten(validation)[0].shape[0]
+        used = min(samples, size + samples % size)
+        return (
+            orders._replace(
+                active=ops.ones_like(orders.active),
+                batches=orders.batches[:1] if self._vectorized else orders.batches[:, :1],
+            ),
+            (train, keras.tree.map_structure(lambda array: array[:used], validation)),
+        )
+
+    # What goes in, as arrays.
+
+    def first_state(self, seed: int, optimizer: Optimizer) -> State:
+        """The state of one row before its first step; weights are drawn from `seed`."""
+        optimizer.check_places(self.model.places, self.model.other_places)
+        weights, others = self.model.first_values(seed)
+        places = self.model.places
+        if self._joins:
+            weights = joined(weights)
+            places = [Place("", weight.shape) for weight in weights]
+        slots = {
+            slot.name: [
+                _first(optimizer, slot, place, weight)
+                for place, weight in zip(places, weights, strict=True)
+            ]
+            for slot in optimizer.slots_for(str(weight.dtype) for weight in weights)
+        }
+        shared = {
+            slot.name: np.float32(slot.first_value(optimizer)) for slot in optimizer.shared_slots
+        }
+        return {
+            "weights": weights,
+            "others": others,
+            "optimizer": OptimizerState(np.int32(0), slots, shared),
+            "seed": np.int32(seed % 2**31),
+        }
+
+    def starts_differ(self, configuration: Configuration) -> bool:
+        """Whether the configuration sets what slots begin with, so that not all begin alike."""
+        fields = configuration.template.fields
+        return any(isinstance(fields[name], Constant) for name in configuration.hyperparameters)
+
+    def empty(self) -> State:
+        """The stacked state of rows that do not train."""
+        row = self.first_state(0, self.optimizer)
+        return keras.tree.map_structure(
+            lambda value: ops.zeros((self.width, *value.shape), value.dtype), row
+        )
+
+    def orders(self, wanted: Sequence[RowEpoch | None]) -> Orders:
+        """The orders for what each row is wanted to do; one that is wanted for nothing stays."""
+        wanted = [*wanted, *[None] * (self.width - len(wanted))]
+        some = next(
+            (row for row in wanted if row),
+            RowEpoch(Configuration("", {}), 0, 0),
+        )
+        full = [row or some for row in wanted]  # an idle row's numbers are as good as any
+        task = self.model.task
+        indices = np.stack([task.order(row.seed, row.epoch) for row in full]).astype("int32")
+        batches = indices[:, : self._whole].reshape(self.width, -1, task.batch_size)
+        held = {
+            name: np.array([self._held(name, row.configuration) for row in full], "float32")
+            for name in self._numbers
+        }
+        schedule = {}
+        if self.scheduled:
+            chosen = [row.configuration for row in full]
+            schedule = {
+                "steps": np.full(self.width, self._steps, "float32"),
+                "warmup": np.array([each.warmup for each in chosen], "float32"),
+                "decay": np.array([DECAYS.index(each.decay) for each in chosen], "int32"),
+            }
+        return keras.tree.map_structure(
+            ops.convert_to_tensor,
+            Orders(
+                active=np.array([row is not None for row in wanted]),
+                batches=batches.swapaxes(0, 1) if self._vectorized else batches,
+                rest=indices[:, self._whole :],
+                held=held,
+                schedule=schedule,
+            ),
+        )
+
+    @property
+    def _numbers(self) -> list[str]:
+        return [name for name in self.optimizer.numeric if self._held(name, None) is not None]
+
+    def _held(self, name: str, configuration: Configuration | None) -> float | None:
+        given = {} if configuration is None else configuration.hyperparameters
+        number = given.get(name, self._defaults[name])
+        return None if number is None else self.optimizer.numeric[name].to_held(number)
+
+    # The program: pure functions of tensors.
+
+    def _row_by_row(self, state: State, orders: Orders, data: Any):
+        def one(state: State, orders: Orders):
+            return rows.choose(
+                orders.active, lambda state: self._epoch(state, orders, data), self._idle, state
+            )
+
+        rows = backend.rows()
+        return rows.for_each_row(one, list(self._idle(None)[1]))(state, orders)
+
+    def _idle(self, state: State | None):
+        names = [*self._train_logs, *(f"val_{name}" for name in self.model.log_names)]
+        return state, {name: ops.full((), np.nan, "float32") for name in names}
+
+    def _epoch(self, state: State, orders: Orders, data: Any):
+        train, validation = data
+        rows = backend.rows()
+
+        def step(indices, carry):
+            batch = keras.tree.map_structure(lambda array: rows.take(array, indices), train)
+            state, metrics = carry
+            return self._step(state, metrics, batch, orders)
+
+        carry = _repeat(
+            orders.batches.shape[0],
+            lambda i, carry: step(orders.batches[i], carry),
+            (state, self._first_metrics()),
+        )
+        if orders.rest.shape[-1]:
+            carry = step(orders.rest, carry)
+        state, metrics = carry
+        logs = self._logs(metrics, self._train_logs)
+        for name, value in self._validation(state, orders, validation).items():
+            logs[f"val_{name}"] = value
+        return state, logs
+
+    def _step(self, state: State, metrics, batch, orders: Orders):
+        gradient = self.model.row_gradients if self._vectorized else self.model.gradient
+        optimizer = state["optimizer"]
+        gradients, (others, metrics) = gradient(
+            state["weights"], state["others"], metrics, state["seed"], optimizer.step, batch
+        )
+        weights, optimizer = self._update_rows(
+            state["weights"], gradients, optimizer, orders.held, orders.schedule
+        )
+        return {**state, "weights": weights, "others": others, "optimizer": optimizer}, metrics
+
+    def _vectorized_update(self, runs: int):
+        rows = backend.rows()
+        update = self._update_joined if self._joins else rows.for_all_rows(self._update)
+        # A rule that branches is not compiled: PyTorch would try for a minute, and give up.
+        worth = 0.0 if self.optimizer.branches else float(runs) * self._steps * self.model.numbers
+        return rows.update_rows(update, worth)
+
+    def _update_joined(self, weights, gradients, optimizer, held, schedule):
+        """All rows at once by broadcasting: a row is one vector and its scalars one column."""
+
+        def column(tree):
+            return keras.tree.map_structure(lambda scalars: scalars[:, None], tree)
+
+        state = OptimizerState(column(optimizer.step), optimizer.slots, column(optimizer.shared))
+        weights, state = self._update(weights, gradients, state, column(held), column(schedule))
+        shared = keras.tree.map_structure(lambda scalars: scalars[:, 0], state.shared)
+        return weights, OptimizerState(state.step[:, 0], state.slots, shared)
+
+    def _update(self, weights, gradients, optimizer, held, schedule):
+        held = {**dict.fromkeys(self.optimizer.numeric), **held}
+        if self.scheduled:
+            share = factor(optimizer.step, **schedule)
+            for name in self._rates:
+                held[name] = held[name] * share
+        weights, optimizer = self._functional.advance(weights, gradients, optimizer, held)
+        return self.model.constrained(weights), optimizer
+
+    def _validation(self, state: State, orders: Orders, data: Any):
+        rows = backend.rows()
+        weights = self._each(self._shown)(state["weights"], state["optimizer"], orders.held)
+        size = self.model.task.batch_size
+        samples = keras.tree.flatten(data)[0].shape[0]
+        whole = samples // size
+
+        def more(batch, metrics):
+            return self._each(
+                lambda weights, others, metrics: self.model.validated(
+                    weights, others, metrics, batch
+                )
+            )(weights, state["others"], metrics)
+
+        def at(i):
+            indices = i * size + ops.arange(size, dtype="int32")
+            return keras.tree.map_structure(lambda array: rows.take(array, indices), data)
+
+        metrics = _repeat(whole, lambda i, metrics: more(at(i), metrics), self._first_metrics())
+        if samples % size:
+            rest = keras.tree.map_structure(lambda array: array[whole * size :], data)
+            metrics = more(rest, metrics)
+        return self._logs(metrics, self.model.log_names)
+
+    def _shown(self, weights, optimizer, held):
+        held = {**dict.fromkeys(self.optimizer.numeric), **held}
+        return self._functional.shown(weights, optimizer, held)
+
+    def _logs(self, metrics, names: Sequence[str]) -> dict[str, Any]:
+        return self._each(lambda metrics: self.model.logs(metrics, names))(metrics)
+
+    def _each(self, function):
+        return backend.rows().for_all_rows(function) if self._vectorized else function
+
+    def _first_metrics(self) -> list[Any]:
+        rows = (self.width,) if self._vectorized else ()
+        return [
+            ops.broadcast_to(ops.convert_to_tensor(value), (*rows, *value.shape))
+            for value in self.model.first_metrics
+        ]
+
+    @property
+    def _rates(self) -> list[str]:
+        return [name for name, field in self.optimizer.numeric.items() if isinstance(field, Rate)]
+
+    @property
+    def _train_logs(self) -> list[str]:
+        return self.model.log_names if self.model.train_metrics else ["loss"]
+
+
+def _repeat(count: int, body: Callable[[Any, Any], Any], carry: Any) -> Any:
+    # Programs hold the body of no round too, and cannot take a batch where there is none.
+    return backend.rows().repeat(count, body, carry) if count else carry
+
+
+def on_device(task: Task) -> Any:
+    """A task's training and validation splits as tensors, for all programs of a study."""
+
+    def tensor(array: np.ndarray):
+        floating = np.issubdtype(array.dtype, np.floating)
+        return ops.convert_to_tensor(array, keras.config.floatx() if floating else None)
+
+    splits = [
+        keras.utils.pack_x_y_sample_weight(*task.arrays(split)) for split in ("train", "validation")
+    ]
+    return tuple(keras.tree.map_structure(tensor, split) for split in splits)
+
+
+def _first(optimizer: Optimizer, slot: Slot, place: Place, weight: np.ndarray) -> np.ndarray:
+    """A slot's first value; where a weight has none, an array without numbers."""
+    layout = slot.layout(optimizer, place, str(weight.dtype))
+    shape, dtype = layout or ((0,), "float32")
+    value = ops.full(shape, slot.first_value(optimizer), dtype)
+    return ops.convert_to_numpy(value)

@@ -1,0 +1,113 @@
+"""A population: rows of one compiled program, and the trials that sit in them."""
+
+from concurrent.futures import Executor, Future, wait
+from typing import Any
+
+from keras import ops
+
+from keras_optim_lab import backend
+from keras_optim_lab.tuning.candidate import Candidate
+from keras_optim_lab.tuning.engines.clock import Clock
+from keras_optim_lab.tuning.engines.epoch import Epoch, Orders, RowEpoch
+
+
+class Seat:
+    """The rows that train one candidate, one for each of its seeds."""
+
+    def __init__(self, candidate: Candidate, place: slice):
+        self.candidate = candidate
+        self.place = place
+        self.epoch = 0
+
+    def wanted(self) -> list[RowEpoch]:
+        chosen = self.candidate.configuration
+        return [RowEpoch(chosen, seed, self.epoch) for seed in self.candidate.seeds]
+
+
+class Population:
+    """Trials that train side by side; a trial that ends leaves its rows to the next one.
+
+    Args:
+        epoch: what the rows do.
+        program: the compiled form of it.
+        data: the task's data on the device.
+        rows: numbers of the rows within the study; at most as many as the program has.
+        runs: rows of each trial.
+    """
+
+    def __init__(self, epoch: Epoch, program: Any, data: Any, rows: range, runs: int):
+        self.rows = rows
+        self._epoch = epoch
+        self._program = program
+        self._data = data
+        self._runs = runs
+        self._seats: list[Seat | None] = [None] * (len(rows) // runs)
+        self._state = epoch.empty()
+        self._pending: Future | None = None
+        # Rows that follow each other cost nothing while they are free. They are filled a few in
+        # each epoch, so that trials also end a few at a time, and asking for the next ones takes
+        # no longer than the epoch of another population.
+        looped = epoch.form == "looped"
+        epochs = epoch.model.task.epochs
+        self._most_at_once = -(-len(self._seats) // epochs) if looped else len(self._seats)
+        self._newly_seated = 0
+
+    @property
+    def free(self) -> int:
+        """How many trials may take a seat now."""
+        if self._pending is not None:
+            return 0
+        return min(self._seats.count(None), self._most_at_once - self._newly_seated)
+
+    @property
+    def occupied(self) -> bool:
+        return any(self._seats)
+
+    def seat(self, candidate: Candidate) -> range:
+        """Gives a candidate the first free seat, with fresh weights and slots; returns its rows."""
+        index = self._seats.index(None)
+        place = slice(index * self._runs, (index + 1) * self._runs)
+        optimizer = self._epoch.optimizer
+        if self._epoch.starts_differ(candidate.configuration):
+            optimizer = candidate.configuration.optimizer(candidate.steps)
+        for row, seed in enumerate(candidate.seeds, place.start):
+            first = self._epoch.first_state(seed, optimizer)
+            self._state = backend.rows().put_row(self._state, row, first)
+        self._seats[index] = Seat(candidate, place)
+        self._newly_seated += 1
+        return self.rows[place]
+
+    def start(self, pool: Executor, clock: Clock) -> None:
+        """Begins the next epoch of all rows."""
+        self._newly_seated = 0
+        wanted: list[RowEpoch | None] = [None] * self._epoch.width
+        for seat in filter(None, self._seats):
+            wanted[seat.place] = seat.wanted()
+        self._pending = pool.submit(self._train, self._epoch.orders(wanted), clock)
+
+    def _train(self, orders: Orders, clock: Clock) -> dict[str, list[float]]:
+        with clock:
+            self._state, logs = self._program(self._state, orders, self._data)
+            return {name: ops.convert_to_numpy(values).tolist() for name, values in logs.items()}
+
+    def wait(self) -> None:
+        """Waits for the end of the epoch."""
+        wait([self._pending] if self._pending else [])
+
+    def finish(self) -> list[Candidate]:
+        """Reports the epoch; returns the candidates whose training has ended."""
+        assert self._pending is not None
+        logs = self._pending.result()
+        self._pending = None
+        ended = []
+        for index, seat in enumerate(self._seats):
+            if seat is None:
+                continue
+            rows = range(self._epoch.width)[seat.place]
+            runs = [{name: values[row] for name, values in logs.items()} for row in rows]
+            goes_on = seat.candidate.report(seat.epoch, *runs)
+            seat.epoch += 1
+            if not goes_on or seat.epoch == self._epoch.model.task.epochs:
+                self._seats[index] = None
+                ended.append(seat.candidate)
+        return ended

@@ -1,0 +1,1 @@
+"""What may be chosen: search spaces from an optimizer's fields, and what a trial has chosen."""

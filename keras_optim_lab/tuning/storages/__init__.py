@@ -1,0 +1,1 @@
+"""Where studies live, and what keeps them whole."""

@@ -1,0 +1,448 @@
+"""A storage that writes what one process has to say of its trials together, not word by word."""
+
+import copy
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
+from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
+from optuna.study._frozen import FrozenStudy
+from optuna.study._study_direction import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from keras_optim_lab.tuning.storages.abandoned import ERROR
+from keras_optim_lab.tuning.storages.database import Database
+from keras_optim_lab.tuning.storages.journal import LocalJournal
+from keras_optim_lab.tuning.storages.retrying import patiently
+from keras_optim_lab.tuning.storages.unstored import Changes
+
+_log = logging.getLogger("keras_optim_lab")
+
+
+class BufferedStorage(BaseStorage):
+    """Any Optuna storage; within `together()` it is read once and written once.
+
+    The trials that this process has begun are its own until it tells their result: it keeps them
+    in memory, so that samplers and pruners find what was just reported, and nobody else changes
+    them. All other trials are those of the storage behind it, as they were when they were first
+    read within `together()`. Outside of it every change is written at once.
+
+    Every call to the storage is tried again for a while when a database cannot be reached.
+
+    Args:
+        storage: the one behind it.
+    """
+
+    def __init__(self, storage: BaseStorage):
+        # Not within Optuna's cache: the trials that were read are kept in one place, `Database`.
+        self.storage = storage._backend if isinstance(storage, _CachedStorage) else storage
+        self._heart: BaseHeartbeat | None = None
+        if isinstance(self.storage, BaseHeartbeat) and is_heartbeat_enabled(self.storage):
+            self._heart = self.storage
+        self._database: Database | None = None
+        if isinstance(self.storage, RDBStorage):
+            self._database = Database(self.storage)
+        self._lock = threading.RLock()
+        self._own: dict[int, FrozenTrial] = {}
+        self._studies: dict[int, int] = {}  # of own trials, and of those that wait
+        self._changes: dict[int, Changes] = {}
+        self._distributions: dict[int, dict[str, BaseDistribution]] = {}  # of a study's parameters
+        self._seen: dict[int, list[FrozenTrial]] = {}
+        self._depth = 0
+        self._expected = 0
+        self._begun: dict[int, deque[FrozenTrial]] = {}  # by study
+
+    def __reduce__(self) -> tuple[type["BufferedStorage"], tuple[BaseStorage]]:
+        return BufferedStorage, (self.storage,)  # what is kept here is this process's own
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Keeps changes of trials until the end, and then writes all of them at once."""
+        with self._lock:
+            self._depth += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._depth -= 1
+                if not self._depth:
+                    self._seen.clear()
+                    self._expected = 0
+                    self._give_back()
+                    self.flush()
+
+    def expect(self, trials: int) -> None:
+        """Says how many more trials will be begun within `together()`, which then begin as one."""
+        self._expected = trials
+
+    def flush(self) -> None:
+        """Writes what has been kept back."""
+        with self._lock:
+            changes = [self._changes[id] for id in sorted(self._changes)]
+            if not changes:
+                return
+            lost = self._call(self._write, changes)
+            self._changes.clear()
+            told = [each.trial_id for each in changes if each.state is not None]
+            for id in told:
+                if id not in lost and id in self._studies:
+                    self._keep(self._studies[id], [self._own[id]])
+            for id in lost:
+                _log.warning(
+                    "Trial %d was given up by others, who found no sign of this process; its "
+                    "result is not stored.",
+                    self._own[id].number,
+                )
+            for id in {*lost, *told}:
+                del self._own[id]
+                self._studies.pop(id, None)
+
+    # Trials of this process.
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        if template_trial is not None:
+            return self._write_through(self.storage.create_new_trial, study_id, template_trial)
+        with self._lock:
+            trial = self._begin(study_id)
+            self._own[trial._trial_id] = trial
+            self._studies[trial._trial_id] = study_id
+        return trial._trial_id
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        with self._lock:
+            if trial_id in self._own:
+                return self._finish(trial_id, state, values)
+            if state == TrialState.RUNNING and trial_id in self._studies:
+                return self._take(trial_id)
+        return self._write_through(self.storage.set_trial_state_values, trial_id, state, values)
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        with self._change(trial_id) as change:
+            if change is None:
+                self._write_through(
+                    self.storage.set_trial_param,
+                    trial_id,
+                    param_name,
+                    param_value_internal,
+                    distribution,
+                )
+                return
+            self._check_distribution(trial_id, param_name, distribution)
+            trial, changes = change
+            value = distribution.to_external_repr(param_value_internal)
+            trial.params = {**trial.params, param_name: value}
+            trial.distributions = {**trial.distributions, param_name: distribution}
+            changes.params[param_name] = (param_value_internal, distribution)
+
+    def _check_distribution(self, trial_id: int, name: str, wanted: BaseDistribution) -> None:
+        """Refuses another distribution than the study's earlier trials have for the parameter.
+
+        Raises:
+            ValueError: it is another one.
+        """
+        study_id = self._studies[trial_id]
+        known = self._distributions.setdefault(study_id, {})
+        if name not in known:
+            trials = self.get_all_trials(study_id, deepcopy=False)
+            held = (each.distributions[name] for each in trials if name in each.distributions)
+            known[name] = next(held, wanted)
+        check_distribution_compatibility(known[name], wanted)
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> None:
+        write = self.storage.set_trial_intermediate_value
+        self._set(trial_id, "intermediate_values", step, intermediate_value, write)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._set(trial_id, "user_attrs", key, value, self.storage.set_trial_user_attr)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._set(trial_id, "system_attrs", key, value, self.storage.set_trial_system_attr)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        with self._lock:
+            if trial_id in self._own:
+                return self._own[trial_id]
+        return self._call(self.storage.get_trial, trial_id)
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        with self._lock:
+            trials = self._seen.get(study_id)
+            if trials is None:
+                trials = self._call(self._read, study_id)
+                if self._depth:
+                    self._seen[study_id] = trials
+            found = _replaced(
+                trials, [own for id, own in self._own.items() if self._studies.get(id) == study_id]
+            )
+            if states is not None:
+                found = [trial for trial in found if trial.state in states]
+            for trial in found if states == (TrialState.WAITING,) else ():
+                self._studies[trial._trial_id] = study_id  # it may be begun next
+        return copy.deepcopy(found) if deepcopy else found
+
+    def _read(self, study_id: int) -> list[FrozenTrial]:
+        if self._database is not None:
+            return self._database.trials(study_id, self._own)
+        return list(self.storage.get_all_trials(study_id, deepcopy=False))
+
+    def _keep(self, study_id: int, trials: list[FrozenTrial]) -> None:
+        if self._database is not None:
+            for trial in trials:
+                self._database.keep(study_id, trial)
+
+    def _begin(self, study_id: int) -> FrozenTrial:
+        if not self._begun.get(study_id):
+            many = self._database or self.storage
+            if isinstance(many, Database | LocalJournal):
+                count, self._expected = max(1, self._expected), 0
+                begun = self._call(many.begin, study_id, count)
+                self._keep(study_id, begun)
+            else:
+                id = self._call(self.storage.create_new_trial, study_id)
+                self._beat([id])
+                begun = [self._call(self.storage.get_trial, id)]
+            own = (
+                each.number for id, each in self._own.items() if self._studies.get(id) == study_id
+            )
+            if begun[0].number > max([len(self._seen.get(study_id, ())) - 1, *own]) + 1:
+                self._seen.pop(study_id, None)  # others have begun some since it was read
+            self._begun[study_id] = deque(begun)
+        return self._begun[study_id].popleft()
+
+    def _give_back(self) -> None:
+        """Fails trials that were expected and not begun after all."""
+        for trial in chain(*self._begun.values()):
+            self._own[trial._trial_id] = trial
+            failed = Changes(trial._trial_id, user_attrs={ERROR: "it was not needed"})
+            failed.state = TrialState.FAIL
+            self._changes[trial._trial_id] = failed
+        self._begun.clear()
+
+    def _take(self, trial_id: int) -> bool:
+        """Begins a trial from the queue, unless another process does."""
+        if self._database is not None:
+            won = self._call(self._database.take, trial_id)
+        else:
+            won = self._call(self.storage.set_trial_state_values, trial_id, TrialState.RUNNING)
+            if won:
+                self._beat([trial_id])
+        if won:
+            self._own[trial_id] = self._call(self.storage.get_trial, trial_id)
+        return won
+
+    def _write(self, changes: list[Changes]) -> set[int]:
+        if self._database is not None:
+            return self._database.write(changes)
+        storage, lost = self.storage, set()
+        storage.get_trial(changes[0].trial_id)  # a journal is read up to its end once, not for each
+        with storage.together() if isinstance(storage, LocalJournal) else nullcontext():
+            for each in changes:
+                if storage.get_trial(each.trial_id).state.is_finished():
+                    lost.add(each.trial_id)
+                else:
+                    each.write(storage)
+        return lost
+
+    def _set(
+        self, trial_id: int, kind: str, key: Any, value: Any, write: Callable[..., None]
+    ) -> None:
+        """Changes one of the trial's values of a kind; `write` is for trials of others."""
+        with self._change(trial_id) as change:
+            if change is None:
+                self._write_through(write, trial_id, key, value)
+                return
+            trial, changes = change
+            known = getattr(trial, kind)
+            changes.set(kind, key, value, stored=key in known)
+            setattr(trial, kind, {**known, key: value})
+
+    @contextmanager
+    def _change(self, trial_id: int) -> Iterator[tuple[FrozenTrial, Changes] | None]:
+        """A copy of an own trial to change, and where its changes are kept; None of another's."""
+        with self._lock:
+            own = self._own.get(trial_id)
+            if own is None:
+                yield None
+                return
+            if own.state.is_finished():
+                raise UpdateFinishedTrialError(f"Trial {own.number} has finished already.")
+            # Whoever has been given the trial before sees it as it was.
+            trial = copy.copy(own)
+            yield trial, self._changes.setdefault(trial_id, Changes(trial_id))
+            self._own[trial_id] = trial
+            if not self._depth:
+                self.flush()
+
+    def _finish(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
+        with self._change(trial_id) as change:
+            assert change is not None
+            if state == TrialState.RUNNING:
+                return False
+            trial, changes = change
+            trial.state = state
+            trial.values = None if values is None else list(values)
+            if state.is_finished():
+                trial.datetime_complete = datetime.now()
+            changes.state, changes.values = state, trial.values
+        return True
+
+    def _forget(self, study_id: int) -> None:
+        """Keeps nothing of a study that is gone, whose id another may have now."""
+        with self._lock:
+            for id in [id for id, study in self._studies.items() if study == study_id]:
+                for kept in (self._studies, self._own, self._changes):
+                    kept.pop(id, None)
+            for by_study in (self._begun, self._distributions, self._seen):
+                by_study.pop(study_id, None)
+            if self._database is not None:
+                self._database.forget(study_id)
+
+    # Who is alive.
+
+    @property
+    def heartbeat_interval(self) -> int | None:
+        """Seconds between signs of life; None where the storage keeps none.
+
+        Where it does, trials of dead processes are found, so those that seem to run do run.
+        """
+        return None if self._heart is None else self._heart.get_heartbeat_interval()
+
+    def beat(self) -> None:
+        """Gives a sign of life for every trial that this process trains."""
+        with self._lock:
+            training = [id for id, trial in self._own.items() if not trial.state.is_finished()]
+        self._beat(training)
+
+    def fail_abandoned(self, study_id: int) -> list[FrozenTrial]:
+        """Fails the trials whose process gives no sign of life any more, and returns them."""
+        if self._heart is None:
+            return []
+        failed = []
+        for id in self._call(self._heart._get_stale_trial_ids, study_id):
+            try:
+                if id not in self._own:
+                    self._call(self.storage.set_trial_state_values, id, TrialState.FAIL)
+                    failed.append(copy.deepcopy(self._call(self.storage.get_trial, id)))
+            except UpdateFinishedTrialError:
+                pass  # another process was faster
+        return failed
+
+    def _beat(self, trial_ids: list[int]) -> None:
+        if self._database is not None:
+            self._call(self._database.beat, trial_ids)
+        elif self._heart is not None:
+            for id in trial_ids:
+                self._call(self._heart.record_heartbeat, id)
+
+    # Studies.
+
+    def claim(self, study_id: int, attributes: Mapping[str, Any]) -> bool:
+        """Sets user attributes of a study that has none of them; False if another was faster.
+
+        The file or the database takes all of them as one write, and those of one process alone.
+        """
+        many = self._database or self.storage
+        if isinstance(many, Database | LocalJournal):
+            return self._call(many.claim, study_id, attributes)
+        if attributes.keys() & self.get_study_user_attrs(study_id):
+            return False
+        for key, value in attributes.items():
+            self.set_study_user_attr(study_id, key, value)
+        return True
+
+    # All that is left to the storage as it is.
+
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> int:
+        study_id = self._call(self.storage.create_new_study, directions, study_name)
+        self._forget(study_id)
+        return study_id
+
+    def delete_study(self, study_id: int) -> None:
+        self._call(self.storage.delete_study, study_id)
+        self._forget(study_id)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._call(self.storage.set_study_user_attr, study_id, key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._call(self.storage.set_study_system_attr, study_id, key, value)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return self._call(self.storage.get_study_id_from_name, study_name)
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        return self._call(self.storage.get_study_name_from_id, study_id)
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return self._call(self.storage.get_study_directions, study_id)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        return self._call(self.storage.get_study_user_attrs, study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        return self._call(self.storage.get_study_system_attrs, study_id)
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        return self._call(self.storage.get_all_studies)
+
+    def remove_session(self) -> None:
+        self.storage.remove_session()
+
+    def _write_through(self, write: Callable[..., Any], *arguments: Any) -> Any:
+        """Writes what is not of this process's own trials, and so has to be read again."""
+        try:
+            return self._call(write, *arguments)
+        finally:
+            self._seen.clear()
+
+    def _call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        with self._lock:
+            return patiently(function, *arguments, **named)
+
+
+def _replaced(trials: list[FrozenTrial], own: list[FrozenTrial]) -> list[FrozenTrial]:
+    """All trials by their number, with those of this process as they are now."""
+    found = list(trials)
+    later = []  # begun after the others were read
+    for trial in own:
+        at = trial.number
+        if at < len(trials) and trials[at].number == at:
+            found[at] = trial
+        else:
+            later.append(trial)
+    later.sort(key=_number)
+    ordered = not later or not trials or trials[-1].number < later[0].number
+    found += later
+    if not ordered:
+        found.sort(key=_number)
+    return found
+
+
+def _number(trial: FrozenTrial) -> int:
+    return trial.number

@@ -1,0 +1,251 @@
+"""Trials in a database, read and written many at a time.
+
+Optuna takes a transaction for every value, and several statements in it. These do the same to the
+same tables, whose layout Optuna keeps from one version to the next, with one transaction for all.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from json import dumps
+from typing import Any
+
+from optuna.distributions import distribution_to_json
+from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import (
+    StudyModel,
+    StudyUserAttributeModel,
+    TrialHeartbeatModel,
+    TrialIntermediateValueModel,
+    TrialModel,
+    TrialParamModel,
+    TrialSystemAttributeModel,
+    TrialUserAttributeModel,
+    TrialValueModel,
+)
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from keras_optim_lab.tuning.storages.unstored import Changes
+
+_TABLES: dict[str, tuple[Any, Any]] = {
+    "intermediate_values": (TrialIntermediateValueModel, TrialIntermediateValueModel.step),
+    "user_attrs": (TrialUserAttributeModel, TrialUserAttributeModel.key),
+    "system_attrs": (TrialSystemAttributeModel, TrialSystemAttributeModel.key),
+}
+_TRIALS: Any = TrialModel.__table__
+
+
+class Database:
+    """The trials behind an `RDBStorage`."""
+
+    def __init__(self, storage: RDBStorage):
+        self._storage = storage
+        self._read: dict[int, dict[int, FrozenTrial]] = {}  # by study, then by number
+
+    def trials(self, study_id: int, own: Iterable[int]) -> list[FrozenTrial]:
+        """All trials of a study by number; those in `own` may be as they were before."""
+        known = self._read.setdefault(study_id, {})
+        unfinished = {each._trial_id for each in known.values() if not each.state.is_finished()}
+        newest = max((each._trial_id for each in known.values()), default=-1)
+        for trial in self._storage._get_trials(
+            study_id,
+            states=None,
+            included_trial_ids=unfinished.difference(own),
+            trial_id_greater_than=newest,
+        ):
+            known[trial.number] = trial
+        return [known[number] for number in sorted(known)]
+
+    def forget(self, study_id: int) -> None:
+        """Reads the study anew: the number of one that was deleted may be another's now."""
+        self._read.pop(study_id, None)
+
+    def keep(self, study_id: int, trial: FrozenTrial) -> None:
+        """Takes over what this process has written of a trial, so that it need not be read."""
+        known = self._read.setdefault(study_id, {})
+        # A gap in the numbers is a trial that another process began, which is still to be read.
+        if trial.number in known or trial.number == len(known):
+            known[trial.number] = trial
+
+    def claim(self, study_id: int, attributes: Mapping[str, Any]) -> bool:
+        """Sets user attributes of a study as one write; False if it has one of them already."""
+        with self._writing() as connection:
+            self._lock_study(connection, study_id)
+            model = StudyUserAttributeModel
+            held = select(model.key).where(model.study_id == study_id, model.key.in_(attributes))
+            if connection.execute(held).first() is not None:
+                return False
+            rows = [
+                {"study_id": study_id, "key": key, "value_json": dumps(value)}
+                for key, value in attributes.items()
+            ]
+            _insert(connection, model, [rows])
+        return True
+
+    def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
+        """New running trials, with a first sign of life."""
+        with self._writing() as connection:
+            self._lock_study(connection, study_id)  # whoever numbers trials waits for others
+            before = (
+                select(func.count()).select_from(_TRIALS).where(TrialModel.study_id == study_id)
+            )
+            first = connection.execute(before).scalar_one()
+            begun = datetime.now()
+            trials = []
+            for number in range(first, first + count):
+                row = {
+                    "study_id": study_id,
+                    "number": number,
+                    "state": TrialState.RUNNING,
+                    "datetime_start": _utc_now(),
+                }
+                key: Any = connection.execute(insert(_TRIALS).values(row)).inserted_primary_key
+                trials.append(_running(number, key[0], begun))
+            self._first_signs(connection, [trial._trial_id for trial in trials])
+        return trials
+
+    def take(self, trial_id: int) -> bool:
+        """Begins a waiting trial, with a first sign of life; False if another process has."""
+        with self._storage.engine.begin() as connection:
+            taken = connection.execute(
+                update(_TRIALS)
+                .where(TrialModel.trial_id == trial_id, TrialModel.state == TrialState.WAITING)
+                .values(state=TrialState.RUNNING, datetime_start=_utc_now())
+            )
+            if taken.rowcount:
+                self._first_signs(connection, [trial_id])
+        return bool(taken.rowcount)
+
+    def beat(self, trial_ids: Sequence[int]) -> None:
+        """A sign of life for every one of these trials."""
+        if trial_ids and self._storage.heartbeat_interval is not None:
+            with self._storage.engine.begin() as connection:
+                connection.execute(
+                    update(TrialHeartbeatModel)
+                    .where(TrialHeartbeatModel.trial_id.in_(trial_ids))
+                    .values(heartbeat=func.now())
+                )
+
+    def write(self, changes: Sequence[Changes]) -> set[int]:
+        """Writes all changes; returns the trials that others have finished, of which nothing is."""
+        with self._writing() as connection:
+            ids = [each.trial_id for each in changes]
+            running = set(
+                connection.scalars(
+                    select(TrialModel.trial_id)
+                    .where(TrialModel.trial_id.in_(ids), TrialModel.state == TrialState.RUNNING)
+                    .with_for_update()
+                )
+            )
+            changes = [each for each in changes if each.trial_id in running]
+            for each in changes:
+                for kind, key in each.stored:
+                    model, column = _TABLES[kind]
+                    connection.execute(
+                        delete(model).where(model.trial_id == each.trial_id, column == key)
+                    )
+            _insert(connection, TrialParamModel, map(_params, changes))
+            _insert(connection, TrialIntermediateValueModel, map(_reports, changes))
+            _insert(connection, TrialUserAttributeModel, map(_user_attrs, changes))
+            _insert(connection, TrialSystemAttributeModel, map(_system_attrs, changes))
+            _insert(connection, TrialValueModel, map(_values, changes))
+            for state in {each.state for each in changes if each.state is not None}:
+                told = [each.trial_id for each in changes if each.state == state]
+                connection.execute(
+                    update(_TRIALS)
+                    .where(TrialModel.trial_id.in_(told))
+                    .values(state=state, datetime_complete=_utc_now())
+                )
+        return set(ids) - running
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction in which what is read stays true until it is written."""
+        with self._storage.engine.begin() as connection:
+            if connection.dialect.name == "sqlite":  # locks no rows, and nothing before it writes
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    def _lock_study(self, connection: Connection, study_id: int) -> None:
+        found = select(StudyModel.study_id).where(StudyModel.study_id == study_id)
+        if connection.execute(found.with_for_update()).first() is None:
+            raise KeyError(f"There is no study with the id {study_id}.")
+
+    def _first_signs(self, connection: Connection, trial_ids: Sequence[int]) -> None:
+        if self._storage.heartbeat_interval is not None:
+            connection.execute(insert(TrialHeartbeatModel), [{"trial_id": id} for id in trial_ids])
+
+
+Row = dict[str, Any]
+
+
+def _params(changes: Changes) -> list[Row]:
+    return [
+        {
+            "trial_id": changes.trial_id,
+            "param_name": name,
+            "param_value": value,
+            "distribution_json": distribution_to_json(distribution),
+        }
+        for name, (value, distribution) in changes.params.items()
+    ]
+
+
+def _reports(changes: Changes) -> list[Row]:
+    rows = []
+    for step, value in changes.intermediate_values.items():
+        stored, kind = TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+        row = {"intermediate_value": stored, "intermediate_value_type": kind}
+        rows.append({"trial_id": changes.trial_id, "step": step, **row})
+    return rows
+
+
+def _user_attrs(changes: Changes) -> list[Row]:
+    return _attributes(changes.trial_id, changes.user_attrs)
+
+
+def _system_attrs(changes: Changes) -> list[Row]:
+    return _attributes(changes.trial_id, changes.system_attrs)
+
+
+def _attributes(trial_id: int, attributes: dict[str, Any]) -> list[Row]:
+    return [
+        {"trial_id": trial_id, "key": key, "value_json": dumps(value)}
+        for key, value in attributes.items()
+    ]
+
+
+def _values(changes: Changes) -> list[Row]:
+    rows = []
+    for objective, value in enumerate(changes.values or ()):
+        stored, kind = TrialValueModel.value_to_stored_repr(value)
+        row = {"objective": objective, "value": stored, "value_type": kind}
+        rows.append({"trial_id": changes.trial_id, **row})
+    return rows
+
+
+def _insert(connection: Connection, model: Any, groups: Iterable[list[Row]]) -> None:
+    rows = [row for group in groups for row in group]
+    if rows:
+        connection.execute(insert(model), rows)
+
+
+def _running(number: int, trial_id: int, begun: datetime) -> FrozenTrial:
+    return FrozenTrial(
+        number=number,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=begun,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+        trial_id=trial_id,
+    )
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,49 @@
+"""How a process tells others that it is alive, and takes up the trials of those that are not."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import optuna
+
+from keras_optim_lab.tuning.storages.abandoned import retry, retry_lost
+from keras_optim_lab.tuning.storages.buffered import BufferedStorage
+
+_log = logging.getLogger("keras_optim_lab")
+
+
+def take_up_abandoned(study: optuna.Study) -> None:
+    """Fails the trials of processes that are no longer there, and enqueues them again."""
+    storage = study._storage
+    if isinstance(storage, BufferedStorage):
+        for trial in storage.fail_abandoned(study._study_id):
+            _log.info("Trial %d was abandoned; it is trained again.", trial.number)
+            retry(study, trial)
+        retry_lost(study)
+
+
+@contextmanager
+def signs_of_life(study: optuna.Study) -> Iterator[None]:
+    """Within it, a thread gives a sign of life for every trial that this process trains."""
+    storage = study._storage
+    if not isinstance(storage, BufferedStorage) or storage.heartbeat_interval is None:
+        yield
+        return
+    interval = storage.heartbeat_interval
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(interval):
+            try:
+                storage.beat()
+            except Exception as error:  # training goes on, and the next sign may get through
+                _log.warning("No sign of life could be given (%s).", type(error).__name__)
+
+    thread = threading.Thread(target=beat, name="signs of life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,312 @@
+"""A study's journal: Optuna's file of operations, made to survive what cuts a write short."""
+
+import json
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import JournalStorage
+from optuna.storages._heartbeat import BaseHeartbeat
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._storage import JournalOperation
+from optuna.trial import FrozenTrial, TrialState
+
+from keras_optim_lab.tuning.storages.abandoned import WORKER, retry
+
+# What Optuna's own journals begin holds no lock here, and may be anything from alive to gone.
+_UNKNOWN = timedelta(minutes=1)
+_BEGINNING = b'{"op_code":'
+_WRITER = "writer"  # the file whose lock the process that writes holds
+_INTERVAL = 60  # seconds; locks need no heartbeat, Optuna only asks for a number
+
+_PLACE = "at"  # in the first line of a write, the bytes before it
+_SHIFTED = "lines before it are missing, or were added"
+
+_log = logging.getLogger("keras_optim_lab")
+
+
+class DamagedJournalError(OSError):
+    """A line of a journal is not what was written, or where it was written."""
+
+    def __init__(self, path: str, number: int, what: str):
+        super().__init__(
+            f"The journal {path!r} is damaged: line {number + 1} {what}. Restore the file from a "
+            "copy, or delete this line and all after it; the study then goes on from there."
+        )
+
+
+class JournalFile(JournalFileBackend):
+    """Optuna's journal file, of which every write is whole or not there at all.
+
+    A write that was cut off, by SIGKILL or by a full disk, was never acknowledged, so whoever
+    writes next removes what is left of it. Writers wait for each other by a lock that the
+    operating system releases when its holder dies. The locks' files are in a hidden folder beside
+    the journal, which may be deleted while nobody trains.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__(str(path))
+        self.folder = path.with_name(f".{path.name}.processes")
+        self._joined: list[dict[str, Any]] | None = None
+        self._writer: int | None = None  # the thread that is alone
+        _check_journal(path)
+        if path.stat().st_size and not _ends_with_newline(path):
+            with self.alone(), path.open("r+b") as file:
+                self._mend(file.fileno())
+        self._check_last_line(path)
+
+    def _check_last_line(self, path: Path) -> None:
+        # Optuna takes it for one that is being written, until another one follows.
+        lines = path.read_bytes().splitlines(keepends=True)
+        try:
+            if lines and lines[-1].endswith(b"\n"):
+                json.loads(lines[-1])
+        except ValueError as error:
+            raise DamagedJournalError(self._file_path, len(lines) - 1, "cannot be read") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_joined": None, "_writer": None}
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Writes all that is appended within it at once, and does not read it before."""
+        self._joined = []
+        try:
+            yield
+        finally:
+            logs, self._joined = self._joined, None
+            if logs:
+                self.append_logs(logs)
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        # Optuna reads after every write what was written.
+        if self._joined is not None:
+            return
+        number = log_number_from
+        logs = super().read_logs(log_number_from)
+        while True:
+            try:
+                log = next(logs)
+            except StopIteration:
+                return
+            except ValueError as error:
+                raise DamagedJournalError(self._file_path, number, "cannot be read") from error
+            place = self._log_number_offset[number]
+            if not isinstance(log, dict):
+                raise DamagedJournalError(self._file_path, number, "is no operation")
+            if (written := log.pop(_PLACE, place)) != place:
+                what = f"was written at byte {written} and stands at byte {place}"
+                raise DamagedJournalError(self._file_path, number, f"{what}: {_SHIFTED}")
+            number += 1
+            yield log
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        if self._joined is not None:
+            self._joined += logs
+            return
+        with self.alone():
+            file = os.open(self._file_path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+            try:
+                end = self._mend(file)
+                logs = [{**logs[0], _PLACE: end}, *logs[1:]]
+                lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+                try:
+                    _write(file, lines.encode())
+                    os.fsync(file)
+                except BaseException:
+                    os.ftruncate(file, end)
+                    raise
+            except OSError as error:
+                error.filename = self._file_path  # the system knows it by its number only
+                raise
+            finally:
+                os.close(file)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Lets nobody else write to the journal within it."""
+        thread = threading.get_ident()
+        if self._writer == thread:
+            yield
+            return
+        self.folder.mkdir(exist_ok=True)
+        with FileLock(self.folder / _WRITER):  # a new one, since none outlives a fork
+            self._writer = thread
+            try:
+                yield
+            finally:
+                self._writer = None
+
+    def _mend(self, file: int) -> int:
+        """Removes a last line that was cut off; returns where the file then ends."""
+        end = os.lseek(file, 0, os.SEEK_END)
+        kept = end
+        while kept and not _has_newline_before(file, kept):
+            kept -= 1
+        if kept < end:
+            _log.warning(
+                "%s: the last write was cut off before it was complete; its %d bytes are removed.",
+                self._file_path,
+                end - kept,
+            )
+            os.ftruncate(file, kept)
+        return kept
+
+
+class LocalJournal(JournalStorage, BaseHeartbeat):
+    """A journal on this machine that knows which of its trials are abandoned.
+
+    Every process that writes holds a lock on a file beside the journal that has the name of the
+    worker in its lines. The lock is released when the process ends, however it ends.
+    """
+
+    def __init__(self, path: Path):
+        self._file = JournalFile(path)
+        self._lock: FileLock | None = None
+        self._workers: dict[int, str] = {}  # by trial, who has begun it
+        super().__init__(self._file)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        return {**super().__getstate__(), "_lock": None, "_workers": {}}
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Writes all that is set within it at once; it is not read before."""
+        with self._file.together():
+            yield
+
+    def claim(self, study_id: int, attributes: Mapping[str, Any]) -> bool:
+        """Sets user attributes of a study as one write; False if it has one of them already."""
+        with self._thread_lock, self._file.alone():
+            self._sync_with_backend()
+            if attributes.keys() & self._replay_result.get_study(study_id).user_attrs:
+                return False
+            with self._file.together():
+                for key, value in attributes.items():
+                    log = {"study_id": study_id, "user_attr": {key: value}}
+                    self._write_log(JournalOperation.SET_STUDY_USER_ATTR, log)
+            self._sync_with_backend()
+            return True
+
+    def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
+        """New running trials, created by one write."""
+        begun = datetime.now(UTC).isoformat(timespec="microseconds")
+        log = {"study_id": study_id, "datetime_start": begun}
+        with self._thread_lock:
+            self._sync_with_backend()
+            known = len(self._replay_result.get_all_trials(study_id, None))
+            with self._file.together():
+                for _ in range(count):
+                    self._write_log(JournalOperation.CREATE_TRIAL, log)
+            self._sync_with_backend()
+            trials = self._replay_result.get_all_trials(study_id, None)[known:]  # of others, too
+            return [trial for trial in trials if self._workers[trial._trial_id] == self._worker]
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Nothing is to be recorded: the lock says that this process is alive."""
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
+        if not running:
+            return []
+        alive = {self._worker, *self._others_alive()}
+        return [trial._trial_id for trial in running if self._is_abandoned(trial, alive)]
+
+    def get_heartbeat_interval(self) -> int:
+        return _INTERVAL
+
+    def get_heartbeat_stale_trial_callback(
+        self,
+    ) -> Callable[[optuna.Study, FrozenTrial], None]:
+        return retry
+
+    @property
+    def _worker(self) -> str:
+        return _worker(self._replay_result.worker_id)
+
+    def _write_log(self, op_code: int, extra_fields: dict[str, Any]) -> None:
+        # Not before, since who only reads leaves nothing beside the journal; and again in a process
+        # that was forked off, which is another worker.
+        if self._lock is None or not self._lock.is_locked:
+            self._join()
+        super()._write_log(op_code, extra_fields)
+
+    def _join(self) -> None:
+        name = uuid.uuid4().hex
+        self._file.folder.mkdir(exist_ok=True)
+        self._lock = FileLock(self._file.folder / name, thread_local=False)
+        self._lock.acquire()
+        self._worker_id_prefix = self._replay_result._worker_id_prefix = f"{name}-"
+
+    def _sync_with_backend(self) -> None:
+        replayed = self._replay_result
+        for number, log in enumerate(
+            self._file.read_logs(replayed.log_number_read), replayed.log_number_read
+        ):
+            try:
+                replayed.apply_logs([log])
+                begun = log.get("trial_id", len(replayed._trials) - 1)
+                if (trial := replayed._trials.get(begun)) and trial.state == TrialState.RUNNING:
+                    self._workers.setdefault(begun, _worker(log["worker_id"]))
+            except Exception as error:
+                if log.get("worker_id") == replayed.worker_id:
+                    raise  # what this process has just asked for
+                path = self._file._file_path
+                raise DamagedJournalError(path, number, "is no operation") from error
+
+    def _is_abandoned(self, trial: FrozenTrial, alive: set[str]) -> bool:
+        # Earlier versions marked trials instead.
+        worker = trial.system_attrs.get(WORKER, self._workers[trial._trial_id])
+        if "-" in worker:  # Optuna's own
+            return datetime.now() - (trial.datetime_start or datetime.min) > _UNKNOWN
+        return worker not in alive
+
+    def _others_alive(self) -> list[str]:
+        alive = []
+        for path in self._file.folder.glob("*"):
+            if path.name in (self._worker, _WRITER):
+                continue
+            try:
+                with FileLock(path, timeout=0):
+                    path.unlink(missing_ok=True)
+            except Timeout:
+                alive.append(path.name)
+        return alive
+
+
+def _worker(worker_id: str) -> str:
+    """The worker in the lines of all its threads."""
+    return worker_id.rpartition("-")[0]
+
+
+def _check_journal(path: Path) -> None:
+    """Refuses files of other kinds, which are not to be mended."""
+    with path.open("rb") as file:
+        beginning = file.read(len(_BEGINNING))
+    if not _BEGINNING.startswith(beginning):
+        raise ValueError("it is not the journal of a study")
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
+def _has_newline_before(file: int, end: int) -> bool:
+    os.lseek(file, end - 1, os.SEEK_SET)
+    return os.read(file, 1) == b"\n"
+
+
+def _write(file: int, content: bytes) -> None:
+    # A disk that fills up takes a part first, and refuses the rest at the next attempt.
+    while content:
+        content = content[os.write(file, content) :]
