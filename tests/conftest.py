@@ -31,6 +31,7 @@ def agreement():
         found.write()
 
 
+BACKEND = keras.backend.backend()
 ONCE = "jax"
 
 # What Keras and the shell do around a rule depends on how they run it, not on what it computes.
@@ -41,7 +42,7 @@ EVERY_FORM = "torch"
 KINDS = {"nadam", "adafactor", "lamb", "muon", "prodigy", "schedule_free_adamw"}
 
 
-if keras.backend.backend() == "tensorflow" and os.environ["XLA_FLAGS"]:
+if BACKEND == "tensorflow" and os.environ["XLA_FLAGS"]:
     import tensorflow as tf
 
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
@@ -52,18 +53,34 @@ def pytest_collection_finish():
     gc.enable()
 
 
-def pytest_collection_modifyitems(items):
-    """The suite runs once for every backend; what none of them has a part in is tried on one."""
-    backend = keras.backend.backend()
-    for item in items:
-        once = item.get_closest_marker("once")
-        (there,) = once.args or (ONCE,) if once else (backend,)
-        if backend != there:
-            item.add_marker(pytest.mark.skip(reason=f"the same on every backend: run on {there}"))
-        skips = item.get_closest_marker("shell") and not item.config.option.keyword
-        if skips and backend != EVERY_FORM and not _is_a_kind(item):
-            reason = f"the same for every optimizer: all of them on {EVERY_FORM}, here one a kind"
-            item.add_marker(pytest.mark.skip(reason=reason))
+def pytest_ignore_collect(collection_path):
+    return _is_of_another(collection_path) or None
+
+
+def pytest_collection_modifyitems(config, items):
+    """The suite runs once for every backend; what one has no part in is not collected there."""
+    applies = [_applies(item) for item in items]
+    left_out = [item for item, here in zip(items, applies, strict=True) if not here]
+    items[:] = [item for item, here in zip(items, applies, strict=True) if here]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _is_of_another(path) -> bool:
+    """Whether a file is named after a backend that this one is not."""
+    others = {"tensorflow", "jax", "torch"} - {BACKEND}
+    return path.name.startswith(tuple(f"test_{other}_" for other in others))
+
+
+def _applies(item) -> bool:
+    if _is_of_another(item.path):  # a file that was asked for by name is read in any case
+        return False
+    once, only, shell = map(item.get_closest_marker, ("once", "only", "shell"))
+    if once and (once.args or (ONCE,)) != (BACKEND,):
+        return False
+    if only and BACKEND not in only.args:
+        return False
+    everywhere = not shell or BACKEND == EVERY_FORM or item.config.option.keyword
+    return bool(everywhere or _is_a_kind(item))
 
 
 def _is_a_kind(item) -> bool:

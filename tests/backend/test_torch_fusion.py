@@ -2,13 +2,8 @@
 
 from collections import Counter
 
-import keras
 import numpy as np
 import pytest
-
-if keras.backend.backend() != "torch":
-    pytest.skip("only PyTorch records rules", allow_module_level=True)
-
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 

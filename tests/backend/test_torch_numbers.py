@@ -4,10 +4,6 @@ import math
 
 import keras
 import pytest
-
-if keras.backend.backend() != "torch":
-    pytest.skip("only PyTorch needs it", allow_module_level=True)
-
 import torch
 from keras import ops
 

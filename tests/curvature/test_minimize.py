@@ -160,9 +160,7 @@ def test_settings_and_starts_change_without_a_new_trace():
         minimize(BANANA, beta=0.5)
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="only PyTorch calls the function at every evaluation"
-)
+@pytest.mark.only("torch")  # which alone calls the function at every evaluation
 @pytest.mark.parametrize("step_rule", ["fixed", "armijo", "strong_wolfe"])
 def test_every_evaluation_within_a_line_search_is_counted(step_rule):
     calls = 0

@@ -5,13 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import pytest
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="MirroredStrategy is of TensorFlow alone"
-)
+@pytest.mark.only("tensorflow")  # which alone has a MirroredStrategy
 def test_two_mirrored_devices_train_as_one():
     tests = Path(__file__).with_name("two_devices.py")
     result = subprocess.run(

@@ -16,9 +16,7 @@ from tests.frameworks import arrays as numpy_arrays
 from tests.frameworks import tensors
 from tests.optimizers.conftest import as_array
 
-on_torch = pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="only PyTorch updates in place"
-)
+on_torch = pytest.mark.only("torch")  # which alone updates in place
 
 # Joined, of a size that is no multiple of a block, and large enough to stand alone.
 SHAPES = [(4, 3), (3,), (), (300, 500), (0, 2), (70_000,)]

@@ -9,7 +9,7 @@ from keras import ops
 import keras_optim_lab as kol
 from keras_optim_lab import functional, optimizers
 from keras_optim_lab.functional import Functional
-from tests.frameworks import BACKEND, arrays, compiled, gradient, mapped, tensors
+from tests.frameworks import arrays, compiled, gradient, mapped, tensors
 from tests.optimizers.table import CASES, Corrected
 
 Layer = namedtuple("Layer", "kernel bias")
@@ -161,7 +161,7 @@ def test_a_whole_training_loop_compiles_with_the_gradient():
     assert int(arrays(state.step)) == 100
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.function is TensorFlow's")
+@pytest.mark.only("tensorflow")
 def test_an_update_compiles_with_the_default_options_of_tf_function():
     import tensorflow as tf
 

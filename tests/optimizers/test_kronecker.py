@@ -142,7 +142,7 @@ def test_decompositions_are_computed_in_the_steps_that_need_them(make, monkeypat
         assert found == [t in due for t in range(1, 8)]
 
 
-@pytest.mark.skipif(BACKEND != "torch", reason="TensorFlow and JAX do both branches for all rows")
+@pytest.mark.only("torch")  # the others do both branches for all rows
 def test_rows_side_by_side_branch_each_for_itself_and_not_at_all_where_none_is_due(monkeypatch):
     import torch
 

@@ -219,7 +219,7 @@ def test_variables_are_named_after_the_optimizer_and_what_they_hold(make_model):
     assert any("hidden_kernel_velocity" in path for path in paths)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow alone")
+@pytest.mark.only("tensorflow")
 def test_a_tensorflow_checkpoint_restores_weights_slots_and_numbers(
     case, make_model, data, tmp_path, state
 ):

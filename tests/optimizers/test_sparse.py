@@ -14,9 +14,7 @@ from keras_optim_lab.optimizers import Adam, Nadam
 
 pytestmark = pytest.mark.shell
 
-with_sparse_tensors = pytest.mark.skipif(
-    keras.backend.backend() == "torch", reason="Keras has no sparse tensors on PyTorch"
-)
+with_sparse_tensors = pytest.mark.only("tensorflow", "jax")  # on PyTorch Keras has none
 
 ROWS, WIDTH = 5, 2
 
@@ -104,10 +102,7 @@ def test_sparse_gradients_go_with_all_that_keras_does_around_a_step(
     assert_same_path(path, expected, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow",
-    reason="JAX adds rows up in their own precision whenever it converts them",
-)
+@pytest.mark.only("tensorflow")  # JAX adds rows up in their own precision when it converts them
 def test_sparse_gradients_of_half_precision_are_summed_in_float32(walk):
     import tensorflow as tf
 
@@ -196,10 +191,8 @@ def test_the_optimizer_test_of_keras_passes(name, monkeypatch):
     assert (result.testsRun, result.failures, result.errors, result.skipped) == (1, [], [], [])
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() == "jax",
-    reason="JAX compiles each of its steps anew; test_training.py checks the same in one program",
-)
+# JAX compiles each of its steps anew; test_training.py checks the same in one program.
+@pytest.mark.only("tensorflow", "torch")
 @pytest.mark.parametrize("name", ["adam", "sgd", "adamw", "adagrad", "rmsprop", "nadam"])
 def test_the_accumulation_test_of_keras_passes(name, monkeypatch):
     monkeypatch.setattr(optimizer_test, "optimizers", OURS)

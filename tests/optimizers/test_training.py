@@ -21,6 +21,7 @@ from keras_optim_lab.optimizers import (
 )
 from tests.frameworks import tensors
 from tests.optimizers.conftest import as_array
+from tests.optimizers.table import CASES
 
 HALF = ["bfloat16", "float16"]
 
@@ -305,9 +306,10 @@ def test_fit_ends_on_the_average(dtype, make_model, data, arrays):
 
 
 @pytest.mark.shell
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.decays_plainly], ids=lambda case: case.id
+)
 def test_weight_decay_is_subtracted_beside_the_step(case, walk, start, gradients):
-    if not case.decays_plainly:
-        pytest.skip("its steps depend on the weights, which decay changes, or decay is within")
     eta, decay = 0.125, 0.25
     plain = [start, *walk(case.make(learning_rate=eta, weight_decay=0.0), start, gradients[:3])]
     decayed = walk(case.make(learning_rate=eta, weight_decay=decay), start, gradients[:3])
@@ -425,10 +427,11 @@ def test_constraints_hold_after_every_step(case, walk, start, gradients):
 
 
 @pytest.mark.shell
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if not case.surveys], ids=lambda case: case.id
+)
 def test_weights_that_stay_go_on_and_weights_that_join_begin(case, start, gradients):
     optimizer = case.make()
-    if optimizer.surveys:
-        pytest.skip("all weights together decide how far each goes")
     weights = [keras.Variable(w) for w in start]
     optimizer.build(weights[:1])
     optimizer.apply([tensors(gradients[0][0])], weights[:1])

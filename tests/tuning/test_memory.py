@@ -14,7 +14,7 @@ from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.engines.pure_model import PureModel
 from keras_optim_lab.tuning.study import Asked
 from tests.studies import small_task
-from tests.tuning.populations import BACKEND, Rows, search
+from tests.tuning.populations import Rows, search
 
 layers = keras.layers
 
@@ -98,9 +98,8 @@ def test_the_widest_population_fits_and_one_row_more_does_not(need, at_once, row
     assert need.of_width(widest + 1, at_once or widest + 1) > free or widest < (at_once or 0)
 
 
+@pytest.mark.only("jax")  # which alone tells how much memory a program takes
 def test_a_compiled_population_stays_below_its_prediction_and_near_it(need):
-    if BACKEND != "jax":
-        pytest.skip("only JAX tells how much memory a program takes")
     task = wide_task()
     model = PureModel(task, Adam(), train_metrics=False)
     for width in (4, 16):

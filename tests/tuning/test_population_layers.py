@@ -155,9 +155,8 @@ def _form(task, caplog):
     ]
 
 
+@pytest.mark.only("torch")  # the others vectorize all layers of these tests
 def test_a_layer_that_cannot_be_vectorized_is_named_and_looped(prefers_vectorized, caplog):
-    if BACKEND != "torch":
-        pytest.skip("JAX and TensorFlow vectorize all layers of these tests")
     task = task_of(FLAT, lambda: layers.GaussianNoise(0.1, name="stubborn"))
     form, warnings = _form(task, caplog)
     assert form == "looped"
@@ -167,9 +166,8 @@ def test_a_layer_that_cannot_be_vectorized_is_named_and_looped(prefers_vectorize
     ]
 
 
+@pytest.mark.only("torch")  # the others vectorize confusion matrices
 def test_a_metric_that_cannot_be_vectorized_is_named(prefers_vectorized, caplog):
-    if BACKEND != "torch":
-        pytest.skip("JAX and TensorFlow vectorize confusion matrices")
     task = binary(metrics=[keras.metrics.MeanIoU(2, name="overlap")])
     form, (warning,) = _form(task, caplog)
     assert form == "looped"

@@ -160,10 +160,10 @@ def test_a_trial_is_the_same_in_every_row_at_every_width_and_beside_any_neighbou
     assert (other[0][0] != first[0][0]).any()
 
 
+# A vectorized step computes idle rows too, and nobody reads them.
+@pytest.mark.parametrize("noisy_rows", ["looped"], indirect=True)
 def test_a_row_without_a_trial_stays_as_it_is(noisy_rows):
     two, _ = noisy_rows
-    if two.epoch.form == "vectorized":
-        pytest.skip("a vectorized step computes idle rows too, and nobody reads them")
     (trained, _), (idle, logs) = two.train([plan(7), None])
     assert all((values == 0).all() for values in idle)
     assert np.isnan(logs["val_loss"])
@@ -200,7 +200,7 @@ def test_noise_differs_between_seeds_and_repeats_with_the_seed(noisy_rows):
     assert one[1] == again[1]
 
 
-@pytest.mark.skipif(BACKEND != "torch", reason="only PyTorch compiles the update by itself")
+@pytest.mark.only("torch")  # which alone compiles the update by itself
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch compiles with g++")
 def test_an_update_that_is_compiled_is_the_one_that_is_not(monkeypatch):
     found = []
