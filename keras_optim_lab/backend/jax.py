@@ -4,14 +4,14 @@ import atexit
 import contextlib
 import tempfile
 
+import jax
 import jax.numpy as jnp
 import keras
+from jax import lax
 from jax.experimental import sparse
 from jax.experimental.compilation_cache import compilation_cache
 from jax.extend import core
 
-import jax
-from jax import lax
 from keras_optim_lab.backend.float64 import kept_in_keras
 from keras_optim_lab.backend.host import cores
 

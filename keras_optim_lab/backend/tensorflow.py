@@ -3,8 +3,8 @@
 import contextlib
 
 import keras
-
 import tensorflow as tf
+
 from keras_optim_lab.backend.host import cores
 
 # Programs that train many rows at once; `backend.interface` says what each does.

@@ -6,10 +6,10 @@ import logging
 import math
 
 import keras
+import torch
 from keras.src.backend.torch.core import get_device
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-import torch
 from keras_optim_lab.backend import active
 from keras_optim_lab.backend.float64 import kept_in_keras
 from keras_optim_lab.backend.torch_updates import (

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from torch.fx import Graph, Node
-
 import torch
+from torch.fx import Graph, Node
 
 _aten = torch.ops.aten
 _ADD, _SUB, _MUL = _aten.add.Tensor, _aten.sub.Tensor, _aten.mul.Tensor

@@ -9,10 +9,9 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
-
-import torch
 
 
 class Numbers:

@@ -8,11 +8,11 @@ that are not read any more.
 import functools
 from typing import Any
 
+import torch
 from torch.fx import Graph, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
 
-import torch
 from keras_optim_lab.backend.torch_fusion import fuse
 
 _COPY = torch.ops.aten.copy_.default

@@ -17,10 +17,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 from torch.utils import _pytree as tree
 
-import torch
 from keras_optim_lab.backend import active
 from keras_optim_lab.backend.torch_numbers import Numbers
 from keras_optim_lab.backend.torch_records import Recording
