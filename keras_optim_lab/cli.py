@@ -54,7 +54,6 @@ _TOLD = (
     *(ValueError, TypeError, OverflowError, RuntimeError),
     *(OSError, ImportError, MemoryError),
 )
-_INTERRUPTED = 130  # what shells report for Ctrl-C
 
 Backend = Annotated[
     str | None, typer.Option(help="tensorflow, jax or torch; by default KERAS_BACKEND.")
@@ -138,16 +137,15 @@ def tune(
     chosen = backends.select(backend)
     import optuna
 
-    from keras_optim_lab.tasks.checks import check_count
+    from keras_optim_lab.arguments import whole_number
     from keras_optim_lab.tuner import TuningResult
     from keras_optim_lab.tuning import evaluation
     from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    check_count("trials", trials)
-    check_count("seeds", seeds)
-    if confirm:
-        check_count("confirm", confirm)
+    whole_number("trials", trials)
+    whole_number("seeds", seeds)
+    whole_number("confirm", confirm, least=0)
     engine = PopulationEngine(_population(population))
     result = TuningResult.create(
         task,
@@ -164,7 +162,15 @@ def tune(
     study = result.study.study_name
     searched = f"{', '.join(result.space.optimizers)} on {task}, {trials} trials, on {chosen}"
     console.print(Text.assemble("Study ", (study, "bold"), f": {searched}."))
-    try:
+
+    def stopped() -> str:
+        command = [_program(), *map(without_password, sys.argv[1:])]
+        command += [] if name else ["--name", study]
+        command += [] if backend else ["--backend", chosen]
+        kept = f"the study keeps its {len(result.finished_trials)} finished trials"
+        return f"Stopped; {kept}. Continue with:\n  {shlex.join(command)}"
+
+    with terminal.ended_by_ctrl_c(console, stopped):
         _run_trials(result, trials, engine)
         if confirm:
             with _progress("confirming the best") as step:
@@ -173,14 +179,6 @@ def tune(
         console.print(Text(repr(result.best_optimizer()), style="bold green"))
         if report:
             _write_report(result, None, seeds, engine)
-    except KeyboardInterrupt:
-        command = [_program(), *map(without_password, sys.argv[1:])]
-        command += [] if name else ["--name", study]
-        command += [] if backend else ["--backend", chosen]
-        kept = f"the study keeps its {len(result.finished_trials)} finished trials"
-        again = Text(f"\nStopped; {kept}. Continue with:\n  {shlex.join(command)}")
-        console.print(again, soft_wrap=True)
-        raise typer.Exit(_INTERRUPTED) from None
 
 
 @app.command()
@@ -209,11 +207,8 @@ def worker(
     engine = PopulationEngine(_population(population))
     result = TuningResult.load(study, storage)
     console.print(Text.assemble("Training trials of study ", (study, "bold"), f" on {chosen}."))
-    try:
+    with terminal.ended_by_ctrl_c(console, lambda: "Stopped; start it again at any time."):
         _run_trials(result, result.wanted(trials), engine)
-    except KeyboardInterrupt:
-        console.print("\nStopped; start it again at any time.")
-        raise typer.Exit(_INTERRUPTED) from None
     _show_best(result)
 
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.optimizers.shell.fields import Rate
 from keras_optim_lab.optimizers.shell.freezing import check_trainable
 
@@ -141,12 +142,8 @@ def _checked(
         )
     if not 0 < low < high <= sys.float_info.max:
         raise ValueError(f"`low` and `high` must be 0 < low < high. Received: {low=}, {high=}")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
-        raise ValueError(f"`steps` must be an integer ≥ 2. Received: {steps=}")
-    if steps > _MOST_STEPS:
-        raise ValueError(f"`steps` must be at most {_MOST_STEPS:,}. Received: {steps=}")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"`batch_size` must be an integer ≥ 1. Received: {batch_size=}")
+    whole_number("steps", steps, least=2, most=_MOST_STEPS)
+    whole_number("batch_size", batch_size)
     if not 0 <= smoothing < 1:
         raise ValueError(f"`smoothing` must be in [0, 1). Received: {smoothing=}")
     return optimizer

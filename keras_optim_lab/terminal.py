@@ -2,8 +2,11 @@
 
 import io
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 from rich.table import Table
@@ -26,6 +29,16 @@ def progress(on: Console, *columns: ProgressColumn) -> Progress:
 def table() -> Table:
     """A table without lines, to which columns are added."""
     return Table(header_style="bold", box=None, pad_edge=False)
+
+
+@contextmanager
+def ended_by_ctrl_c(on: Console, told: Callable[[], str]) -> Iterator[None]:
+    """Ends the command at a Ctrl-C within, and says what is kept and how it goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        on.print(f"\n{told()}", soft_wrap=True)
+        raise typer.Exit(130) from None  # what shells report for Ctrl-C
 
 
 def replace_what_it_lacks() -> None:

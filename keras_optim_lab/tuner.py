@@ -8,10 +8,10 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
+from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.files import file_name
 from keras_optim_lab.reports import write_report
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning import TuningStudy, evaluation
 from keras_optim_lab.tuning.checks import Callback, check_callbacks
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
@@ -101,9 +101,9 @@ def tune(
         OSError: the storage cannot be opened.
         MemoryError: the data, or a population of the given width, do not fit.
     """
-    trials = check_count("trials", trials)
+    trials = whole_number("trials", trials)
     engine = PopulationEngine(population)
-    confirm = check_count("confirm", confirm) if confirm else 0
+    confirm = whole_number("confirm", confirm, least=0)
     check_callbacks(callbacks)
     result = TuningResult.create(
         task,

@@ -70,10 +70,10 @@ def test_the_figure_shows_losses_over_a_logarithmic_axis(found):
             "InverseSquareRoot.*with a number",
         ),
         (kol.optimizers.Adam(), {"low": 1.0, "high": 0.1}, "0 < low < high"),
-        (kol.optimizers.Adam(), {"steps": 1}, "`steps` must be an integer ≥ 2"),
-        (kol.optimizers.Adam(), {"steps": 10**12}, "`steps` must be at most 100,000"),
+        (kol.optimizers.Adam(), {"steps": 1}, "`steps` must be a whole number ≥ 2"),
+        (kol.optimizers.Adam(), {"steps": 10**12}, "`steps` must be a whole number ≤ 100,000"),
         (kol.optimizers.Adam(), {"high": 10**400}, "0 < low < high"),
-        (kol.optimizers.Adam(), {"batch_size": 0}, "`batch_size` must be an integer ≥ 1"),
+        (kol.optimizers.Adam(), {"batch_size": 0}, "`batch_size` must be a whole number ≥ 1"),
         (kol.optimizers.Adam(), {"smoothing": 1.0}, "`smoothing` must be in"),
     ],
 )

@@ -10,8 +10,6 @@ from rich.text import Text
 from keras_optim_lab import backend as selected
 from keras_optim_lab import terminal
 
-_INTERRUPTED = 130  # what shells report for Ctrl-C
-
 
 def compare_backends(
     task: Annotated[str, typer.Option(help="A task; `keras-optim-lab tasks` lists them.")],
@@ -37,20 +35,20 @@ def compare_backends(
     from keras_optim_lab.comparison.processes import TITLES
 
     console = terminal.console()
-    try:
-        with console.status("loading the task") as status:
-            result = compare(
-                task,
-                optimizers.split(",") if optimizers is not None else None,
-                backends=backends.split(","),
-                steps=[_count(step) for step in steps.split(",")],
-                seed=seed,
-                learning_rate=learning_rate,
-                on_progress=lambda line: status.update(Text(line)),
-            )
-    except KeyboardInterrupt:
-        console.print("\nStopped; nothing is kept of a comparison that is not complete.")
-        raise typer.Exit(_INTERRUPTED) from None
+    stopped = "Stopped; nothing is kept of a comparison that is not complete."
+    with (
+        terminal.ended_by_ctrl_c(console, lambda: stopped),
+        console.status("loading the task") as status,
+    ):
+        result = compare(
+            task,
+            optimizers.split(",") if optimizers is not None else None,
+            backends=backends.split(","),
+            steps=[_count(step) for step in steps.split(",")],
+            seed=seed,
+            learning_rate=learning_rate,
+            on_progress=lambda line: status.update(Text(line)),
+        )
     console.print(f"{result.summary}\n")
     if result.backends:
         console.print(_table(*difference_rows(result)))

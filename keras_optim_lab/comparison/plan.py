@@ -13,12 +13,11 @@ import numpy as np
 from keras import ops
 
 from keras_optim_lab import optimizers, tasks
-from keras_optim_lab.arguments import near_matches
+from keras_optim_lab.arguments import near_matches, whole_number
 from keras_optim_lab.backend.selection import BACKENDS, installed
 from keras_optim_lab.comparison.built_in import built_in
 from keras_optim_lab.optimizers.catalogue import spelled
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tasks.checks import check_count, check_seed
 from keras_optim_lab.tasks.pipelines import is_pipeline
 
 MOST_STEPS = 100_000  # after which nothing new is seen, and the loss of each is kept
@@ -115,7 +114,7 @@ def make_plan(
 ) -> Plan:
     """Checks the arguments of `compare_backends` and draws the initial weights."""
     steps = _check_steps(steps)
-    seed = check_seed(seed)
+    seed = whole_number("seed", seed, least=0)
     chosen = _check_backends(backends)
     methods = _methods(names, learning_rate)
     loaded = tasks.get(task) if isinstance(task, str) else _check_task(task)
@@ -193,10 +192,10 @@ def _tensors(model: keras.Model) -> tuple[Tensor, ...]:
 
 
 def _check_steps(steps: Any) -> tuple[int, ...]:
-    given = [steps] if isinstance(steps, int) else steps
-    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+    given = steps if isinstance(steps, Sequence) else [steps]
+    if isinstance(given, str) or not given:
         raise TypeError(f"steps={steps!r} must be whole numbers, such as steps=(1, 10, 100).")
-    return tuple(sorted({check_count("steps", step, MOST_STEPS) for step in given}))
+    return tuple(sorted({whole_number("steps", step, most=MOST_STEPS) for step in given}))
 
 
 def _check_backends(backends: Any) -> tuple[str, ...]:

@@ -6,12 +6,12 @@ it is the decrease ½ |gᵀp| that the model promises, and in units of x it is p
 changes when the function or a coordinate is measured in other units.
 """
 
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 
+from keras_optim_lab.arguments import is_number
 from keras_optim_lab.curvature.directions import is_curved, remember, two_loop
 from keras_optim_lab.curvature.objective import Point
 from keras_optim_lab.curvature.spectrum import epsilon
@@ -57,8 +57,7 @@ class Tolerances(NamedTuple):
 
     def check(self) -> None:
         for name, value in self._asdict().items():
-            known = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-            if value is not None and not (known and 0 <= value < 1):
+            if value is not None and not (is_number(value) and 0 <= value < 1):
                 raise ValueError(
                     f"{name}: must be a number of at least 0 and below 1, or None, which ends "
                     f"nothing. Received: {name}={value!r}"

@@ -1,13 +1,13 @@
 """Derivatives of a network with respect to its inputs, for losses that hold equations."""
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from keras import ops
 
 from keras_optim_lab import backend
+from keras_optim_lab.arguments import as_whole, whole_number
 
 
 def derivative(function: Callable[[Any], Any], x: Any, coordinate: int = 0, order: int = 1) -> Any:
@@ -39,9 +39,8 @@ def derivative(function: Callable[[Any], Any], x: Any, coordinate: int = 0, orde
 
 
 def _check(x, coordinate: int, order: int) -> None:
-    for name, value in (("coordinate", coordinate), ("order", order)):
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise TypeError(f"{name}: must be an integer. Received: {name}={value!r}")
+    if as_whole(coordinate) is None:
+        raise TypeError(f"coordinate: must be an integer. Received: coordinate={coordinate!r}")
     if len(x.shape) < 2:
         raise ValueError(
             f"x: must be of shape (samples, coordinates). Received: shape {tuple(x.shape)}; "
@@ -53,11 +52,7 @@ def _check(x, coordinate: int, order: int) -> None:
             f"coordinate: x has {count} coordinates, 0 to {count - 1}. "
             f"Received: coordinate={coordinate}"
         )
-    if order < 1:
-        raise ValueError(
-            "order: must be at least 1; the function itself is function(x). "
-            f"Received: order={order}"
-        )
+    whole_number("order", order, what="as the function itself is function(x)")
 
 
 def _along(function, tangent):

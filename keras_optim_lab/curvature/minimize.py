@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_optim_lab import backend
+from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.curvature.convergence import (
     MESSAGES,
     SUCCESS,
@@ -117,7 +118,8 @@ class Minimizer:
         **hyperparameters: float,
     ) -> MinimizeResult:
         """Minimizes from x0, as `minimize` does; other hyperparameters need no new trace."""
-        _check_steps(steps)
+        what = "as every point of the path is kept"
+        steps = whole_number("steps", steps, least=0, most=_MOST_STEPS, what=what)
         tolerances = Tolerances(ftol, xtol, gtol)
         tolerances.check()
         numbers = self._numbers(hyperparameters)
@@ -364,12 +366,3 @@ def _check_finite(point: Point) -> None:
         raise ValueError(f"fun: must be finite at x0. It returned {float(point.value)} there.")
     if not bool(ops.all(ops.isfinite(point.gradient))):
         raise ValueError("fun: its gradient is not finite at x0. Start elsewhere.")
-
-
-def _check_steps(steps: int) -> None:
-    whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
-    if not (whole and 0 <= steps <= _MOST_STEPS):
-        raise ValueError(
-            f"steps: must be an integer from 0 to {_MOST_STEPS:,}, as every point of the path is "
-            f"kept. Received: steps={steps!r}"
-        )

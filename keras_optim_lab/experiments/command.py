@@ -10,8 +10,6 @@ from rich.text import Text
 
 from keras_optim_lab import terminal
 
-_INTERRUPTED = 130  # what shells report for Ctrl-C
-
 
 def run(
     file: Annotated[Path, typer.Argument(help="An experiment, such as experiments/NAME.toml.")],
@@ -50,20 +48,22 @@ def run(
         for path in experiment.outputs:
             console.print(f"  {os.path.relpath(path)}", soft_wrap=True)
         return
-    try:
-        with terminal.progress(console) as bar:
-            rows: dict[str, TaskID] = {}
+    stopped = (
+        "Stopped; all that is finished is kept. The same command continues:\n"
+        f"  {experiment.command}"
+    )
+    with (
+        terminal.ended_by_ctrl_c(console, lambda: stopped),
+        terminal.progress(console) as bar,
+    ):
+        rows: dict[str, TaskID] = {}
 
-            def step(what: str, done: float, total: int) -> None:
-                if what not in rows:
-                    rows[what] = bar.add_task(what, total=total)
-                bar.update(rows[what], completed=done)
+        def step(what: str, done: float, total: int) -> None:
+            if what not in rows:
+                rows[what] = bar.add_task(what, total=total)
+            bar.update(rows[what], completed=done)
 
-            page = experiment.run(step)
-    except KeyboardInterrupt:
-        console.print("\nStopped; all that is finished is kept. The same command continues:")
-        console.print(f"  {experiment.command}", soft_wrap=True)
-        raise typer.Exit(_INTERRUPTED) from None
+        page = experiment.run(step)
     console.print(f"\n{experiment.verdict()}")
     console.print(f"Page: {page.resolve()}", soft_wrap=True)
     console.print(f"Data: {experiment.records.path.resolve()}", soft_wrap=True)

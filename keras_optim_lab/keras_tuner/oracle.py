@@ -24,8 +24,8 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.keras_tuner.parameters import named, parameter
-from keras_optim_lab.tasks.checks import check_count, check_seed
 from keras_optim_lab.tuning import samplers as choices
 from keras_optim_lab.tuning.criterion import Direction
 from keras_optim_lab.tuning.spaces.space import suggest_parameter
@@ -132,10 +132,10 @@ class OptunaOracle(keras_tuner.Oracle):
     ):
         _check_tensorboard()
         if max_trials is not None:
-            max_trials = check_count("max_trials", max_trials)
+            max_trials = whole_number("max_trials", max_trials)
         if pruner is not None and not isinstance(pruner, BasePruner):
             raise TypeError(f"`pruner` must be an Optuna pruner. Received: pruner={pruner!r}")
-        seed = None if seed is None else check_seed(seed)
+        seed = None if seed is None else whole_number("seed", seed, least=0)
         choices.sampler(sampler, seed or 0)  # refuses what is none
         super().__init__(
             objective=objective,

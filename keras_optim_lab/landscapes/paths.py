@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_optim_lab import backend
+from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.curvature.minimize import Minimizer
 from keras_optim_lab.functional import Functional
 from keras_optim_lab.landscapes.surfaces import Surface
@@ -187,15 +188,9 @@ class _SideBySide:
         return seen, ops.stack([s(points[i]) for i, s in enumerate(self.surfaces)])
 
 
-def check_steps(owner: str, steps: Any) -> None:
-    """Refuses what is no number of steps, or one of which nobody could see the end."""
-    received = f"Received: steps={steps!r}"
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"{owner}: `steps` must be a whole number ≥ 1. {received}")
-    if steps > MOST_STEPS:
-        raise ValueError(
-            f"{owner}: `steps` must be at most {MOST_STEPS:,}, all of which are kept. {received}"
-        )
+def check_steps(owner: str, steps: Any) -> int:
+    """Returns a number of steps whose end somebody could see."""
+    return whole_number("steps", steps, most=MOST_STEPS, what="all of which are kept", owner=owner)
 
 
 def check_scalar(optimizer: Optimizer) -> None:

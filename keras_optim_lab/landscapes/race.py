@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.curvature import Newton
 from keras_optim_lab.landscapes import rates, surfaces, tables
 from keras_optim_lab.landscapes.arrival import arrivals, distances
@@ -17,7 +18,6 @@ from keras_optim_lab.landscapes.paths import Paths, check_steps, descent
 from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer, entry
 from keras_optim_lab.reports.numbers import number
-from keras_optim_lab.tasks.checks import check_seed
 
 DEFAULT = ("gradient_descent", "momentum", "rmsprop", "adam")
 # Learning rates that are tried side by side when they are tuned.
@@ -156,7 +156,7 @@ def race(
         TypeError, ValueError: an argument is wrong; nothing has been run by then.
     """
     found = _surface(surface)
-    check_steps("race", steps)
+    steps = check_steps("race", steps)
     if start is not None:
         if np.shape(start) != (found.dimension,):
             raise ValueError(
@@ -169,7 +169,7 @@ def race(
         raise ValueError(
             f"race: the function must be finite at the start. Received: {value} at {found.start}"
         )
-    seed = check_seed(seed)
+    seed = whole_number("seed", seed, least=0)
     entered = _named(optimizers)
     runners = []
     for name, optimizer in entered.items():

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_optim_lab.arguments import as_float, near_matches
+from keras_optim_lab.arguments import as_float, near_matches, whole_number
 from keras_optim_lab.landscapes.formula import Formula
 
 Point = tuple[float, ...]
@@ -97,12 +97,7 @@ def _square(low: float, high: float, dimension: int = 2):
 
 def rosenbrock(dimension: int = 2) -> Surface:
     """Rosenbrock's valley in any dimension from 2 on."""
-    if not isinstance(dimension, int) or dimension < 2:
-        raise ValueError(f"rosenbrock: `dimension` must be 2 or more. Received: {dimension!r}")
-    if dimension > _WIDEST:
-        raise ValueError(
-            f"rosenbrock: `dimension` must be at most {_WIDEST:,}. Received: {dimension!r}"
-        )
+    dimension = whole_number("dimension", dimension, least=2, most=_WIDEST, owner="rosenbrock")
 
     def function(x):
         here, following = x[..., :-1], x[..., 1:]

@@ -144,7 +144,7 @@ def trace(
         TypeError, ValueError: an argument is wrong, or the function is not finite at the start.
     """
     optimizer = get(optimizer)
-    check_steps("trace", steps)
+    steps = check_steps("trace", steps)
     function = Formula(fun) if isinstance(fun, str) else fun
     if not callable(function):
         raise TypeError(

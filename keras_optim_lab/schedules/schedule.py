@@ -3,12 +3,11 @@
 import inspect
 import sys
 from collections.abc import Sequence
-from numbers import Integral, Real
 from typing import Any
 
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_optim_lab.arguments import near_matches
+from keras_optim_lab.arguments import is_number, near_matches, whole_number
 
 
 class Schedule(LearningRateSchedule):
@@ -25,7 +24,7 @@ class Schedule(LearningRateSchedule):
 def check_number(owner: str, argument: str, value: Any) -> float:
     """Returns a finite number ≥ 0 as a float."""
     accepts = "a finite number ≥ 0"
-    if not _is_number(value):
+    if not is_number(value):
         raise TypeError(_refusal(owner, argument, value, accepts))
     if not 0 <= value <= sys.float_info.max:
         raise ValueError(_refusal(owner, argument, value, accepts))
@@ -35,7 +34,7 @@ def check_number(owner: str, argument: str, value: Any) -> float:
 def check_share(owner: str, argument: str, value: Any, what: str) -> float:
     """Returns a number in [0, 1) as a float; `what` says what it is the share of."""
     accepts = f"a number in [0, 1), {what}"
-    if not _is_number(value):
+    if not is_number(value):
         raise TypeError(_refusal(owner, argument, value, accepts))
     if not 0 <= value < 1:
         raise ValueError(_refusal(owner, argument, value, accepts))
@@ -44,12 +43,9 @@ def check_share(owner: str, argument: str, value: Any, what: str) -> float:
 
 def check_steps(owner: str, argument: str, value: Any) -> int:
     """Returns a number of training steps."""
-    accepts = "an integer ≥ 1, batches per epoch times epochs"
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(_refusal(owner, argument, value, accepts))
-    if not 1 <= int(value) < 2**63:  # Keras counts steps in 64 bits
-        raise ValueError(_refusal(owner, argument, value, accepts))
-    return int(value)
+    most = 2**63 - 1  # Keras counts steps in 64 bits
+    what = "batches per epoch times epochs"
+    return whole_number(argument, value, most=most, what=what, owner=owner)
 
 
 def check_one_of(owner: str, argument: str, value: Any, known: Sequence[str]) -> str:
@@ -61,10 +57,6 @@ def check_one_of(owner: str, argument: str, value: Any, known: Sequence[str]) ->
         refusal = _refusal(owner, argument, value, accepts)
         raise ValueError(f"{refusal}.{near_matches(value, known)}")
     return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _refusal(owner: str, argument: str, value: Any, accepts: str) -> str:

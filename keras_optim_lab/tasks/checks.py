@@ -2,17 +2,12 @@
 
 import inspect
 import math
-import operator
-from numbers import Real
 from typing import Any, Literal, TypeAlias, get_args
 
 import keras
-import numpy as np
 
-from keras_optim_lab.arguments import as_float, near_matches
+from keras_optim_lab.arguments import as_float, is_number, near_matches
 from keras_optim_lab.tasks.splits import Split, length
-
-_SEEDS = 2**31  # NumPy takes twice as many; trials and evaluations count up from the study's
 
 Shuffle: TypeAlias = Literal["every epoch", "once", "never"]
 
@@ -97,8 +92,7 @@ def check_loss_weights(loss_weights: Any, loss: Any) -> Any:
         return None
     leaves = keras.tree.flatten(loss_weights)
     for leaf in leaves:
-        number = isinstance(leaf, Real) and not isinstance(leaf, bool)
-        if not number or not math.isfinite(as_float(leaf)):
+        if not is_number(leaf) or not math.isfinite(as_float(leaf)):
             raise TypeError(
                 f"loss_weights={loss_weights!r} must be a finite number, or a list or dict of "
                 "them in the structure of loss."
@@ -170,24 +164,6 @@ def check_callbacks(callbacks: Any) -> None:
             )
     if listed is not callbacks:
         raise TypeError(f"callbacks={callbacks!r} must be a list: callbacks=[...].")
-
-
-def check_count(argument: str, value: Any, most: int = _SEEDS - 1) -> int:
-    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
-        raise TypeError(f"{argument}={value!r} must be a whole number, 1 or more.")
-    if value < 1:
-        raise ValueError(f"{argument}={value!r} must be 1 or more.")
-    if value > most:
-        raise ValueError(f"{argument}={value!r} must be at most {most:,}.")
-    return operator.index(value)
-
-
-def check_seed(seed: Any) -> int:
-    if isinstance(seed, bool | np.bool_) or not hasattr(seed, "__index__"):
-        raise TypeError(f"`seed` must be an integer ≥ 0. Received: seed={seed!r}")
-    if not 0 <= seed < _SEEDS:
-        raise ValueError(f"`seed` must be in [0, {_SEEDS}). Received: seed={seed!r}")
-    return operator.index(seed)
 
 
 def check_name(name: Any) -> None:

@@ -1,13 +1,12 @@
 """Class weights: every training sample weighs what its class weighs."""
 
 from collections.abc import Mapping
-from numbers import Integral, Real
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_optim_lab.arguments import as_float
+from keras_optim_lab.arguments import as_float, as_whole, is_number
 from keras_optim_lab.tasks.pipelines import is_pipeline
 from keras_optim_lab.tasks.splits import Split
 
@@ -50,9 +49,9 @@ def check_class_weight(class_weight: Any, train: Any) -> None:
 
 
 def _check_entry(label: Any, weight: Any) -> None:
-    if isinstance(label, bool) or not isinstance(label, Integral):
+    if as_whole(label) is None:
         raise TypeError(f"class_weight names the class {label!r}; a class is a whole number.")
-    if isinstance(weight, bool) or not isinstance(weight, Real):
+    if not is_number(weight):
         raise TypeError(f"class_weight[{label}]={weight!r} must be a number.")
     if not 0 <= as_float(weight) < np.inf:
         raise ValueError(f"class_weight[{label}]={weight!r} must be finite and 0 or more.")

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.backend import set_random_seed
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.optimizers.shell.freezing import check_trainable
@@ -16,7 +17,6 @@ from keras_optim_lab.tasks.checks import (
     Shuffle,
     check_builder,
     check_callbacks,
-    check_count,
     check_drop_remainder,
     check_loss,
     check_loss_weights,
@@ -117,8 +117,8 @@ class Task:
         self._normalize("loss_weights", check_loss_weights(self.loss_weights, self.loss))
         check_metrics("metrics", self.metrics)
         check_metrics("weighted_metrics", self.weighted_metrics)
-        self._normalize("batch_size", check_count("batch_size", self.batch_size))
-        self._normalize("epochs", check_count("epochs", self.epochs))
+        self._normalize("batch_size", whole_number("batch_size", self.batch_size))
+        self._normalize("epochs", whole_number("epochs", self.epochs))
         check_name(self.name)
         check_shuffle(self.shuffle)
         check_drop_remainder(self.drop_remainder, self.batch_size, arrays)
@@ -258,7 +258,7 @@ class Task:
             _build_state(model, train[0])
         return model.fit(
             train,
-            epochs=self.epochs if epochs is None else check_count("epochs", epochs),
+            epochs=self.epochs if epochs is None else whole_number("epochs", epochs),
             shuffle=False,  # the batches are in their order already
             validation_data=self._whole_batches(self.validation),
             validation_batch_size=self.batch_size,

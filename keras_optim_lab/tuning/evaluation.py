@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from keras_optim_lab.tasks.checks import check_count
+from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.tasks.splits import SplitName
 from keras_optim_lab.tuning.engines.engine import Engine
 from keras_optim_lab.tuning.repetitions import (
@@ -52,8 +52,9 @@ def confirm(
     Raises:
         RuntimeError: the study has no complete trial.
     """
-    best = tuning.ranked_trials[: check_count("top", top)]
-    numbers = [tuning.seed + CONFIRMATION_SEEDS + i for i in range(check_count("seeds", seeds))]
+    top, seeds = whole_number("top", top), whole_number("seeds", seeds)
+    best = tuning.ranked_trials[:top]
+    numbers = [tuning.seed + CONFIRMATION_SEEDS + i for i in range(seeds)]
     if is_confirmed(tuning, top, seeds):
         return
     objective = tuning.objective.name
@@ -164,7 +165,7 @@ def evaluate(
     Raises:
         RuntimeError: the study has no complete trial.
     """
-    seeds = check_count("seeds", seeds)
+    seeds = whole_number("seeds", seeds)
     best = tuning.best_trial
     split: SplitName = "validation" if tuning.task.test is None else "test"
     key = {"trial": best.number, "seeds": seeds, "curves": split}

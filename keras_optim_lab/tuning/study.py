@@ -16,10 +16,10 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab import tasks
+from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.files import file_name
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tasks.checks import check_count, check_seed
 from keras_optim_lab.tuning import samplers
 from keras_optim_lab.tuning.candidate import StudyCandidate
 from keras_optim_lab.tuning.checks import (
@@ -95,8 +95,8 @@ class TuningStudy:
         seeds_per_trial: int = 1,
     ):
         """A new study, or the stored one of this name. See `keras_optim_lab.tune`."""
-        seed = check_seed(seed)
-        seeds_per_trial = check_count("seeds_per_trial", seeds_per_trial)
+        seed = whole_number("seed", seed, least=0)
+        seeds_per_trial = whole_number("seeds_per_trial", seeds_per_trial)
         searched = SearchSpace(optimizer, space)
         task = tasks.get(task) if isinstance(task, str) else task
         if not isinstance(task, Task):
@@ -258,7 +258,7 @@ class TuningStudy:
                     "have. Pass it: run(trials=...)."
                 )
             return trials
-        trials = check_count("trials", trials)
+        trials = whole_number("trials", trials)
         self.study.set_user_attr(_TRIALS, trials)
         return trials
 

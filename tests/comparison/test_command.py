@@ -65,8 +65,8 @@ def test_the_command_passes_its_options_on_and_shows_and_writes_the_result(monke
         ("--task digits-mlp --optimizers adm", "Did you mean 'adam'"),
         ("--task digits-mlp --backends jxa", "Did you mean 'jax'"),
         ("--task digits-mlp --steps 1,many", "--steps takes whole numbers with commas"),
-        ("--task digits-mlp --steps 0", "steps=0 must be 1 or more"),
-        ("--task digits-mlp --seed -1", "`seed` must be in [0, 2147483648). Received: seed=-1"),
+        ("--task digits-mlp --steps 0", "`steps` must be a whole number ≥ 1. Received: steps=0"),
+        ("--task digits-mlp --seed -1", "`seed` must be a whole number ≥ 0. Received: seed=-1"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(monkeypatch, capfd, arguments, message):

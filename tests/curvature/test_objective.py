@@ -175,9 +175,9 @@ def test_a_derivative_of_what_does_not_depend_on_the_input_is_zero():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"order": 0}, ValueError, r"order: must be at least 1; .* function\(x\).*order=0"),
+        ({"order": 0}, ValueError, r"`order` must be a whole number ≥ 1.* function\(x\).*order=0"),
         ({"order": -1}, ValueError, "order=-1"),
-        ({"order": 1.5}, TypeError, "order: must be an integer.*1.5"),
+        ({"order": 1.5}, TypeError, r"`order` must be a whole number.*1\.5"),
         ({"order": True}, TypeError, "order=True"),
         ({"coordinate": 2}, ValueError, "2 coordinates, 0 to 1.*coordinate=2"),
         ({"coordinate": -3}, ValueError, "coordinate=-3"),

@@ -390,8 +390,8 @@ def test_a_trial_whose_score_is_nan_is_told_as_pruned_and_its_retry_counts():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"max_trials": 0}, ValueError, r"max_trials=0 must be 1 or more"),
-        ({"max_trials": 2.5}, TypeError, r"max_trials=2\.5 must be a whole number"),
+        ({"max_trials": 0}, ValueError, "`max_trials` must be a whole number ≥ 1.*max_trials=0"),
+        ({"max_trials": 2.5}, TypeError, r"`max_trials` must be a whole number.*max_trials=2\.5"),
         ({"seed": -1}, ValueError, r"seed=-1"),
         ({"seed": "a"}, TypeError, r"seed='a'"),
         ({"sampler": "tp"}, ValueError, r"sampler='tp' is not known. Did you mean 'tpe'"),

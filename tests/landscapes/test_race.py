@@ -126,14 +126,14 @@ def test_a_race_that_cannot_be_run_is_refused_before_it_begins():
         TypeError, match=r"or a formula as text, such as .* Received: surface=<func"
     ):
         race(lambda x: x)
-    with pytest.raises(ValueError, match=r"`steps` must be a whole number ≥ 1\. Received: steps=0"):
+    with pytest.raises(ValueError, match=r"`steps` must be a whole number ≥ 1.*Received: steps=0"):
         race("booth", steps=0)
-    with pytest.raises(ValueError, match=r"`steps` must be at most 100,000, all of which are kept"):
+    with pytest.raises(ValueError, match=r"≤ 100,000, all of which are kept"):
         race("booth", steps=10**12)
     for start in ((np.nan, 1.0), (10**400, 1.0), (1e30, 1e30)):
         with pytest.raises(ValueError, match="the function must be finite at the start"):
             race("booth", start=start)
-    with pytest.raises(ValueError, match=r"`seed` must be in \[0, 2147483648\)"):
+    with pytest.raises(ValueError, match="`seed` must be a whole number ≤ 2,147"):
         race("booth", seed=10**12)
     with pytest.raises(TypeError, match="or a dict of optimizers by name"):
         race("booth", {5: optimizers.Adam()})

@@ -131,7 +131,7 @@ def test_a_surface_is_found_by_any_writing_of_its_name_and_unknown_ones_are_told
         surfaces.get("rosenbrok")
     with pytest.raises(ValueError, match=r"'beale' takes no parameters. Received: dimension"):
         surfaces.get("beale", dimension=3)
-    with pytest.raises(ValueError, match=r"`dimension` must be 2 or more. Received: 1"):
+    with pytest.raises(ValueError, match=r"`dimension` must be .* ≥ 2. Received: dimension=1"):
         surfaces.get("rosenbrock", dimension=1)
     with pytest.raises(ValueError, match=r"`condition` must be a number ≥ 1. Received: 0.5"):
         surfaces.get("ill-conditioned", condition=0.5)
@@ -141,6 +141,7 @@ def test_a_surface_is_found_by_any_writing_of_its_name_and_unknown_ones_are_told
         with pytest.raises(ValueError, match=f"`{argument}` must be a number"):
             surfaces.get(name, **{argument: 10**400})
     with pytest.raises(
-        ValueError, match=r"`dimension` must be at most 1,000,000. Received: 100000"
+        ValueError,
+        match=r"`dimension` must be a whole number ≤ 1,000,000. Received: dimension=100000",
     ):
         surfaces.get("rosenbrock", dimension=10**12)

@@ -156,9 +156,9 @@ def test_printed_it_is_the_table_of_the_command(short):
 
 @pytest.mark.once
 def test_what_cannot_be_traced_is_said():
-    with pytest.raises(ValueError, match=r"`steps` must be a whole number ≥ 1. Received: steps=0"):
+    with pytest.raises(ValueError, match=r"`steps` must be a whole number ≥ 1.*Received: steps=0"):
         trace("adam", "x**2", 1.0, steps=0)
-    with pytest.raises(ValueError, match=r"`steps` must be at most 100,000, all of which are kept"):
+    with pytest.raises(ValueError, match=r"≤ 100,000, all of which are kept"):
         trace("adam", "x**2", 1.0, steps=10**12)
     for start in ("a", 10**400, object()):
         with pytest.raises(TypeError, match="`start` must be a number or an array of numbers"):

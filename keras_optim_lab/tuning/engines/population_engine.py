@@ -13,9 +13,9 @@ from typing import Any, Literal
 import keras
 
 from keras_optim_lab import backend
+from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning.candidate import Candidate
 from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.engine import Candidates
@@ -67,7 +67,7 @@ class PopulationEngine:
     def __init__(self, width: int | Literal["auto"] = "auto", form: Form | None = None):
         if isinstance(width, str) and width != "auto":
             raise ValueError(f'population must be an integer ≥ 1 or "auto". Received: {width!r}')
-        self._width = width if width == "auto" else check_count("population", width)
+        self._width = width if width == "auto" else whole_number("population", width)
         self._form = form
         self.summary: dict[str, Any] = {}
 

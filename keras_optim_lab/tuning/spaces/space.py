@@ -22,11 +22,10 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
-from keras_optim_lab.arguments import as_float, near_matches
+from keras_optim_lab.arguments import as_float, near_matches, whole_number
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.shell.fields import DecayRate, Rate
 from keras_optim_lab.schedules import DECAYS, check_decay, check_warmup
-from keras_optim_lab.tasks.checks import check_count
 from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS, Configuration
 from keras_optim_lab.tuning.spaces.template import Template
 
@@ -166,7 +165,7 @@ class SearchSpace:
             TypeError, ValueError: they are no count, or a schedule needs them and they are None.
         """
         if steps is not None:
-            return check_count("steps", steps)
+            return whole_number("steps", steps)
         if self.schedule:
             raise ValueError(
                 f"space: {' and '.join(map(repr, self.schedule))} needs to know how many steps "
