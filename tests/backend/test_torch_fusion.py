@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from keras_optim_lab.backend.torch_records import Recording
+from keras_optim_lab.backend.torch.recording import Recording
 
 A, B, C = (torch.tensor(v) for v in np.random.default_rng(0).normal(size=(3, 7)).astype("f4"))
 X, Y, Z = (torch.tensor(v) for v in np.random.default_rng(0).normal(size=(3, 2, 4, 4)).astype("f4"))

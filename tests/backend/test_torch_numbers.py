@@ -8,8 +8,8 @@ import torch
 from keras import ops
 
 import keras_optim_lab as kol
-from keras_optim_lab.backend import torch_updates
-from keras_optim_lab.backend.torch_numbers import Numbers
+from keras_optim_lab.backend.torch import recording
+from keras_optim_lab.backend.torch.numbers import Numbers
 
 COUNT, SHARE = torch.tensor(7), torch.tensor(0.3)
 
@@ -45,9 +45,9 @@ def test_what_is_not_known_is_refused():
 
 @pytest.mark.parametrize("name", ["radam", "nadam", "adabound", "schedule_free_adamw"])
 def test_the_scalars_of_rules_are_computed_as_numbers(name, monkeypatch):
-    monkeypatch.setattr(torch_updates, "_recordings", {})
+    monkeypatch.setattr(recording, "recordings", {})
     weight = keras.Variable([1.0, 2.0])
     kol.optimizers.get(name).apply([torch.ones(2)], [weight])
-    kinds = {key[0]: type(found) for key, found in torch_updates._recordings.items()}
+    kinds = {key[0]: type(found) for key, found in recording.recordings.items()}
     assert kinds["numbers"] is Numbers
     assert "scalars" not in kinds

@@ -127,9 +127,9 @@ def test_compiled_blocked_and_single_steps_agree(name, many, walk, assert_same_p
 def test_what_is_asked_of_all_weights_may_be_asked_of_their_pieces(
     around, many, walk, assert_same_path, monkeypatch
 ):
-    from keras_optim_lab.backend import torch_updates
+    from keras_optim_lab.backend.torch import recording
 
-    monkeypatch.setattr(torch_updates, "_recordings", {})
+    monkeypatch.setattr(recording, "recordings", {})
     start, gradients = many
     paths = []
     for execution in ["per_tensor", "auto"]:
@@ -137,7 +137,7 @@ def test_what_is_asked_of_all_weights_may_be_asked_of_their_pieces(
         walked = optimizers.SkipNonFinite(optimizer) if around else optimizer
         paths.append(walk(walked, start, gradients))
     assert_same_path(paths[1], paths[0], rtol=1e-6, atol=1e-6)
-    assert "survey" in {key[0] for key in torch_updates._recordings}
+    assert "survey" in {key[0] for key in recording.recordings}
 
 
 @on_torch
@@ -292,20 +292,18 @@ def test_no_temporaries_of_the_size_of_the_model(monkeypatch):
 
 @on_torch
 def test_a_rule_is_compiled_once_updates_have_taken_as_long(monkeypatch, walk, start, gradients):
-    from keras_optim_lab.backend import torch_updates
+    from keras_optim_lab.backend.torch import in_place
 
     optimizer = Adam(0.1, amsgrad=True, weight_decay=0.125)
-    monkeypatch.setattr(torch_updates, "_compiled", {})
+    monkeypatch.setattr(in_place, "_compiled", {})
     walk(optimizer, start, gradients[:2])
-    assert not torch_updates._compiled
-    monkeypatch.setattr(torch_updates, "_PATIENCE", 0.0)
+    assert not in_place._compiled
+    monkeypatch.setattr(in_place, "_PATIENCE", 0.0)
     monkeypatch.setattr(
-        torch_updates,
-        "_Compiled",
-        lambda optimizer, h, cores: torch_updates._Recorded(optimizer, 1),
+        in_place, "Compiled", lambda optimizer, h, cores: in_place.Recorded(optimizer, 1)
     )
     walk(optimizer, start, gradients[:1])
-    assert list(torch_updates._compiled) == [(optimizer.form, 1)]
+    assert list(in_place._compiled) == [(optimizer.form, 1)]
 
 
 @on_torch
@@ -314,16 +312,16 @@ def test_a_compiler_that_fails_leaves_the_rule_as_it_was(
 ):
     import torch
 
-    from keras_optim_lab.backend import torch_updates
+    from keras_optim_lab.backend.torch import compiling, in_place
 
     def fails(self, *arguments):
         raise torch._dynamo.exc.TorchDynamoException("no header files")
 
-    monkeypatch.setattr(torch_updates, "_compiled", {})
-    monkeypatch.setattr(torch_updates._Program, "__call__", fails)
+    monkeypatch.setattr(in_place, "_compiled", {})
+    monkeypatch.setattr(compiling.UncheckedProgram, "__call__", fails)
     expected = walk(Adam(0.1, execution="blocked"), start, gradients[:3])
-    monkeypatch.setattr(torch_updates, "_PATIENCE", -1.0)
-    monkeypatch.setattr(torch_updates, "_compiler", lambda: True)
+    monkeypatch.setattr(in_place, "_PATIENCE", -1.0)
+    monkeypatch.setattr(in_place, "compiler", lambda: True)
     assert_same_path(walk(Adam(0.1), start, gradients[:3]), expected, rtol=0, atol=0)
     with pytest.raises(torch._dynamo.exc.TorchDynamoException, match="no header"):
         walk(Adam(0.1, execution="compiled"), start, gradients[:1])
@@ -334,7 +332,7 @@ def test_inputs_that_are_not_known_by_name_are_left_to_pytorch():
     import torch
     from torch.fx import Graph
 
-    from keras_optim_lab.backend.torch_updates import _sources
+    from keras_optim_lab.backend.torch.compiling import _sources
 
     def inputs(*names):
         graph = Graph()
@@ -349,16 +347,16 @@ def test_inputs_that_are_not_known_by_name_are_left_to_pytorch():
 
 @on_torch
 def test_without_a_compiler_rules_run_in_blocks(monkeypatch, walk, start, gradients):
-    from keras_optim_lab.backend import torch_updates
+    from keras_optim_lab.backend.torch import compiling, in_place
 
-    monkeypatch.setattr(torch_updates.shutil, "which", lambda name: None)
-    monkeypatch.setattr(torch_updates, "_compiler", torch_updates._compiler.__wrapped__)
-    monkeypatch.setattr(torch_updates, "_PATIENCE", 0.0)
-    monkeypatch.setattr(torch_updates, "_compiled", {})
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+    monkeypatch.setattr(in_place, "compiler", compiling.compiler.__wrapped__)
+    monkeypatch.setattr(in_place, "_PATIENCE", 0.0)
+    monkeypatch.setattr(in_place, "_compiled", {})
     optimizer = Adam(0.1)
     walk(optimizer, start, gradients[:3])
-    assert isinstance(optimizer._in_place._kernel, torch_updates._Recorded)
-    assert not torch_updates._compiled
+    assert isinstance(optimizer._in_place._kernel, in_place.Recorded)
+    assert not in_place._compiled
 
 
 @on_torch
@@ -407,6 +405,6 @@ def test_what_keras_does_around_an_update_is_left_out_only_where_it_is_nothing(
     assert int(as_array(optimizer._iterations)) == 4
 
 
-def test_only_pytorch_updates_in_place():
+def test_only_pyin_place_in_place():
     in_place = backend.updates().InPlace(GradientDescent())
     assert (in_place is not None) == (keras.backend.backend() == "torch")

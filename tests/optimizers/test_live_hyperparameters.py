@@ -103,9 +103,9 @@ def test_changing_numbers_between_fits_traces_nothing_again(
     rule = cls.rule
     monkeypatch.setattr(cls, "rule", lambda *args: calls.append(1) or rule(*args))
     if backend == "torch":
-        from keras_optim_lab.backend import torch_updates
+        from keras_optim_lab.backend.torch import recording
 
-        monkeypatch.setattr(torch_updates, "_recordings", {})
+        monkeypatch.setattr(recording, "recordings", {})
     model = make_model(cls(weight_decay=0.0), build=False)  # but by `fit`
     model.fit(*data, batch_size=4, epochs=1, verbose=0)
     before = len(calls)

@@ -205,7 +205,7 @@ def test_noise_differs_between_seeds_and_repeats_with_the_seed(noisy_rows):
 def test_an_update_that_is_compiled_is_the_one_that_is_not(monkeypatch):
     found = []
     for worth in (math.inf, 0):
-        monkeypatch.setattr(backend.active(), "_WORTH_COMPILING", worth)
+        monkeypatch.setattr("keras_optim_lab.backend.torch.rows._WORTH_COMPILING", worth)
         task, optimizer = ten_steps(normalized), Adam(1e-2)
         trained = Rows(task, optimizer, 2, "vectorized")
         found.append(trained.train([(Configuration("adam", {}), seed) for seed in (1, 2)]))

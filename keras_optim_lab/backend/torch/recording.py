@@ -6,6 +6,7 @@ that are not read any more.
 """
 
 import functools
+import logging
 from typing import Any
 
 import torch
@@ -13,9 +14,13 @@ from torch.fx import Graph, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
 
-from keras_optim_lab.backend.torch_fusion import fuse
+from keras_optim_lab.backend.torch.fusion import fuse
 
 _COPY = torch.ops.aten.copy_.default
+
+_log = logging.getLogger("keras_optim_lab")
+# By what the code depends on: a second optimizer need not record again.
+recordings: dict = {}
 
 
 class Recording:
@@ -40,6 +45,18 @@ class Recording:
 
     def __call__(self, *tensors) -> Any:
         return self._run(*tensors)
+
+
+def recorded(key, function, *examples, kind=Recording):
+    """A recording of the function, which all optimizers of its form share, or itself."""
+    try:
+        found = recordings.get(key)
+        if found is None:
+            found = recordings[key] = kind(function, *examples)
+        return found
+    except Exception as error:  # there is no end of what a rule may do that cannot be recorded
+        _log.info("a rule is not recorded (%s)", str(error).partition("\n")[0])
+        return function
 
 
 def _suits_any_length(node: Node) -> bool:

@@ -1,0 +1,104 @@
+"""Compiled programs, called without checks."""
+
+import functools
+import operator
+import re
+import shutil
+import types
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from keras_optim_lab.backend import active
+
+
+class UncheckedProgram:
+    """A compiled function of a list of tensors, called without checking what its caller sees to.
+
+    For every call PyTorch asks whether the program still fits its arguments, which takes several
+    times as long as updating a small model. Here only what may differ is asked: dtypes, devices
+    and choices; lengths are arguments of the program.
+    """
+
+    def __init__(self, function, cores):
+        # PyTorch remembers programs by code, and only some for each: ours are as many as rules.
+        own = types.FunctionType(
+            function.__code__.replace(),
+            function.__globals__,
+            function.__name__,
+            None,
+            function.__closure__,
+        )
+        # A rule may ask for the backend: the import of its module is not part of a program.
+        torch.compiler.assume_constant_result(active)
+        # Not part of PyTorch's public interface; without it every call is checked.
+        self._compile = _inductor(cores)
+        backend = self._remember if self._compile else "inductor"
+        self._checked = torch.compile(own, dynamic=True, fullgraph=True, backend=backend)
+        self._direct: dict[tuple, Callable] = {}
+        self._found: Callable | None = None
+
+    def __call__(self, tensors, *choices):
+        key = (choices, tensors[0].device, *[tensor.dtype for tensor in tensors])
+        direct = self._direct.get(key)
+        if direct is not None:
+            return direct(tensors)
+        self._found = None
+        result = self._checked(tensors, *choices)
+        if self._found is not None:
+            self._direct[key] = self._found
+        return result
+
+    def _remember(self, graph, examples):
+        """The compiler, which also keeps a way to call what it has compiled."""
+        sources = _sources([node for node in graph.graph.nodes if node.op == "placeholder"])
+        program: Any = self._compile(graph, examples)
+
+        def direct(tensors):
+            results = program(*[source(tensors) for source in sources or ()])
+            return results[0] if results else None
+
+        self._found = direct if sources is not None else None
+        return program
+
+
+def _inductor(cores):
+    try:
+        from torch._inductor.compile_fx import compile_fx
+    except ImportError:
+        return None
+    return partial(compile_fx, config_patches={"cpp.threads": cores})
+
+
+def _sources(inputs) -> list[Callable[..., Any]] | None:
+    """For each input of a graph, how it is read off the tensors; None if one is not known."""
+    places: dict[str, int] = {}
+    lengths: dict[str, int] = {}
+    symbols = {node.name: node.meta.get("example_value") for node in inputs}
+    for name, symbol in symbols.items():
+        if isinstance(symbol, torch.Tensor):
+            place = re.fullmatch(r"l_tensors_(\d+)_", name)
+            if not place:
+                return None
+            places[name] = int(place[1])
+            for length in symbol.shape:
+                lengths.setdefault(str(length), places[name])
+    if any(name not in places and str(symbol) not in lengths for name, symbol in symbols.items()):
+        return None
+    return [
+        operator.itemgetter(places[name])
+        if name in places
+        else partial(_length, place=lengths[str(symbol)])
+        for name, symbol in symbols.items()
+    ]
+
+
+def _length(tensors, place):
+    return len(tensors[place])
+
+
+@functools.cache
+def compiler() -> bool:
+    return any(map(shutil.which, ("c++", "g++", "clang++", "cl")))

@@ -1,0 +1,168 @@
+"""Programs that train many rows at once; `backend.interface` says what each does."""
+
+import logging
+
+import keras
+import torch
+from keras.src.backend.torch.core import get_device
+
+from keras_optim_lab.backend import active
+from keras_optim_lab.backend.torch.images import RowImages, of_all_rows
+
+# Its Python would wait for the other's; the operations themselves use all cores.
+WORKERS = 1
+JOINS_WEIGHTS = True
+COMPILES = False
+_BLOCK = 2**17  # numbers
+# Numbers to update after which compiling has paid for itself. It saves about 9 ns for each, and
+# takes 6 s, but 27 s the first time on a machine.
+_WORTH_COMPILING = 1e9
+
+_log = logging.getLogger("keras_optim_lab")
+
+
+def on_host() -> bool:
+    return get_device() == "cpu"
+
+
+def free_memory() -> int | None:
+    return torch.cuda.mem_get_info()[0] if get_device().startswith("cuda") else None
+
+
+def prefers_vectorized() -> bool:
+    return True
+
+
+def take(array, indices):
+    return array[indices]
+
+
+def gradient(loss):
+    def gradients(weights, *rest):
+        weights = [weight.detach().requires_grad_() for weight in weights]
+        with torch.enable_grad():
+            value, others = loss(weights, *rest)
+        return _gradients(value, weights), _detached(others)
+
+    return gradients
+
+
+def row_gradients(loss):
+    # The rows' losses are independent, so the gradient of their sum holds the gradient of each.
+    # The backward pass so stays outside vmap, whose every operation costs.
+    mapped = for_all_rows(loss)
+
+    def gradients(weights, *rest):
+        weights = [weight.detach().requires_grad_() for weight in weights]
+        with torch.enable_grad():
+            values, others = mapped(weights, *rest)
+            total = values.sum()
+        return _gradients(total, weights), _detached(others)
+
+    return gradients
+
+
+def _gradients(value, weights):
+    return list(torch.autograd.grad(value, weights, allow_unused=True, materialize_grads=True))
+
+
+def _detached(tree):
+    return keras.tree.map_structure(torch.Tensor.detach, tree)
+
+
+def for_all_rows(function):
+    def on_images(*rows):
+        with RowImages():
+            return function(*rows)
+
+    return torch.func.vmap(on_images, randomness="different")
+
+
+def update_rows(function, numbers):
+    if on_host() and numbers > _WORTH_COMPILING:
+        return _Compiled(function)
+    return _in_blocks(function)
+
+
+class _Compiled:
+    """An update as one kernel, six times as fast; without a C++ compiler it is as it was."""
+
+    def __init__(self, function):
+        self._function = function
+        torch.compiler.assume_constant_result(active)
+        self._call = torch.compile(function, dynamic=True)
+
+    def __call__(self, *arguments):
+        try:
+            return self._call(*arguments)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            _log.info("the update is not compiled (%s)", str(error).partition("\n")[0])
+            self._call = _in_blocks(self._function)
+            return self._call(*arguments)
+
+
+def _in_blocks(function):
+    # Blocks stay in the cache: larger temporaries cost a page fault for every 4 KiB.
+    def updated(weights, gradients, state, *rest):
+        old = (weights, state)
+        arguments = (weights, gradients, state, *rest)
+        count = len(weights[0])
+        numbers = sum(weight[0].numel() for weight in weights)
+        size = max(1, _BLOCK // max(1, numbers)) if on_host() else count
+        for first in range(0, count, size):
+            block = slice(first, first + size)
+            new = function(*keras.tree.map_structure(lambda x, block=block: x[block], arguments))
+            keras.tree.map_structure(lambda x, y, block=block: x[block].copy_(y), old, new)
+        return old
+
+    return updated
+
+
+def for_each_row(function, logs):
+    def mapped(*rows):
+        count = len(keras.tree.flatten(rows)[0])
+        results = [
+            function(*keras.tree.map_structure(lambda x, i=i: x[i], rows)) for i in range(count)
+        ]
+        return keras.tree.map_structure(lambda *values: torch.stack(values), *results)
+
+    return mapped
+
+
+def repeat(count, body, carry):
+    for i in range(count):
+        carry = body(i, carry)
+    return carry
+
+
+def choose(condition, yes, no, state):
+    rows = of_all_rows(condition)
+    if rows is None:
+        return yes(state) if bool(condition) else no(state)
+    if not bool(rows.any()):
+        return no(state)
+    return keras.tree.map_structure(
+        lambda one, other: torch.where(condition, one, other), yes(state), no(state)
+    )
+
+
+class Program:
+    """A function of (state, …); PyTorch runs it as it is, and only then tells whether it can."""
+
+    def __init__(self, function, *examples):
+        self.traces = 0
+        self._function = function
+        self(*examples)
+
+    def __call__(self, *arguments):
+        with torch.no_grad():
+            return self._function(*arguments)
+
+
+def put_row(state, row, values):
+    def put(rows, value):
+        # By Keras, which knows NumPy's arrays of bfloat16.
+        rows[row] = keras.ops.convert_to_tensor(value).to(rows.device)
+        return rows
+
+    return keras.tree.map_structure(put, state, values)
