@@ -3,12 +3,12 @@
 import functools
 from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from keras_optim_lab.backend.selection import installed, select
 
 if TYPE_CHECKING:
-    from keras_optim_lab.backend.interface import Derivatives, Rows, Updates
+    from keras_optim_lab.backend.interface import Backend, Derivatives, Rows, Updates
 
 __all__ = [
     "active",
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-def active() -> Any:
+def active() -> "Backend":
     """The module of the backend that Keras runs on."""
     import keras
 
@@ -31,23 +31,24 @@ def active() -> Any:
 
 
 @functools.cache  # it is asked for several times a step
-def _module(name: str) -> Any:
-    return import_module(f"{__name__}.{name}")
+def _module(name: str) -> "Backend":
+    module: Any = import_module(f"{__name__}.{name}")
+    return module
 
 
 def rows() -> "Rows":
     """What a population of rows needs of the active backend."""
-    return cast("Rows", active())
+    return active()
 
 
 def derivatives() -> "Derivatives":
     """How the active backend differentiates."""
-    return cast("Derivatives", active())
+    return active()
 
 
 def updates() -> "Updates":
     """What the step of an optimizer needs of the active backend."""
-    return cast("Updates", active())
+    return active()
 
 
 def set_random_seed(seed: int) -> None:
@@ -59,8 +60,7 @@ def set_random_seed(seed: int) -> None:
 
 def reuse_compiled_programs() -> None:
     """Spares later models of this process the compiler, where the backend needs to be told."""
-    if hasattr(active(), "reuse_compiled_programs"):
-        active().reuse_compiled_programs()
+    active().reuse_compiled_programs()
 
 
 def double_precision() -> AbstractContextManager:

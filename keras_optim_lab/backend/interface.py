@@ -25,7 +25,7 @@ class Program(Protocol):
 
 
 class Rows(Protocol):
-    """The module of a backend.
+    """How populations are trained.
 
     Attributes:
         WORKERS: how many programs to run at once on the host.
@@ -48,6 +48,9 @@ class Rows(Protocol):
     def prefers_vectorized(self) -> bool:
         """Whether rows in one vectorized step are faster here than rows one after the other."""
 
+    def reuse_compiled_programs(self) -> None:
+        """Spares later models of this process the compiler, where the backend needs to be told."""
+
     def take(self, array: Any, indices: Any) -> Any:
         """The samples of these indices, all of them within bounds."""
 
@@ -57,7 +60,7 @@ class Rows(Protocol):
     def row_gradients(self, loss: Function) -> Function:
         """The same for stacked arguments, vectorized: each row's gradients of its own loss."""
 
-    def for_all_rows(self, function: Function) -> Function:
+    def vmap(self, function: Function) -> Function:
         """A function of stacked arguments that does all rows at once."""
 
     def update_rows(self, function: Function, numbers: float) -> Function:
@@ -67,16 +70,16 @@ class Rows(Protocol):
         `numbers` is how many it will have updated in the end.
         """
 
-    def for_each_row(self, function: Function, logs: list[str]) -> Function:
+    def map_rows(self, function: Function, logs: list[str]) -> Function:
         """A function of stacked (state, orders) that does one row after the other.
 
         `function` returns the state and a dict of float32 scalars with the names `logs`.
         """
 
-    def repeat(self, count: int, body: Callable[[Any, Any], Any], carry: Any) -> Any:
+    def fori_loop(self, count: int, body: Callable[[Any, Any], Any], carry: Any) -> Any:
         """`carry = body(i, carry)` for i = 0 … count − 1, as a loop inside the program."""
 
-    def choose(self, condition: Any, yes: Function, no: Function, state: Any) -> Any:
+    def cond(self, condition: Any, yes: Function, no: Function, state: Any) -> Any:
         """`yes(state)` or `no(state)`, without computing the other.
 
         Where rows are done at once both are computed; on PyTorch only if some row needs `yes`.
@@ -90,7 +93,7 @@ class Rows(Protocol):
 
 
 class Derivatives(Protocol):
-    """The module of a backend, as far as it differentiates; x, v and u are vectors."""
+    """How functions are differentiated; x, v and u are vectors."""
 
     def compiled(self, function: Function) -> Function:
         """The function as one compiled program, where the backend compiles."""
@@ -101,19 +104,19 @@ class Derivatives(Protocol):
     def value_and_gradient(self, function: Function) -> Function:
         """From `function(x)`, a scalar, to `(value, gradient)`."""
 
-    def linearized(self, function: Function, x: Any) -> tuple[Any, Function, Function]:
+    def linearize(self, function: Function, x: Any) -> tuple[Any, Function, Function]:
         """`y = function(x)`, a vector, and the products `v -> J v` and `u -> Jᵀ u`."""
 
     def hessian_products(self, function: Function, x: Any) -> Function:
         """`v -> H v` with the Hessian of a scalar function at x."""
 
-    def along(self, function: Function, x: Any, v: Any) -> Any:
+    def jvp(self, function: Function, x: Any, v: Any) -> Any:
         """The derivative along v of a function that treats every row of x alone.
 
         It can be differentiated further.
         """
 
-    def for_each(self, function: Function, rows: Any) -> Any:
+    def map_vectors(self, function: Function, vectors: Any) -> Any:
         """The function's results for each row of a matrix, stacked."""
 
     def normal(self, shape: tuple[int, ...], dtype: str, seed: int, step: Any) -> Any:
@@ -133,7 +136,7 @@ class Derivatives(Protocol):
 
 
 class Updates(Protocol):
-    """What the step of an optimizer needs of a backend, whose module has it.
+    """What the step of an optimizer needs.
 
     Attributes:
         JOINED: numbers in the largest weight that is joined with others to one vector.
@@ -150,10 +153,10 @@ class Updates(Protocol):
     def value(self, variable: Any) -> Any:
         """A variable's value, a tensor."""
 
-    def nearer(self, average: Any, x: Any, share: Any) -> Any:
+    def lerp(self, average: Any, x: Any, share: Any) -> Any:
         """(1 − share) · average + share · x with a scalar share, in one pass over memory."""
 
-    def within(self, x: Any, bound: float) -> Any:
+    def clip(self, x: Any, bound: float) -> Any:
         """x with what is beyond ±bound brought there, in one pass; NaN stays."""
 
     def eagerly(self, optimizer: Any) -> AbstractContextManager:
@@ -172,3 +175,7 @@ class Updates(Protocol):
 
     def run(self, execution: str, write: Function, gradients: dict[int, Any], h: dict) -> None:
         """`write(gradients, h)`, which updates variables, in the way that is fastest here."""
+
+
+class Backend(Rows, Derivatives, Updates, Protocol):
+    """The module of a backend."""

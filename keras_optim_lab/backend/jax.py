@@ -83,7 +83,7 @@ def row_gradients(loss):
     return gradients
 
 
-def for_all_rows(function):
+def vmap(function):
     return jax.vmap(function)
 
 
@@ -91,15 +91,15 @@ def update_rows(function, numbers):
     return function
 
 
-def for_each_row(function, logs):
+def map_rows(function, logs):
     return lambda *rows: lax.map(lambda row: function(*row), rows)
 
 
-def repeat(count, body, carry):
+def fori_loop(count, body, carry):
     return lax.fori_loop(0, count, body, carry)
 
 
-def choose(condition, yes, no, state):
+def cond(condition, yes, no, state):
     if not isinstance(condition, jax.core.Tracer):  # JAX would compile a branch at every call
         return yes(state) if bool(condition) else no(state)
     return lax.cond(condition, yes, no, state)
@@ -206,7 +206,7 @@ def value_and_gradient(function):
     return jax.value_and_grad(function)
 
 
-def linearized(function, x):
+def linearize(function, x):
     y, forward = jax.linearize(function, x)
     backward = jax.linear_transpose(forward, x)
     return y, forward, lambda u: backward(u)[0]
@@ -216,12 +216,12 @@ def hessian_products(function, x):
     return jax.linearize(jax.grad(function), x)[1]
 
 
-def along(function, x, v):
+def jvp(function, x, v):
     return jax.jvp(function, (x,), (v,))[1]
 
 
-def for_each(function, rows):
-    return lax.map(function, rows, batch_size=128)
+def map_vectors(function, vectors):
+    return lax.map(function, vectors, batch_size=128)
 
 
 def normal(shape, dtype, seed, step):
@@ -240,7 +240,8 @@ def noise_key():
     return 0  # noise comes from seeds among the model's variables
 
 
-def with_variables(model, step, state, data):
+def with_variables(model, step, *arguments):
+    state, data = arguments
     groups = (
         model.trainable_variables,
         model.non_trainable_variables,
@@ -279,11 +280,11 @@ def value(variable):
     return variable.value
 
 
-def nearer(average, x, share):
+def lerp(average, x, share):
     return average + share * (x - average)
 
 
-def within(x, bound):
+def clip(x, bound):
     return jnp.clip(x, -bound, bound)
 
 

@@ -27,6 +27,10 @@ def prefers_vectorized() -> bool:
     return not on_host()  # as on JAX
 
 
+def reuse_compiled_programs() -> None:
+    pass
+
+
 def take(array, indices):
     return tf.gather(array, indices)
 
@@ -47,10 +51,10 @@ def _gradient(loss):
 
 
 def row_gradients(loss):
-    return tf.function(for_all_rows(_gradient(loss)), autograph=False)
+    return tf.function(vmap(_gradient(loss)), autograph=False)
 
 
-def for_all_rows(function):
+def vmap(function):
     def mapped(*rows):
         return tf.vectorized_map(lambda row: function(*row), rows)
 
@@ -61,7 +65,7 @@ def update_rows(function, numbers):
     return function
 
 
-def for_each_row(function, logs):
+def map_rows(function, logs):
     def mapped(state, orders):
         after = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), state)
         return tf.map_fn(
@@ -73,7 +77,7 @@ def for_each_row(function, logs):
     return mapped
 
 
-def repeat(count, body, carry):
+def fori_loop(count, body, carry):
     def step(i, *flat):
         after = body(i, tf.nest.pack_sequence_as(carry, list(flat)))
         return (i + 1, *tf.nest.flatten(after))
@@ -87,7 +91,7 @@ def repeat(count, body, carry):
     return tf.nest.pack_sequence_as(carry, list(flat[1:]))
 
 
-def choose(condition, yes, no, state):
+def cond(condition, yes, no, state):
     return tf.cond(condition, lambda: yes(state), lambda: no(state))
 
 
@@ -185,7 +189,7 @@ def value_and_gradient(function):
     return differentiated
 
 
-def linearized(function, x):
+def linearize(function, x):
     def forward(v):
         with tf.autodiff.ForwardAccumulator(x, v) as accumulator:
             y = function(x)
@@ -211,7 +215,7 @@ def hessian_products(function, x):
     return product
 
 
-def along(function, x, v):
+def jvp(function, x, v):
     # A tape loses what passes through nested forward accumulators; the derivative of a
     # vector–Jacobian product, which is linear in u, by u is exact at any depth.
     with tf.GradientTape(watch_accessed_variables=False) as outer:
@@ -227,11 +231,11 @@ def along(function, x, v):
     return outer.gradient(product, u, v, unconnected_gradients="zero")
 
 
-def for_each(function, rows):
+def map_vectors(function, vectors):
     try:
-        return tf.vectorized_map(function, rows)
+        return tf.vectorized_map(function, vectors)
     except ValueError:  # convolutions have no vectorized derivative
-        return tf.map_fn(function, rows)
+        return tf.map_fn(function, vectors)
 
 
 def normal(shape, dtype, seed, step):
@@ -251,8 +255,8 @@ def noise_key():
     return 0  # noise comes from seeds among the model's variables
 
 
-def with_variables(model, step, data):
-    return step(data)
+def with_variables(model, step, *arguments):
+    return step(*arguments)
 
 
 # Steps of an optimizer; `backend.interface` says what each does.
@@ -277,11 +281,11 @@ def _wide(tensor):
     return tf.cast(tensor, tf.float32) if tensor.dtype.size == 2 else tensor
 
 
-def nearer(average, x, share):
+def lerp(average, x, share):
     return average + share * (x - average)
 
 
-def within(x, bound):
+def clip(x, bound):
     # One operation, where `tf.clip_by_value` is two.
     return tf.raw_ops.ClipByValue(t=x, clip_value_min=-bound, clip_value_max=bound)
 

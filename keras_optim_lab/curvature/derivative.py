@@ -56,4 +56,4 @@ def _check(x, coordinate: int, order: int) -> None:
 
 
 def _along(function, tangent):
-    return lambda x: backend.derivatives().along(function, x, tangent)
+    return lambda x: backend.derivatives().jvp(function, x, tangent)

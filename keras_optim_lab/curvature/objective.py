@@ -100,7 +100,9 @@ class Objective:
         of_loss = self._matrix(self._loss_products(y), y, "Hessian of the loss")
         values, vectors = ops.eigh(of_loss)
         roots = ops.sqrt(ops.maximum(values, 0.0))
-        return backend.derivatives().for_each(transposed, roots[:, None] * ops.transpose(vectors))
+        return backend.derivatives().map_vectors(
+            transposed, roots[:, None] * ops.transpose(vectors)
+        )
 
     def count_outputs(self, x) -> int | None:
         """How many numbers the loss is computed from; None where only the program's run tells."""
@@ -110,11 +112,11 @@ class Objective:
         """The Jacobian of the outputs at x: one row per output."""
         y, forward, transposed = self._linearized(x)
         if y.shape[0] is None or y.shape[0] <= x.shape[0]:
-            return backend.derivatives().for_each(transposed, _identity(y))
-        return ops.transpose(backend.derivatives().for_each(forward, _identity(x)))
+            return backend.derivatives().map_vectors(transposed, _identity(y))
+        return ops.transpose(backend.derivatives().map_vectors(forward, _identity(x)))
 
     def _linearized(self, x):
-        return backend.derivatives().linearized(self._given_outputs(), x)
+        return backend.derivatives().linearize(self._given_outputs(), x)
 
     def _loss_products(self, y):
         assert self.loss is not None
@@ -132,7 +134,7 @@ class Objective:
     @staticmethod
     def _matrix(products, x, name: str):
         check_size(x.shape[0] or 0, name)
-        return backend.derivatives().for_each(products, _identity(x))
+        return backend.derivatives().map_vectors(products, _identity(x))
 
 
 def half_of_squares(residuals):

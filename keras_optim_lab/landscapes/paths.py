@@ -116,7 +116,7 @@ class _SideBySide:
         self._shape = (len(self.surfaces), starts)
         rows = backend.rows()
         self._gradient = rows.gradient(self._loss)
-        self._update = rows.for_all_rows(self._update_row)
+        self._update = rows.vmap(self._update_row)
         self._defaults = {
             name: field.to_held(field.number(optimizer))
             for name, field in optimizer.numeric.items()
@@ -168,7 +168,7 @@ class _SideBySide:
             points = ops.slice_update(points, (i, 0, 0), x[None])
             return carry, points, ops.slice_update(values, (i, 0, 0), heights[None])
 
-        carry, *passed = backend.rows().repeat(self._at_once, body, (carry, points, values))
+        carry, *passed = backend.rows().fori_loop(self._at_once, body, (carry, points, values))
         return carry, tuple(passed)
 
     def _step(self, carry, held):

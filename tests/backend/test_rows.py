@@ -100,7 +100,7 @@ def test_all_rows_at_once_and_one_after_the_other_give_the_same():
         return {"w": state["w"] + order}, {"sum": ops.sum(state["w"]) * order}
 
     state, orders = {"w": tensors(W)[0]}, tensors([1.0, 2.0, 3.0])[0]
-    for mapped in (rows.for_all_rows(one), rows.for_each_row(one, ["sum"])):
+    for mapped in (rows.vmap(one), rows.map_rows(one, ["sum"])):
         state, logs = run(mapped, {"w": tensors(W)[0]}, orders)
         np.testing.assert_allclose(numpy(state["w"]), W + np.array([[1.0], [2.0], [3.0]]))
         np.testing.assert_allclose(numpy(logs["sum"]), W.sum(1) * [1, 2, 3])
@@ -128,12 +128,12 @@ def test_an_update_of_rows_is_each_rows_own_however_many_numbers_it_has(numbers)
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
-def test_repeat_goes_round_as_often_as_it_is_told(count):
+def test_a_loop_goes_round_as_often_as_it_is_told(count):
     def body(i, carry):
         total, last = carry
         return total * 2.0 + 1.0, last + ops.cast(i, "float32")
 
-    total, counted = run(lambda x: rows.repeat(count, body, (x, ops.zeros_like(x))), *tensors(X))
+    total, counted = run(lambda x: rows.fori_loop(count, body, (x, ops.zeros_like(x))), *tensors(X))
     expected = X
     for _ in range(count):
         expected = expected * 2 + 1
@@ -142,10 +142,10 @@ def test_repeat_goes_round_as_often_as_it_is_told(count):
 
 
 @pytest.mark.parametrize("condition", [True, False])
-def test_choose_takes_one_of_two_ways(condition):
+def test_cond_takes_one_of_two_ways(condition):
     chosen = ops.convert_to_tensor(np.array(condition))
     found = run(
-        lambda x, c: rows.choose(c, lambda x: (x + 1,), lambda x: (x - 1,), x),
+        lambda x, c: rows.cond(c, lambda x: (x + 1,), lambda x: (x - 1,), x),
         tensors(X)[0],
         chosen,
     )
@@ -251,7 +251,7 @@ def test_rows_of_a_vectorized_step_drop_what_each_would_drop_alone():
             return torch.nn.functional.dropout(x, 0.5)
 
     seeds, steps = torch.tensor([3, 4, 3]), torch.tensor([0, 0, 1])
-    together = rows.for_all_rows(one)(torch.ones(3, 50, 4), seeds, steps)
+    together = rows.vmap(one)(torch.ones(3, 50, 4), seeds, steps)
     for row in range(3):
         alone = one(torch.ones(50, 4), seeds[row], steps[row])
         np.testing.assert_array_equal(numpy(together[row]), numpy(alone))
@@ -283,6 +283,6 @@ def test_images_of_rows_are_convolved_and_pooled_as_those_of_one(data_format, se
     def one_by_one(x, kernel):
         return ops.stack([one(*row) for row in zip(x, kernel, strict=True)])
 
-    together = value_and_gradients(rows.for_all_rows(one))
+    together = value_and_gradients(rows.vmap(one))
     for found, expected in zip(together, value_and_gradients(one_by_one), strict=True):
         np.testing.assert_allclose(numpy(found), numpy(expected), rtol=1e-5, atol=1e-5)

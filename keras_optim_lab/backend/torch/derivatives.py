@@ -38,7 +38,7 @@ def value_and_gradient(function):
     return differentiated
 
 
-def linearized(function, x):
+def linearize(function, x):
     x = x.detach().requires_grad_()
     y = _differentiable(function)(x)
     # The product with the transpose is linear in u; its own derivative is the product itself.
@@ -68,7 +68,7 @@ def _product(y, x, u, **options):
     return product
 
 
-def along(function, x, v):
+def jvp(function, x, v):
     if functorch.peek_interpreter_stack() is not None:  # inside of vmap or its like
         return torch.func.jvp(function, (x,), (v,))[1]
     recorded = torch.is_grad_enabled()
@@ -85,10 +85,10 @@ def along(function, x, v):
     return result if recorded else result.detach()
 
 
-def for_each(function, rows):
-    return torch.stack([function(row) for row in rows])
+def map_vectors(function, vectors):
+    return torch.stack([function(vector) for vector in vectors])
 
 
-def with_variables(model, step, data):
+def with_variables(model, step, *arguments):
     with torch.no_grad():
-        return step(data)
+        return step(*arguments)

@@ -33,6 +33,10 @@ def prefers_vectorized() -> bool:
     return True
 
 
+def reuse_compiled_programs() -> None:
+    pass
+
+
 def take(array, indices):
     return array[indices]
 
@@ -50,7 +54,7 @@ def gradient(loss):
 def row_gradients(loss):
     # The rows' losses are independent, so the gradient of their sum holds the gradient of each.
     # The backward pass so stays outside vmap, whose every operation costs.
-    mapped = for_all_rows(loss)
+    mapped = vmap(loss)
 
     def gradients(weights, *rest):
         weights = [weight.detach().requires_grad_() for weight in weights]
@@ -70,7 +74,7 @@ def _detached(tree):
     return keras.tree.map_structure(torch.Tensor.detach, tree)
 
 
-def for_all_rows(function):
+def vmap(function):
     def on_images(*rows):
         with RowImages():
             return function(*rows)
@@ -118,7 +122,7 @@ def _in_blocks(function):
     return updated
 
 
-def for_each_row(function, logs):
+def map_rows(function, logs):
     def mapped(*rows):
         count = len(keras.tree.flatten(rows)[0])
         results = [
@@ -129,13 +133,13 @@ def for_each_row(function, logs):
     return mapped
 
 
-def repeat(count, body, carry):
+def fori_loop(count, body, carry):
     for i in range(count):
         carry = body(i, carry)
     return carry
 
 
-def choose(condition, yes, no, state):
+def cond(condition, yes, no, state):
     rows = of_all_rows(condition)
     if rows is None:
         return yes(state) if bool(condition) else no(state)

@@ -18,12 +18,12 @@ def value(variable):
     return getattr(variable, "value", variable)
 
 
-def nearer(average, x, share):
+def lerp(average, x, share):
     # `keras.ops` multiplies matrices of float64 in float32.
     return torch.lerp(average, x.to(average.dtype), share)
 
 
-def within(x, bound):
+def clip(x, bound):
     return torch.clamp(x, -bound, bound)
 
 

@@ -107,7 +107,7 @@ class Axes(NamedTuple):
     def averaged(self, slot, g, share):
         """(1 − share) of the slot and `share` of the squares of g."""
         squares = self.packed(self.squares(self.blocks(g)), slot)
-        return backend.updates().nearer(slot, squares, share)
+        return backend.updates().lerp(slot, squares, share)
 
 
 def merged(shape) -> tuple[int, ...]:
@@ -185,4 +185,4 @@ def orthonormal(matrix):
 
 def every(condition, renew, state: list) -> list:
     """`renew(state)` where the condition, a tensor, holds; else the state as it is."""
-    return backend.rows().choose(condition, renew, lambda state: state, state)
+    return backend.rows().cond(condition, renew, lambda state: state, state)

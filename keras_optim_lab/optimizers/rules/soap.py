@@ -102,9 +102,9 @@ class SOAP(Optimizer):
             return axes.joined(multiplied(axes.blocks(x), bases), x.shape) if axes else x
 
         square = ops.square(rotated(g, bases))
-        nearer = backend.updates().nearer
-        m = nearer(slot.momentum, g, h.moves * h.beta_1.complement)
-        v = nearer(slot.velocity, square, h.moves * h.beta_2.complement)
+        lerp = backend.updates().lerp
+        m = lerp(slot.momentum, g, h.moves * h.beta_1.complement)
+        v = lerp(slot.velocity, square, h.moves * h.beta_2.complement)
         step = rotated(rotated(m, bases) / (ops.sqrt(v) + h.floor), transposed(bases))
         slot = slot(momentum=m, velocity=v)
         return h.rate * step, self._learned(axes, g, slot, h) if axes else slot

@@ -23,7 +23,7 @@ def bounded(gradient):
     size of a gradient goes as far for one of 10¹⁵ as for any larger one.
     """
     bound = _SQUARED[keras.backend.standardize_dtype(gradient.dtype)]
-    return backend.updates().within(gradient, bound)
+    return backend.updates().clip(gradient, bound)
 
 
 def arithmetic_dtype(dtype) -> str:

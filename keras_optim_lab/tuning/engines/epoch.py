@@ -204,12 +204,12 @@ class Epoch:
 
     def _row_by_row(self, state: State, orders: Orders, data: Any):
         def one(state: State, orders: Orders):
-            return rows.choose(
+            return rows.cond(
                 orders.active, lambda state: self._epoch(state, orders, data), self._idle, state
             )
 
         rows = backend.rows()
-        return rows.for_each_row(one, list(self._idle(None)[1]))(state, orders)
+        return rows.map_rows(one, list(self._idle(None)[1]))(state, orders)
 
     def _idle(self, state: State | None):
         names = [*self._train_logs, *(f"val_{name}" for name in self.model.log_names)]
@@ -250,7 +250,7 @@ class Epoch:
 
     def _vectorized_update(self, runs: int):
         rows = backend.rows()
-        update = self._update_joined if self._joins else rows.for_all_rows(self._update)
+        update = self._update_joined if self._joins else rows.vmap(self._update)
         # A rule that branches is not compiled: PyTorch would try for a minute, and give up.
         worth = 0.0 if self.optimizer.branches else float(runs) * self._steps * self.model.numbers
         return rows.update_rows(update, worth)
@@ -307,7 +307,7 @@ class Epoch:
         return self._each(lambda metrics: self.model.logs(metrics, names))(metrics)
 
     def _each(self, function):
-        return backend.rows().for_all_rows(function) if self._vectorized else function
+        return backend.rows().vmap(function) if self._vectorized else function
 
     def _first_metrics(self) -> list[Any]:
         rows = (self.width,) if self._vectorized else ()
@@ -327,7 +327,7 @@ class Epoch:
 
 def _repeat(count: int, body: Callable[[Any, Any], Any], carry: Any) -> Any:
     # Programs hold the body of no round too, and cannot take a batch where there is none.
-    return backend.rows().repeat(count, body, carry) if count else carry
+    return backend.rows().fori_loop(count, body, carry) if count else carry
 
 
 def on_device(task: Task) -> Any:
