@@ -10,7 +10,7 @@ from optuna.storages import BaseStorage
 
 from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.files import file_name
-from keras_optim_lab.reports import write_report
+from keras_optim_lab.reports.report import write_report
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning import TuningStudy, evaluation
 from keras_optim_lab.tuning.checks import Callback, check_callbacks

@@ -10,7 +10,8 @@ from rich.text import Text
 from keras_optim_lab import backend as backends
 from keras_optim_lab import terminal
 from keras_optim_lab.files import write_whole
-from keras_optim_lab.landscapes import tables
+from keras_optim_lab.reports import tables
+from keras_optim_lab.reports.numbers import point
 
 if TYPE_CHECKING:
     from keras_optim_lab.landscapes.surfaces import Surface
@@ -100,6 +101,7 @@ def race(
     """
     backends.select(backend)
     from keras_optim_lab.landscapes.race import race as run
+    from keras_optim_lab.landscapes.standings import WORDS
     from keras_optim_lab.optimizers import entry
 
     if tune and learning_rate is not None:
@@ -120,9 +122,8 @@ def race(
     console = terminal.console()
     with console.status("running"):
         found = run(where, entered, steps=steps, start=_numbers(start), tune=tune, seed=seed)
-    header, rows = found.table()
     console.print(Text.assemble((found.surface.name, "bold"), f" from {found.surface.start}"))
-    console.print(tables.table(header, rows))
+    console.print(tables.table(*found.table(), WORDS))
     for path in paths:
         written = found.html(path) if path.suffix == ".html" else found.picture(path)
         console.print(f"Picture: {written.resolve()}", soft_wrap=True)
@@ -134,7 +135,7 @@ def surfaces(backend: Backend = None) -> None:
     from keras_optim_lab.landscapes.surfaces import get, names
 
     found = [get(name) for name in names()]
-    rows = [[each.name, tables.point(each.start), each.note, each.formula] for each in found]
+    rows = [[each.name, point(each.start), each.note, each.formula] for each in found]
     table = terminal.table()
     for header in ("name", "start", "what it is", "formula"):
         table.add_column(header, no_wrap=header in ("name", "start"), overflow="fold")
@@ -209,7 +210,7 @@ def _numbers(text: str | None) -> tuple[float, ...] | None:
 def _show(found: "Trace", digits: int) -> None:
     console = terminal.console()
     console.print(f"{found.heading}\n", soft_wrap=True)
-    table = tables.table(found.symbols, found.cells(digits))
+    table = found.table(digits)
     wide = max(tables.width(table), console.width)  # no digit is left out
     terminal.console(width=wide).print(table)
     console.print("\nf and g are those of the point that a step starts from; θ is where it leads.")

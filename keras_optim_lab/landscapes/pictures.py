@@ -5,15 +5,13 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from keras_optim_lab.files import write_whole
+from keras_optim_lab.landscapes.standings import Standings
 from keras_optim_lab.landscapes.view import EDGE, INK, SHADES, STAR, View
-
-if TYPE_CHECKING:
-    from keras_optim_lab.landscapes.race import Race
 
 _MILLISECONDS = 70  # that a frame of a GIF is shown
 _REST = 2000  # and the last one
@@ -31,7 +29,7 @@ def library() -> ModuleType:
         ) from error
 
 
-def write(race: "Race", path: Path) -> Path:
+def write(race: Standings, path: Path) -> Path:
     """Draws the race into a .gif, step by step, or its whole paths into a .png."""
     if path.suffix not in (".gif", ".png"):
         raise ValueError(f"A picture is a .gif or a .png. Received: {path.name!r}")

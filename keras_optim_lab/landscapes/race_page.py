@@ -1,18 +1,16 @@
 """The page of a race."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from keras_optim_lab.landscapes import race_figures as figures
+from keras_optim_lab.landscapes.animation import narrow
 from keras_optim_lab.landscapes.arrival import LEFT, NEAR
+from keras_optim_lab.landscapes.standings import Standings
 from keras_optim_lab.landscapes.view import View
 from keras_optim_lab.reports.html import Page
 
-if TYPE_CHECKING:
-    from keras_optim_lab.landscapes.race import Race
 
-
-def write(race: "Race", path: Path) -> Path:
+def write(race: Standings, path: Path) -> Path:
     """Writes the page, which holds all that it needs, and returns `path`."""
     view = View(race)
     surface = race.surface
@@ -20,19 +18,19 @@ def write(race: "Race", path: Path) -> Path:
     if surface.name != surface.formula:
         page.paragraph(f"f = {surface.formula}: {surface.note}.")
     picture = figures.graph(view) if view.flat else figures.contours(view)
-    page.figure(picture, 640 if view.flat else 680, narrow=figures.narrow(picture))
+    page.figure(picture, 640 if view.flat else 680, narrow=narrow(picture))
     page.table(*race.table())
     page.paragraph(_said(race), "note")
     if not view.flat:
         page.heading("In three dimensions")
         picture = figures.relief(view)
-        page.figure(picture, 680, narrow=figures.narrow(picture))
+        page.figure(picture, 680, narrow=narrow(picture))
     page.heading("Settings")
     page.facts([(runner.name, repr(runner.optimizer)) for runner in race.runners])
     return page.write(path)
 
 
-def _said(race: "Race") -> str:
+def _said(race: Standings) -> str:
     rates = "tuned to this surface" if race.tuned else "as given"
     if race.surface.minima is None:
         return f"Learning rates {rates}."

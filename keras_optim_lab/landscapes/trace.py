@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 from keras import Variable, ops
+from rich.table import Table
 
 from keras_optim_lab import backend
 from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
 from keras_optim_lab.functional import Functional, State
-from keras_optim_lab.landscapes import tables
 from keras_optim_lab.landscapes.formula import Formula
 from keras_optim_lab.landscapes.observed import Observed
 from keras_optim_lab.landscapes.paths import check_scalar, check_steps
 from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer, Record, get
+from keras_optim_lab.reports import tables
+from keras_optim_lab.reports.numbers import point
 
 # As papers write them; a slot that is not here goes by its name.
 _SYMBOLS = {"momentum": "m", "velocity": "v", "accumulator": "s", "average": "a"}
@@ -65,11 +67,15 @@ class Trace:
     @property
     def heading(self) -> str:
         """What was traced, and where."""
-        where = tables.point(tuple(np.ravel(self.start).tolist()))
+        where = point(np.ravel(self.start).tolist())
         return f"{self.optimizer!r}\non {self.function} from {where}"
 
     def __str__(self) -> str:
-        return f"{self.heading}\n\n{tables.text(tables.table(self.symbols, self.cells()))}"
+        return f"{self.heading}\n\n{tables.text(self.table())}"
+
+    def table(self, digits: int = 6) -> Table:
+        """As it is printed."""
+        return tables.table(self.symbols, self.cells(digits), words=())
 
     def cells(self, digits: int = 6) -> list[list[str]]:
         """The rows as text; the components of a vector stand under each other."""
@@ -107,10 +113,7 @@ class Trace:
 
     def to_markdown(self, digits: int = 6) -> str:
         """A table for a document."""
-        lines = [self.symbols, ["---:"] * len(self.symbols), *self.cells(digits)]
-        return "".join(
-            f"| {' | '.join(cell.replace(chr(10), '<br>') for cell in line)} |\n" for line in lines
-        )
+        return tables.markdown(self.symbols, self.cells(digits), words=()) + "\n"
 
     def _labels(self, column: str, size: int) -> Iterator[str]:
         if size == 1:

@@ -1,15 +1,12 @@
 """What pictures of a race show, however they are drawn: heights, paths, what is written on them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import ops
 
 from keras_optim_lab import backend
-
-if TYPE_CHECKING:
-    from keras_optim_lab.landscapes.race import Race, Runner
+from keras_optim_lab.landscapes.standings import Runner, Standings
 
 # Okabe & Ito's colours, which people of all kinds of colour vision can tell apart.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A800")
@@ -48,7 +45,7 @@ class View:
         colors: one for each runner.
     """
 
-    def __init__(self, race: "Race"):
+    def __init__(self, race: Standings):
         if race.surface.dimension > 2:
             raise ValueError(
                 "A race is drawn in one or two dimensions. "
@@ -80,7 +77,7 @@ class View:
         ground = 1e-3 * float(np.nanmedian(self.values - self.least)) or 1.0
         return np.log10(above + ground)
 
-    def trail(self, runner: "Runner", step: int) -> np.ndarray:
+    def trail(self, runner: Runner, step: int) -> np.ndarray:
         """Its points up to a step, as far as they can be drawn: (n, points)."""
         points = runner.points[: min(step, runner.last) + 1]
         # Lines end at the frame by themselves, but no number may be beyond what can be drawn.
@@ -88,7 +85,7 @@ class View:
         room = 10.0 * (high - low)
         return np.clip(points, low - room, high + room).T
 
-    def losses(self, runner: "Runner") -> np.ndarray:
+    def losses(self, runner: Runner) -> np.ndarray:
         """The function above its least value at every step, where it is finite."""
         losses = runner.values[: runner.last + 1].astype("float64")
         return np.maximum(losses - self.least, 1e-12) if self.above_least else losses
@@ -105,7 +102,7 @@ class View:
         """Whether losses are shown above a known least value, on a logarithmic scale."""
         return self.race.surface.minimum is not None
 
-    def label(self, runner: "Runner") -> str:
+    def label(self, runner: Runner) -> str:
         """`Adam, η = 0.1: step 57`."""
         outcome = self.race.outcome(runner)
         gone = self._gone(runner)
@@ -113,7 +110,7 @@ class View:
             outcome = f"leaves the picture at step {gone}"
         return f"{runner.name}, {runner.settings}" + (f": {outcome}" if outcome != "–" else "")
 
-    def touching(self, runner: "Runner", step: int) -> Touching:
+    def touching(self, runner: Runner, step: int) -> Touching:
         """In one dimension: the tangent at the method's place, or the parabola of Newton's."""
         x = float(self.trail(runner, step)[0, -1])
         width = self.axes[0][-1] - self.axes[0][0]
@@ -129,7 +126,7 @@ class View:
     def _at(self, points: np.ndarray) -> np.ndarray:
         return np.asarray(ops.convert_to_numpy(self.race.surface(ops.convert_to_tensor(points))))
 
-    def _gone(self, runner: "Runner") -> int | None:
+    def _gone(self, runner: Runner) -> int | None:
         outside = [
             (runner.points[:, i] < axis[0]) | (runner.points[:, i] > axis[-1])
             for i, axis in enumerate(self.axes)
@@ -138,7 +135,7 @@ class View:
         return int(ever.argmax()) if ever.any() and ever[-1] else None
 
 
-def _bounds(race: "Race") -> list[tuple[float, float]]:
+def _bounds(race: Standings) -> list[tuple[float, float]]:
     """The surface's bounds, and the start if it lies outside."""
     margin = 0.05
     return [
@@ -149,7 +146,7 @@ def _bounds(race: "Race") -> list[tuple[float, float]]:
     ]
 
 
-def _frames(race: "Race") -> list[int]:
+def _frames(race: Standings) -> list[int]:
     """Steps to show: all of a short race; of a long one more of the beginning than of the end."""
     last = max(runner.last for runner in race.runners)
     arrived = [runner.arrived for runner in race.runners]

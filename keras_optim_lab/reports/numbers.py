@@ -1,8 +1,22 @@
 """Numbers as a reader wants them."""
 
+import math
+from collections.abc import Sequence
+
 
 def number(value: object) -> str:
     """Four digits that tell numbers near 1 apart as well as those near 0."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:.4g}" if not 0.9 < value < 1 else f"{1 - float(f'{1 - value:.4g}'):.12g}"
+
+
+def plus_minus(mean: float, spread: float, digits: int = 4) -> str:
+    """`0.0485 ± 0.0061`; the mean alone where the spread is NaN."""
+    return f"{mean:.{digits}g}" + ("" if math.isnan(spread) else f" ± {spread:.2g}")
+
+
+def point(numbers: Sequence[float]) -> str:
+    """`0.5`, or `(-1.2, 1)`."""
+    shown = [f"{number:g}" for number in numbers]
+    return shown[0] if len(shown) == 1 else f"({', '.join(shown)})"

@@ -1,24 +1,25 @@
 """The report of a tuning study."""
 
 import math
-import platform
 import re
-from importlib.metadata import version
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-import keras_optim_lab
 from keras_optim_lab.reports import study_figures as figures
 from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.judgement import Outcome, outcome, warnings_of
-from keras_optim_lab.reports.numbers import number
+from keras_optim_lab.reports.numbers import number, plus_minus
 from keras_optim_lab.tuning.evaluation import Evaluation, Runs
 from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS, Configuration
 from keras_optim_lab.tuning.spaces.space import complement
+from keras_optim_lab.tuning.spaces.template import Template
 from keras_optim_lab.tuning.study import ENGINE, TuningStudy
+from keras_optim_lab.versions import listed, versions_of_study
 
 _SAID: dict[Outcome, str] = {
     "no better": "no better than",
@@ -38,7 +39,8 @@ def write_report(tuning: TuningStudy, evaluation: Evaluation, path: Path) -> Pat
     _comparison(page, tuning, evaluation)
     search(page, tuning)
     page.heading("How this was made")
-    page.facts([*making(tuning), _versions()])
+    made_with = listed(versions_of_study(keras.backend.backend()))
+    page.facts([*making(tuning), ("versions", made_with)])
     return page.write(path)
 
 
@@ -85,15 +87,22 @@ def _code(best: Configuration, steps: int | None) -> str:
             f"from keras_optim_lab import {names}\n{schedule}\n"
             f"optimizer = {best.optimizer(steps)!r}"
         )
-    given = {name: number(value) for name, value in best.hyperparameters.items()}
+    given = dict(best.hyperparameters)
     if best.scheduled:
         shape = f"steps={steps}, warmup={number(best.warmup)}, decay={best.decay!r}"
         given |= {
             name: f"kol.schedules.WarmupDecay({number(peak)}, {shape})"
             for name, peak in best.peaks.items()
         }
-    arguments = ", ".join(f"{name}={value}" for name, value in given.items())
-    return f"import keras_optim_lab as kol\n\noptimizer = kol.{best.template.title}({arguments})"
+    return f"import keras_optim_lab as kol\n\noptimizer = kol.{call(best.template, given)}"
+
+
+def call(template: Template, settings: Mapping[str, Any]) -> str:
+    """`Adam(learning_rate=0.001)`, with digits enough to be read."""
+    outer, _, inner = template.title.partition("(")
+    members = [inner[:-1]] if inner else []
+    given = [f"{name}={number(value)}" for name, value in settings.items()]
+    return f"{outer}({', '.join([*members, *given])})"
 
 
 def _comparison(page: Page, tuning: TuningStudy, evaluation: Evaluation) -> None:
@@ -179,15 +188,6 @@ def _why_not_the_lowest(page: Page, tuning: TuningStudy) -> None:
         )
 
 
-def _versions() -> tuple[str, str]:
-    return (
-        "versions",
-        f"keras-optim-lab {keras_optim_lab.__version__}, keras {keras.__version__} on "
-        f"{keras.backend.backend()}, optuna {version('optuna')}, "
-        f"Python {platform.python_version()}",
-    )
-
-
 def making(tuning: TuningStudy) -> list[tuple[str, str]]:
     """How the study's trials were trained, versions aside."""
     trials = tuning.study.get_trials(deepcopy=False)
@@ -243,7 +243,7 @@ def mean_and_spread(runs: Runs, metric: str, digits: int = 4) -> str:
     mean, spread, diverged = runs.mean(metric), runs.spread(metric), runs.diverged(metric)
     if math.isnan(mean):
         return "diverged"
-    shown = f"{mean:.{digits}g}" if math.isnan(spread) else f"{mean:.{digits}g} ± {spread:.2g}"
+    shown = plus_minus(mean, spread, digits)
     return f"{shown} ({diverged} of {len(runs.scores[metric])} diverged)" if diverged else shown
 
 

@@ -7,7 +7,8 @@ from PIL import Image, ImageColor
 from keras_optim_lab import optimizers
 from keras_optim_lab.landscapes import race_figures as figures
 from keras_optim_lab.landscapes import surfaces
-from keras_optim_lab.landscapes.race import Race, Runner
+from keras_optim_lab.landscapes.race import Race
+from keras_optim_lab.landscapes.standings import Runner
 from keras_optim_lab.landscapes.view import COLORS, View
 
 pytestmark = pytest.mark.once
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.once
 def runner(name, optimizer, points, surface, arrived=None):
     points = np.asarray(points, "float32")
     values = np.asarray(surface(points), "float32")
-    return Runner(name, optimizer, points, values, arrived, 1e-6)
+    return Runner(name, optimizer, points, values, arrived)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_optim_lab.reports import write_report
-from keras_optim_lab.reports.report import verdict
+from keras_optim_lab.reports.report import verdict, write_report
 from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning.evaluation import evaluate
 from tests.reports.examples import BETTER, EXAMPLES, study_of

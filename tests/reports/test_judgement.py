@@ -9,9 +9,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from keras_optim_lab import tasks
 from keras_optim_lab.optimizers import entry
-from keras_optim_lab.reports import write_report
 from keras_optim_lab.reports.judgement import PLAYBOOK, gain, outcome, warnings_of
-from keras_optim_lab.reports.report import verdict
+from keras_optim_lab.reports.report import verdict, write_report
 from keras_optim_lab.tuner import TuningResult
 from tests.reports.examples import BETTER, INF, NAN, judged, runs, study_of
 from tests.studies import Formula, small_task

@@ -10,9 +10,8 @@ from optuna.distributions import CategoricalDistribution
 
 import keras_optim_lab as kol
 from keras_optim_lab.reports import study_figures as figures
-from keras_optim_lab.reports import write_report
 from keras_optim_lab.reports.html import Page
-from keras_optim_lab.reports.report import verdict
+from keras_optim_lab.reports.report import verdict, write_report
 from keras_optim_lab.tuning.evaluation import Runs
 from tests.reports.examples import (
     BETTER,

@@ -14,11 +14,13 @@ from keras_optim_lab.experiments.outputs import Output
 from keras_optim_lab.experiments.schema import Key
 from keras_optim_lab.landscapes import race_figures as figures
 from keras_optim_lab.landscapes import surfaces
+from keras_optim_lab.landscapes.animation import narrow, still
 from keras_optim_lab.landscapes.arrival import LEFT, NEAR
 from keras_optim_lab.landscapes.many_starts import measure
 from keras_optim_lab.landscapes.paths import MOST_STEPS
-from keras_optim_lab.landscapes.race import Race, run
+from keras_optim_lab.landscapes.race import Race
 from keras_optim_lab.landscapes.rates import rate_range
+from keras_optim_lab.landscapes.standings import run
 from keras_optim_lab.landscapes.view import View
 from keras_optim_lab.optimizers import Optimizer, entry
 from keras_optim_lab.optimizers import names as catalogue
@@ -123,8 +125,8 @@ class Races(Experiment):
         races = [self._race(name) for name in self.read["pictures"]]
         for race in races:
             page.heading(f"On {race.surface.name}")
-            picture = figures.still(figures.contours(View(race)))
-            page.figure(picture, 620, narrow=figures.narrow(picture))
+            picture = still(figures.contours(View(race)))
+            page.figure(picture, 620, narrow=narrow(picture))
         if path := document.path_of(self):
             document.write(self, path, "Optimizers compared", self._document(path, races))
 
