@@ -21,6 +21,6 @@ def versions_of_study(backend: str) -> dict[str, str]:
     return versions(OWN, "keras", backend, "optuna", "numpy")
 
 
-def listed(versions: Mapping[str, str]) -> str:
+def in_a_line(versions: Mapping[str, str]) -> str:
     """`keras 3.15.1, jax 0.10.2, python 3.12.3`."""
     return ", ".join(f"{name} {number}" for name, number in versions.items())

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from keras_optim_lab import backend as selected
 from keras_optim_lab import terminal
+from keras_optim_lab.reports import tables
 
 
 def compare_backends(
@@ -51,14 +51,14 @@ def compare_backends(
         )
     console.print(f"{result.summary}\n")
     if result.backends:
-        console.print(_table(*difference_rows(result)))
+        console.print(tables.table(*difference_rows(result)))
         header, rows = ["optimizer"], [[label] for label in result.runs]
         for backend in result.backends:
             header += [f"{TITLES[backend]}\nfirst step", "\nstep"]
             for row, cost in zip(rows, cost_rows(result, backend)[1], strict=True):
                 row += [cost[1], cost[3]]
         console.print()
-        console.print(_table(header, rows))
+        console.print(tables.table(header, rows))
     for label, verdict in result.verdicts.items():
         if result.runs[label].first_beyond is not None:
             console.print(Text.assemble("\n", (label, "bold"), f" {verdict}"), soft_wrap=True)
@@ -75,12 +75,3 @@ def _count(text: str) -> int:
         raise ValueError(
             f"--steps takes whole numbers with commas, such as 1,10,100. Received: {text!r}"
         ) from None
-
-
-def _table(header: list[str], rows: list[list[str]]) -> Table:
-    table = terminal.table()
-    for i, column in enumerate(header):
-        table.add_column(column, justify="right" if i else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return table

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from keras_optim_lab.comparison.comparison import BackendComparison, Run
 from keras_optim_lab.comparison.differences import tolerance
+from keras_optim_lab.comparison.findings import Findings, Run
 from keras_optim_lab.comparison.processes import TITLES
 from keras_optim_lab.reports.study_figures import DEFAULT_COLOR, TUNED_COLOR, styled
 
@@ -19,12 +19,12 @@ _LINES = {
 _LEAST = 1e-9  # where a logarithmic axis ends for differences of 0
 
 
-def grow(comparison: BackendComparison) -> list[go.Figure]:
+def grow(comparison: Findings) -> list[go.Figure]:
     """For each optimizer, its difference after every step, and the built-in's beside it."""
     return [_grow(pair) for pair in _pairs(comparison) if pair[0].by_step]
 
 
-def losses(comparison: BackendComparison) -> list[go.Figure]:
+def losses(comparison: Findings) -> list[go.Figure]:
     """For each of our optimizers, the loss of every batch on all backends."""
     return [_losses(ours) for ours, *_ in _pairs(comparison)]
 
@@ -53,7 +53,7 @@ def drawn(difference: float | None) -> float | None:
     return max(difference, _LEAST)
 
 
-def _pairs(comparison: BackendComparison) -> list[list[Run]]:
+def _pairs(comparison: Findings) -> list[list[Run]]:
     pairs: dict[str, list[Run]] = {}
     for run in comparison.runs.values():
         pairs.setdefault(run.method.optimizer, []).append(run)

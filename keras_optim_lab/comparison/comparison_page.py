@@ -5,13 +5,15 @@ from pathlib import Path
 
 import keras_optim_lab
 from keras_optim_lab.comparison import comparison_figures as figures
-from keras_optim_lab.comparison.comparison import BackendComparison, Times, listed
 from keras_optim_lab.comparison.differences import PER_STEP
+from keras_optim_lab.comparison.findings import Findings, Times
 from keras_optim_lab.comparison.processes import TITLES
 from keras_optim_lab.reports.html import Page
+from keras_optim_lab.reports.writing import listed
+from keras_optim_lab.versions import in_a_line
 
 
-def write_page(comparison: BackendComparison, path: Path) -> Path:
+def write_page(comparison: Findings, path: Path) -> Path:
     """Writes the page to `path`, whose folder is made if need be, and returns `path`."""
     titles = listed([TITLES[name] for name in comparison.backends]) or "no backend"
     page = Page(f"{comparison.plan.task.name} on {titles}")
@@ -24,7 +26,7 @@ def write_page(comparison: BackendComparison, path: Path) -> Path:
     return page.write(path)
 
 
-def difference_rows(comparison: BackendComparison) -> tuple[list[str], list[list[str]]]:
+def difference_rows(comparison: Findings) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the differences after each step asked for, and the first one beyond."""
     header = ["optimizer", *(f"step {step}" for step in comparison.steps), "first beyond"]
     rows = []
@@ -35,7 +37,7 @@ def difference_rows(comparison: BackendComparison) -> tuple[list[str], list[list
     return header, rows
 
 
-def cost_rows(comparison: BackendComparison, backend: str) -> tuple[list[str], list[list[str]]]:
+def cost_rows(comparison: Findings, backend: str) -> tuple[list[str], list[list[str]]]:
     """Header and rows of what each run cost on one backend."""
     header = ["optimizer", "first step", "compiling", "steady step", "peak memory"]
     rows = []
@@ -54,7 +56,7 @@ def _cost(times: Times) -> list[str]:
     ]
 
 
-def _verdicts(page: Page, comparison: BackendComparison) -> None:
+def _verdicts(page: Page, comparison: Findings) -> None:
     page.heading("Verdicts")
     page.paragraph(
         "A run agrees if the largest relative difference between any two backends stays within "
@@ -67,7 +69,7 @@ def _verdicts(page: Page, comparison: BackendComparison) -> None:
     page.facts(list(comparison.verdicts.items()))
 
 
-def _differences(page: Page, comparison: BackendComparison) -> None:
+def _differences(page: Page, comparison: Findings) -> None:
     drawn = figures.grow(comparison)
     if not drawn:
         return
@@ -84,7 +86,7 @@ def _differences(page: Page, comparison: BackendComparison) -> None:
     page.figures(drawn, height=290)
 
 
-def _losses(page: Page, comparison: BackendComparison) -> None:
+def _losses(page: Page, comparison: Findings) -> None:
     if not comparison.backends:
         return
     page.heading("Losses")
@@ -92,7 +94,7 @@ def _losses(page: Page, comparison: BackendComparison) -> None:
     page.figures(figures.losses(comparison), height=270)
 
 
-def _costs(page: Page, comparison: BackendComparison) -> None:
+def _costs(page: Page, comparison: Findings) -> None:
     if not comparison.backends:
         return
     page.heading("Time and memory")
@@ -111,7 +113,7 @@ def _costs(page: Page, comparison: BackendComparison) -> None:
         page.table([TITLES[backend], *header[1:]], rows)
 
 
-def _making(page: Page, comparison: BackendComparison) -> None:
+def _making(page: Page, comparison: Findings) -> None:
     page.heading("How this was made")
     plan = comparison.plan
     page.paragraph(
@@ -131,14 +133,8 @@ def _making(page: Page, comparison: BackendComparison) -> None:
     if comparison.missing:
         rows.append(("not installed", ", ".join(TITLES[name] for name in comparison.missing)))
     for backend in comparison.backends:
-        found = comparison.versions[backend]
-        rows.append(
-            (
-                TITLES[backend],
-                ", ".join(f"{name} {number}" for name, number in found.items())
-                + f"; {comparison.machine[backend]}",
-            )
-        )
+        made_with = in_a_line(comparison.versions[backend])
+        rows.append((TITLES[backend], f"{made_with}; {comparison.machine[backend]}"))
     rows.append(("keras-optim-lab", keras_optim_lab.__version__))
     page.facts(rows)
     page.code(plan.command)

@@ -10,7 +10,6 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from keras_optim_lab.comparison.job import Job, apply_settings, read_job
 from keras_optim_lab.comparison.peak_memory import peak_memory, restart_peak
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.splits import Split, length, take
+from keras_optim_lab.versions import versions
 
 
 def batches(task: Task, seed: int) -> Iterator[Split]:
@@ -87,18 +87,13 @@ def main(folder: Path, output: Path) -> None:
         runs[label], weights = record(job, task, config, initial)
         np.save(output / f"{i}.npy", weights, allow_pickle=False)
         print(label, flush=True)
-    told = {"runs": runs, "versions": _versions(), "cores": cores(), "machine": platform.platform()}
-    (output / "record.json").write_text(json.dumps(told), encoding="utf-8")
-
-
-def _versions() -> dict[str, str]:
-    backend = keras.backend.backend()
-    return {
-        "keras": keras.__version__,
-        backend: version(backend),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
+    told = {
+        "runs": runs,
+        "versions": versions("keras", keras.backend.backend(), "numpy"),
+        "cores": cores(),
+        "machine": platform.platform(),
     }
+    (output / "record.json").write_text(json.dumps(told), encoding="utf-8")
 
 
 if __name__ == "__main__":

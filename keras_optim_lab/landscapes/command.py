@@ -11,7 +11,7 @@ from keras_optim_lab import backend as backends
 from keras_optim_lab import terminal
 from keras_optim_lab.files import write_whole
 from keras_optim_lab.reports import tables
-from keras_optim_lab.reports.numbers import point
+from keras_optim_lab.reports.writing import point
 
 if TYPE_CHECKING:
     from keras_optim_lab.landscapes.surfaces import Surface

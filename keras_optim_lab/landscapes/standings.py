@@ -10,7 +10,7 @@ from keras_optim_lab.landscapes.paths import Paths, descent
 from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.reports import tables
-from keras_optim_lab.reports.numbers import number, point
+from keras_optim_lab.reports.writing import number, point
 
 WORDS = ("method", "learning rate", "arrived")  # the columns of a race that are no numbers
 

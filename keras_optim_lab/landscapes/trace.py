@@ -22,7 +22,7 @@ from keras_optim_lab.landscapes.paths import check_scalar, check_steps
 from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer, Record, get
 from keras_optim_lab.reports import tables
-from keras_optim_lab.reports.numbers import point
+from keras_optim_lab.reports.writing import point
 
 # As papers write them; a slot that is not here goes by its name.
 _SYMBOLS = {"momentum": "m", "velocity": "v", "accumulator": "s", "average": "a"}

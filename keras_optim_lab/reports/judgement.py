@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 
 from keras_optim_lab import tasks
 from keras_optim_lab.optimizers.shell.fields import DecayRate, Field
-from keras_optim_lab.reports.numbers import number
+from keras_optim_lab.reports.writing import listed, number
 from keras_optim_lab.tuning.evaluation import EVALUATIONS, Evaluation
 from keras_optim_lab.tuning.spaces.space import field_name
 from keras_optim_lab.tuning.study import TuningStudy
@@ -222,7 +222,7 @@ def _of_few_trials(tuning: TuningStudy) -> list[str]:
         sentences.append(
             f"{counted} few for the {len(labels)} hyperparameters of "
             f"{tuning.space.templates[name].title} that were searched. {PLAYBOOK} tunes {keep} of "
-            f"Adam's with {_BUDGET_OF[keep]}: fix {_listed(fixed)}, or run {enough} trials."
+            f"Adam's with {_BUDGET_OF[keep]}: fix {listed(fixed)}, or run {enough} trials."
         )
     return sentences
 
@@ -236,11 +236,6 @@ def _by_priority(names: Sequence[str]) -> list[str]:
         return 2 + _LAST.index(name) if name in _LAST else 1
 
     return sorted(names, key=rank)
-
-
-def _listed(names: Sequence[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 # Both.

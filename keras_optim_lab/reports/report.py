@@ -13,13 +13,13 @@ from optuna.trial import TrialState
 from keras_optim_lab.reports import study_figures as figures
 from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.judgement import Outcome, outcome, warnings_of
-from keras_optim_lab.reports.numbers import number, plus_minus
+from keras_optim_lab.reports.writing import number, plus_minus
 from keras_optim_lab.tuning.evaluation import Evaluation, Runs
 from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS, Configuration
 from keras_optim_lab.tuning.spaces.space import complement
 from keras_optim_lab.tuning.spaces.template import Template
 from keras_optim_lab.tuning.study import ENGINE, TuningStudy
-from keras_optim_lab.versions import listed, versions_of_study
+from keras_optim_lab.versions import in_a_line, versions_of_study
 
 _SAID: dict[Outcome, str] = {
     "no better": "no better than",
@@ -39,7 +39,7 @@ def write_report(tuning: TuningStudy, evaluation: Evaluation, path: Path) -> Pat
     _comparison(page, tuning, evaluation)
     search(page, tuning)
     page.heading("How this was made")
-    made_with = listed(versions_of_study(keras.backend.backend()))
+    made_with = in_a_line(versions_of_study(keras.backend.backend()))
     page.facts([*making(tuning), ("versions", made_with)])
     return page.write(path)
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from keras_optim_lab.comparison.comparison import BackendComparison, Run, Times
+from keras_optim_lab.comparison.comparison import BackendComparison
 from keras_optim_lab.comparison.diagnosis import Diagnosis, Gradient
 from keras_optim_lab.comparison.differences import differences
+from keras_optim_lab.comparison.findings import Run, Times
 from keras_optim_lab.comparison.plan import Plan, Tensor, make_plan
 from tests.studies import small_task
 

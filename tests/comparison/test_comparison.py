@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keras_optim_lab.comparison import plan as plans
-from keras_optim_lab.comparison.comparison import Times
+from keras_optim_lab.comparison.findings import Times
 from tests.comparison.examples import MEASURED, comparison, small_plan
 from tests.studies import small_task
 

@@ -10,7 +10,7 @@ import pytest
 import keras_optim_lab as kol
 from keras_optim_lab import optimizers
 from keras_optim_lab.backend import installed
-from keras_optim_lab.comparison import comparison, gradients, plan, recording
+from keras_optim_lab.comparison import gradients, measuring, plan, recording
 from keras_optim_lab.comparison.gradients import Question, Witness, answer, nudged
 from keras_optim_lab.comparison.job import read_job, write_job
 from keras_optim_lab.comparison.processes import run_on
@@ -146,7 +146,7 @@ def test_a_backend_whose_second_step_differs_is_found_and_examined(monkeypatch):
             weights[1:, 13] += 0.01
             np.save(output / "0.npy", weights)
 
-    monkeypatch.setattr(comparison, "run_on", run_here)
+    monkeypatch.setattr(measuring, "run_on", run_here)
     monkeypatch.setattr(plan, "installed", lambda: [ACTIVE, OTHER])
     found = kol.compare_backends(
         small_task(), ["gradient_descent"], backends=[ACTIVE, OTHER], steps=[3]

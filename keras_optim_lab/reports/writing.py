@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them."""
+"""Numbers and lists as a reader wants them."""
 
 import math
 from collections.abc import Sequence
@@ -20,3 +20,8 @@ def point(numbers: Sequence[float]) -> str:
     """`0.5`, or `(-1.2, 1)`."""
     shown = [f"{number:g}" for number in numbers]
     return shown[0] if len(shown) == 1 else f"({', '.join(shown)})"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words with commas, and `and` before the last."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
