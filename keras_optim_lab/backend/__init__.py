@@ -1,6 +1,5 @@
 """The one place that knows TensorFlow, JAX and PyTorch by name."""
 
-import functools
 from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,8 @@ from keras_optim_lab.backend.selection import installed, select
 
 if TYPE_CHECKING:
     from keras_optim_lab.backend.interface import Backend, Derivatives, Rows, Updates
+
+_modules: dict[str, Any] = {}  # looked up several times a step, also while PyTorch compiles one
 
 __all__ = [
     "active",
@@ -27,13 +28,10 @@ def active() -> "Backend":
     """The module of the backend that Keras runs on."""
     import keras
 
-    return _module(keras.backend.backend())
-
-
-@functools.cache  # it is asked for several times a step
-def _module(name: str) -> "Backend":
-    module: Any = import_module(f"{__name__}.{name}")
-    return module
+    name = keras.backend.backend()
+    if name not in _modules:
+        _modules[name] = import_module(f"{__name__}.{name}")
+    return _modules[name]
 
 
 def rows() -> "Rows":

@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 
-from keras_optim_lab.backend import active
-
 
 class UncheckedProgram:
     """A compiled function of a list of tensors, called without checking what its caller sees to.
@@ -31,8 +29,6 @@ class UncheckedProgram:
             None,
             function.__closure__,
         )
-        # A rule may ask for the backend: the import of its module is not part of a program.
-        torch.compiler.assume_constant_result(active)
         # Not part of PyTorch's public interface; without it every call is checked.
         self._compile = _inductor(cores)
         backend = self._remember if self._compile else "inductor"

@@ -6,7 +6,6 @@ import keras
 import torch
 from keras.src.backend.torch.core import get_device
 
-from keras_optim_lab.backend import active
 from keras_optim_lab.backend.torch.images import RowImages, of_all_rows
 
 # Its Python would wait for the other's; the operations themselves use all cores.
@@ -93,7 +92,6 @@ class _Compiled:
 
     def __init__(self, function):
         self._function = function
-        torch.compiler.assume_constant_result(active)
         self._call = torch.compile(function, dynamic=True)
 
     def __call__(self, *arguments):
