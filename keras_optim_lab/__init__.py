@@ -3,6 +3,7 @@
 Names are imported when they are first used: an optimizer brings neither Optuna nor Plotly along.
 """
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -10,230 +11,75 @@ from keras_optim_lab.registration import register_with_keras
 
 __version__ = "0.1.0"
 
+# What is public: type checkers read these imports, and so does `_homes` below.
 if TYPE_CHECKING:
-    from keras_optim_lab import functional, keras_tuner, optimizers, schedules, tasks
-    from keras_optim_lab.comparison.comparison import BackendComparison, compare_backends
-    from keras_optim_lab.curvature import (
-        LBFGS,
-        SAM,
-        AdaHessian,
-        GaussNewton,
-        LevenbergMarquardt,
-        Model,
-        Newton,
-        NewtonCG,
-        Sequential,
-        SophiaH,
-    )
-    from keras_optim_lab.curvature.derivative import derivative
-    from keras_optim_lab.curvature.minimize import MinimizeResult, minimize
-    from keras_optim_lab.landscapes import surfaces
-    from keras_optim_lab.landscapes.formula import Formula
-    from keras_optim_lab.landscapes.race import Race, race
-    from keras_optim_lab.landscapes.surfaces import Surface
-    from keras_optim_lab.landscapes.trace import Trace, trace
-    from keras_optim_lab.learning_rate_finder import RangeTest, find_learning_rate
-    from keras_optim_lab.optimizers import (
-        ADOPT,
-        LAMB,
-        LARS,
-        SOAP,
-        AdaBelief,
-        AdaBound,
-        Adafactor,
-        Adagrad,
-        Adam,
-        AdamW,
-        Adan,
-        AdaptiveClipping,
-        AdEMAMix,
-        Cautious,
-        CentralizedGradients,
-        GradientDescent,
-        Groups,
-        LayerwiseDecay,
-        Lion,
-        Lookahead,
-        Momentum,
-        Muon,
-        Nadam,
-        NAdamW,
-        Optimizer,
-        Prodigy,
-        RAdam,
-        RMSprop,
-        ScheduleFreeAdamW,
-        ScheduleFreeSGD,
-        Shampoo,
-        SkipNonFinite,
-        groups,
-        layerwise,
-    )
-    from keras_optim_lab.tasks import Task
-    from keras_optim_lab.tuner import TuningResult, tune
-    from keras_optim_lab.tuning import PruningCallback, search_space, suggest
+    from keras_optim_lab import functional as functional
+    from keras_optim_lab import keras_tuner as keras_tuner
+    from keras_optim_lab import optimizers as optimizers
+    from keras_optim_lab import schedules as schedules
+    from keras_optim_lab import tasks as tasks
+    from keras_optim_lab.comparison.comparison import BackendComparison as BackendComparison
+    from keras_optim_lab.comparison.comparison import compare_backends as compare_backends
+    from keras_optim_lab.curvature.derivative import derivative as derivative
+    from keras_optim_lab.curvature.methods import *  # noqa: F403
+    from keras_optim_lab.curvature.minimize import MinimizeResult as MinimizeResult
+    from keras_optim_lab.curvature.minimize import minimize as minimize
+    from keras_optim_lab.curvature.model import Model as Model
+    from keras_optim_lab.curvature.model import Sequential as Sequential
+    from keras_optim_lab.landscapes import surfaces as surfaces
+    from keras_optim_lab.landscapes.formula import Formula as Formula
+    from keras_optim_lab.landscapes.race import Race as Race
+    from keras_optim_lab.landscapes.race import race as race
+    from keras_optim_lab.landscapes.surfaces import Surface as Surface
+    from keras_optim_lab.landscapes.trace import Trace as Trace
+    from keras_optim_lab.landscapes.trace import trace as trace
+    from keras_optim_lab.learning_rate_finder import RangeTest as RangeTest
+    from keras_optim_lab.learning_rate_finder import find_learning_rate as find_learning_rate
+    from keras_optim_lab.optimizers.methods import *  # noqa: F403
+    from keras_optim_lab.tasks import Task as Task
+    from keras_optim_lab.tuner import TuningResult as TuningResult
+    from keras_optim_lab.tuner import tune as tune
+    from keras_optim_lab.tuning import PruningCallback as PruningCallback
+    from keras_optim_lab.tuning import search_space as search_space
+    from keras_optim_lab.tuning import suggest as suggest
 
-_HOMES = {
-    "ADOPT": "optimizers",
-    "AdEMAMix": "optimizers",
-    "AdaBelief": "optimizers",
-    "AdaBound": "optimizers",
-    "AdaHessian": "curvature",
-    "Adafactor": "optimizers",
-    "Adagrad": "optimizers",
-    "Adam": "optimizers",
-    "AdamW": "optimizers",
-    "Adan": "optimizers",
-    "AdaptiveClipping": "optimizers",
-    "BackendComparison": "comparison.comparison",
-    "Cautious": "optimizers",
-    "CentralizedGradients": "optimizers",
-    "Formula": "landscapes.formula",
-    "GaussNewton": "curvature",
-    "GradientDescent": "optimizers",
-    "Groups": "optimizers",
-    "LAMB": "optimizers",
-    "LARS": "optimizers",
-    "LBFGS": "curvature",
-    "LayerwiseDecay": "optimizers",
-    "LevenbergMarquardt": "curvature",
-    "Lion": "optimizers",
-    "Lookahead": "optimizers",
-    "MinimizeResult": "curvature.minimize",
-    "Model": "curvature",
-    "Momentum": "optimizers",
-    "Muon": "optimizers",
-    "NAdamW": "optimizers",
-    "Nadam": "optimizers",
-    "Newton": "curvature",
-    "NewtonCG": "curvature",
-    "Optimizer": "optimizers",
-    "Prodigy": "optimizers",
-    "PruningCallback": "tuning",
-    "RAdam": "optimizers",
-    "RMSprop": "optimizers",
-    "Race": "landscapes.race",
-    "RangeTest": "learning_rate_finder",
-    "SAM": "curvature",
-    "SOAP": "optimizers",
-    "ScheduleFreeAdamW": "optimizers",
-    "ScheduleFreeSGD": "optimizers",
-    "Sequential": "curvature",
-    "Shampoo": "optimizers",
-    "SkipNonFinite": "optimizers",
-    "SophiaH": "curvature",
-    "Surface": "landscapes.surfaces",
-    "Task": "tasks",
-    "Trace": "landscapes.trace",
-    "TuningResult": "tuner",
-    "compare_backends": "comparison.comparison",
-    "derivative": "curvature.derivative",
-    "find_learning_rate": "learning_rate_finder",
-    "functional": None,
-    "groups": "optimizers",
-    "keras_tuner": None,
-    "layerwise": "optimizers",
-    "minimize": "curvature.minimize",
-    "optimizers": None,
-    "race": "landscapes.race",
-    "schedules": None,
-    "search_space": "tuning",
-    "suggest": "tuning",
-    "surfaces": "landscapes",
-    "tasks": None,
-    "trace": "landscapes.trace",
-    "tune": "tuner",
-}
 
-__all__ = [
-    "ADOPT",
-    "LAMB",
-    "LARS",
-    "LBFGS",
-    "SAM",
-    "SOAP",
-    "AdEMAMix",
-    "AdaBelief",
-    "AdaBound",
-    "AdaHessian",
-    "Adafactor",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adan",
-    "AdaptiveClipping",
-    "BackendComparison",
-    "Cautious",
-    "CentralizedGradients",
-    "Formula",
-    "GaussNewton",
-    "GradientDescent",
-    "Groups",
-    "LayerwiseDecay",
-    "LevenbergMarquardt",
-    "Lion",
-    "Lookahead",
-    "MinimizeResult",
-    "Model",
-    "Momentum",
-    "Muon",
-    "NAdamW",
-    "Nadam",
-    "Newton",
-    "NewtonCG",
-    "Optimizer",
-    "Prodigy",
-    "PruningCallback",
-    "RAdam",
-    "RMSprop",
-    "Race",
-    "RangeTest",
-    "ScheduleFreeAdamW",
-    "ScheduleFreeSGD",
-    "Sequential",
-    "Shampoo",
-    "SkipNonFinite",
-    "SophiaH",
-    "Surface",
-    "Task",
-    "Trace",
-    "TuningResult",
-    "compare_backends",
-    "derivative",
-    "find_learning_rate",
-    "functional",
-    "groups",
-    "keras_tuner",
-    "layerwise",
-    "minimize",
-    "optimizers",
-    "race",
-    "schedules",
-    "search_space",
-    "suggest",
-    "surfaces",
-    "tasks",
-    "trace",
-    "tune",
-]
+@cache
+def _homes(module: str = __name__) -> dict[str, str]:
+    """The module of every name that `module` imports for others to use, `X as X`; none is run."""
+    import ast
+    from pathlib import Path
+
+    path = Path(__file__).parents[1].joinpath(*module.split("."))
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    homes: dict[str, str] = {}
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                if alias.name == "*":
+                    homes |= _homes(node.module)
+                elif alias.asname == alias.name:
+                    homes[alias.name] = node.module
+    return homes
 
 
 def __getattr__(name: str):
-    if name not in _HOMES:
+    homes = _homes()
+    if name == "__all__":
+        return sorted(homes)
+    if name not in homes:
         from difflib import get_close_matches
 
-        near = ", ".join(map(repr, get_close_matches(name, _HOMES)))
+        near = ", ".join(map(repr, get_close_matches(name, homes)))
         hint = f". Did you mean {near}?" if near else ""
         # With `name` given, Python adds no hint of its own to the traceback.
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}", name=name)
-    home = _HOMES[name]
-    if home is None:
-        return import_module(f"{__name__}.{name}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    home = import_module(homes[name])
+    return vars(home).get(name) or import_module(f"{home.__name__}.{name}")
 
 
 def __dir__():
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_homes()])
 
 
 register_with_keras()

@@ -107,6 +107,19 @@ def test_every_public_name_is_there(name):
     assert getattr(kol, name) is not None
 
 
+def test_a_public_name_that_is_a_module_is_there_before_anything_is_imported():
+    assert "keras_optim_lab.landscapes.surfaces" in modules_after(
+        "import keras_optim_lab as kol; kol.surfaces"
+    )
+
+
+def test_a_star_imports_what_is_public():
+    namespace = {}
+    exec("from keras_optim_lab import *", namespace)
+    assert namespace.keys() - {"__builtins__"} == {*kol.__all__}
+    assert {"Adam", "Lookahead", "Newton", "optimizers", "tune"} <= {*kol.__all__}
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'keras_optim_lab' has no attribute 'adam'"):
         _ = kol.adam

@@ -1,26 +1,16 @@
 """Newton's method and its family: optimizers that ask the loss for more than its gradient."""
 
-from keras_optim_lab.curvature.diagonal import AdaHessian, SophiaH
-from keras_optim_lab.curvature.gauss_newton import GaussNewton, LevenbergMarquardt
-from keras_optim_lab.curvature.lbfgs import LBFGS
-from keras_optim_lab.curvature.model import Model, Sequential
-from keras_optim_lab.curvature.newton import Newton, NewtonCG
-from keras_optim_lab.curvature.objective import Objective, Point
-from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
-from keras_optim_lab.curvature.sam import SAM
+import inspect
+import typing
 
-__all__ = [
-    "LBFGS",
-    "SAM",
-    "AdaHessian",
-    "CurvatureOptimizer",
-    "GaussNewton",
-    "LevenbergMarquardt",
-    "Model",
-    "Newton",
-    "NewtonCG",
-    "Objective",
-    "Point",
-    "Sequential",
-    "SophiaH",
-]
+from keras_optim_lab.curvature.methods import *  # noqa: F403
+from keras_optim_lab.curvature.model import Model as Model
+from keras_optim_lab.curvature.model import Sequential as Sequential
+from keras_optim_lab.curvature.objective import Objective as Objective
+from keras_optim_lab.curvature.objective import Point as Point
+from keras_optim_lab.curvature.optimizer import CurvatureOptimizer as CurvatureOptimizer
+
+if not typing.TYPE_CHECKING:  # which goes by the imports
+    __all__ = [
+        name for name, value in vars().items() if name[0] != "_" and not inspect.ismodule(value)
+    ]
