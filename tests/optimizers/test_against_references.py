@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from keras_optim_lab import optimizers
-from tests import oracles
 from tests.frameworks import arrays, tensors
-from tests.optimizers.table import CASES, Corrected
+from tests.optimizers.table import CASES
+from tests.oracles.adam import OptaxAMSGrad
+from tests.oracles.case import Corrected
+from tests.oracles.nadamw import AlgoPerfNAdamW, NAdamW
 
 STEPS = 12
 # A built-in of Keras is another one on each backend. The others are the same everywhere, as is
@@ -167,7 +169,7 @@ def test_every_case_has_a_relation_to_keras_or_keras_lacks_the_method(case):
 def test_optax_corrects_amsgrad_before_the_maximum_where_the_package_does_after_it():
     gradients = gradients_of_many_sizes()
     theirs = [*from_optax("amsgrad", {"learning_rate": 1e-3, "b2": 0.9})(gradients)]
-    definition = oracles.OptaxAMSGrad(beta_2=0.9).descend(START, gradients)
+    definition = OptaxAMSGrad(beta_2=0.9).descend(START, gradients)
     assert disagreement(definition, theirs) < 1e-12
     ours = trajectory(optimizers.Adam(amsgrad=True, beta_2=0.9), gradients)
     assert disagreement(ours, theirs) > 0.1
@@ -226,7 +228,7 @@ def test_the_nadamw_of_algoperf_takes_longer_steps_at_first():
     ones = np.ones((60, 1))
     ours, theirs = (
         np.diff([np.zeros(1), *oracle(weight_decay=0.0).descend(np.zeros(1), ones)], axis=0)
-        for oracle in (oracles.NAdamW, oracles.AlgoPerfNAdamW)
+        for oracle in (NAdamW, AlgoPerfNAdamW)
     )
     longer = (theirs / ours - 1).ravel()
     assert longer[0] == pytest.approx(0.81 / 2.8)

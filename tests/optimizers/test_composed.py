@@ -20,9 +20,9 @@ from keras_optim_lab.optimizers import (
     ScheduleFreeSGD,
 )
 from keras_optim_lab.optimizers.shell.slots import Place
-from tests import oracles
 from tests.frameworks import applied, arrays, compiled, tensors
 from tests.optimizers.conftest import as_array
+from tests.oracles import adam, gradient_descent, momentum, nadam
 from tests.oracles import wrappers as around
 
 SHAPES = {"first/kernel": (2, 2, 3), "first/bias": (3,), "head/kernel": (3, 4), "head/bias": (4,)}
@@ -43,7 +43,7 @@ def one(oracle):
     return lambda path: oracle
 
 
-ADAM = oracles.Adam(**DECAY)
+ADAM = adam.Adam(**DECAY)
 COMPOSITIONS = [
     Composition(
         "lookahead",
@@ -54,12 +54,12 @@ COMPOSITIONS = [
     Composition(
         "centralized_gradients",
         lambda: kol.CentralizedGradients(Momentum(**DECAY)),
-        one(around.CentralizedGradients(oracles.Momentum(**DECAY))),
+        one(around.CentralizedGradients(momentum.Momentum(**DECAY))),
     ),
     Composition(
         "adaptive_clipping",
         lambda: kol.AdaptiveClipping(Momentum(**DECAY), clipping=0.5, epsilon=0.1),
-        one(around.AdaptiveClipping(oracles.Momentum(**DECAY), clipping=0.5, epsilon=0.1)),
+        one(around.AdaptiveClipping(momentum.Momentum(**DECAY), clipping=0.5, epsilon=0.1)),
     ),
     Composition(
         "skip_non_finite", lambda: kol.SkipNonFinite(Adam(**DECAY)), one(around.SkipNonFinite(ADAM))
@@ -67,15 +67,15 @@ COMPOSITIONS = [
     Composition(
         "layerwise_decay",
         lambda: kol.layerwise(Adam(**DECAY), decay=0.5),
-        lambda path: oracles.Adam(**{**DECAY, "learning_rate": 0.1 if "head" in path else 0.05}),
+        lambda path: adam.Adam(**{**DECAY, "learning_rate": 0.1 if "head" in path else 0.05}),
     ),
     Composition(
         "groups",
         lambda: kol.groups({"head": GradientDescent(0.3), "bias": {"weight_decay": 0.0}}, "adamw"),
         lambda path: (
-            oracles.GradientDescent(0.3)
+            gradient_descent.GradientDescent(0.3)
             if "head" in path
-            else oracles.AdamW(weight_decay=0.0 if "bias" in path else 0.01)
+            else adam.AdamW(weight_decay=0.0 if "bias" in path else 0.01)
         ),
     ),
     Composition(
@@ -89,7 +89,7 @@ COMPOSITIONS = [
         lambda path: (
             around.Lookahead(around.Cautious(ADAM), steps=3)
             if "head" in path
-            else around.Lookahead(oracles.Nadam(**DECAY), steps=2)
+            else around.Lookahead(nadam.Nadam(**DECAY), steps=2)
         ),
     ),
 ]

@@ -10,7 +10,8 @@ import keras_optim_lab as kol
 from keras_optim_lab import functional, optimizers
 from keras_optim_lab.functional import Functional
 from tests.frameworks import arrays, compiled, gradient, mapped, tensors
-from tests.optimizers.table import CASES, Corrected
+from tests.optimizers.table import CASES
+from tests.oracles.case import Corrected
 
 Layer = namedtuple("Layer", "kernel bias")
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.oracles.case import Case, Reference
 from tests.oracles.oracle import Oracle
 
 
@@ -21,3 +22,28 @@ class AdaBelief(Oracle):
         m_hat, s_hat = m / (1 - self.beta_1**t), s / (1 - self.beta_2**t)
         step = self.learning_rate * m_hat / (np.sqrt(s_hat) + self.epsilon)
         return step, {"momentum": m, "surprise": s}
+
+
+CASES = [
+    Case(
+        "adabelief",
+        "adabelief",
+        AdaBelief,
+        references=(
+            Reference("optax", "adabelief", {"learning_rate": 1e-3}),
+            Reference(
+                "optax",
+                "adabelief",
+                {"learning_rate": 1e-3, "eps": 1e-3, "eps_root": 1e-3},
+                {"epsilon": 1e-3},
+            ),
+            Reference(
+                "pytorch_optimizer",
+                "AdaBelief",
+                {"lr": 0.01, "eps": 1e-3, "weight_decay": 0.5},
+                {"learning_rate": 0.01, "epsilon": 1e-3, "weight_decay": 0.5},
+            ),
+        ),
+        keras_has_no="AdaBelief",
+    ),
+]

@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.oracles.case import SEEN, Case, Reference
 from tests.oracles.oracle import Oracle
 
 
@@ -27,3 +28,49 @@ class AdaBound(Oracle):
         lower = self.final_learning_rate * (1 - 1 / (self.gamma * t + 1))
         upper = self.final_learning_rate * (1 + 1 / (self.gamma * t))
         return np.clip(corrected / (np.sqrt(v) + self.epsilon), lower, upper) * m, slots
+
+
+CASES = [
+    Case(
+        "adabound",
+        "adabound",
+        AdaBound,
+        references=(
+            Reference(
+                "pytorch_optimizer",
+                "AdaBound",
+                {"lr": 1e-3, "final_lr": 0.1, "gamma": 1e-3, "eps": SEEN},
+                {"epsilon": SEEN},
+            ),
+            Reference(
+                "pytorch_optimizer",
+                "AdaBound",
+                {"lr": 1e-3, "final_lr": 1e-3, "gamma": 0.1, "eps": 1e-8, "weight_decay": 0.5},
+                {"final_learning_rate": 1e-3, "gamma": 0.1, "weight_decay": 0.5},
+            ),
+        ),
+        keras_has_no="AdaBound",
+    ),
+    Case(
+        "amsbound",
+        "adabound",
+        AdaBound,
+        {"amsbound": True},
+        references=(
+            Reference(
+                "pytorch_optimizer",
+                "AdaBound",
+                {
+                    "lr": 1e-3,
+                    "betas": (0.9, 0.9),
+                    "final_lr": 1e-2,
+                    "gamma": 0.1,
+                    "eps": SEEN,
+                    "ams_bound": True,
+                },
+                {"beta_2": 0.9, "final_learning_rate": 1e-2, "gamma": 0.1, "epsilon": SEEN},
+            ),
+        ),
+        keras_has_no="AdaBound",
+    ),
+]

@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.oracles.case import Case, Reference
 from tests.oracles.oracle import Oracle
 
 
@@ -39,3 +40,46 @@ class Adafactor(Oracle):
             step = self.beta_1 * slots.get("momentum", 0.0) + (1 - self.beta_1) * step
             new["momentum"] = step
         return step, new
+
+
+CASES = [
+    Case(
+        "adafactor",
+        "adafactor",
+        Adafactor,
+        references=(
+            Reference("keras", "Adafactor", {"learning_rate": 1e-2}),
+            Reference(
+                "keras",
+                "Adafactor",
+                {"learning_rate": 0.5, "clip_threshold": 0.5, "epsilon_2": 0.1},
+                {"learning_rate": 0.5, "clip_threshold": 0.5, "epsilon_2": 0.1},
+            ),
+            Reference("torch", "Adafactor", {"lr": 1e-2, "eps": (1e-30, 1e-3)}),
+            Reference(
+                "torch",
+                "Adafactor",
+                {"lr": 0.1, "eps": (1e-30, 1e-3), "d": 1.1, "weight_decay": 0.5},
+                {"learning_rate": 0.1, "clip_threshold": 1.1, "weight_decay": 0.5},
+            ),
+        ),
+        fast=0.5,
+    ),
+    Case(
+        "adafactor-momentum",
+        "adafactor",
+        Adafactor,
+        {"beta_1": 0.9},
+        references=(
+            Reference(
+                "optax",
+                "adafactor",
+                {"learning_rate": 1e-2, "min_dim_size_to_factor": 1, "momentum": 0.9},
+                {"relative_step": False},
+                why="leaves the learning rate to schedules",
+            ),
+        ),
+        fast=0.5,
+        keras_has_no="Adafactor with momentum",
+    ),
+]

@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.oracles.case import SEEN, Case, Reference
 from tests.oracles.oracle import Oracle
 
 
@@ -26,3 +27,29 @@ class Adan(Oracle):
         step = (m_hat + self.beta_2 * v_hat) / (np.sqrt(n_hat) + self.epsilon)
         slots = {"momentum": m, "difference": v, "velocity": n, "previous": g}
         return self.learning_rate * step, slots
+
+
+CASES = [
+    Case(
+        "adan",
+        "adan",
+        Adan,
+        references=(
+            Reference("pytorch_optimizer", "Adan", {"lr": 1e-3, "eps": SEEN}, {"epsilon": SEEN}),
+            Reference(
+                "pytorch_optimizer",
+                "Adan",
+                {"lr": 0.01, "weight_decay": 0.5, "weight_decouple": True},
+                {"learning_rate": 0.01, "weight_decay": 0.5},
+            ),
+            Reference(
+                "optax",
+                "adan",
+                {"learning_rate": 1e-3, "b2": 0.5, "eps": SEEN, "eps_root": 0.0},
+                {"beta_2": 0.5, "epsilon": SEEN},
+                why="weighs the change of the gradient by 1 − β₂ where the paper weighs it by β₂",
+            ),
+        ),
+        keras_has_no="Adan",
+    ),
+]

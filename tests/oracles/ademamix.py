@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.oracles.case import SEEN, Case, Reference
 from tests.oracles.oracle import Oracle
 
 
@@ -35,3 +36,27 @@ class AdEMAMix(Oracle):
         m_hat, v_hat = m / (1 - self.beta_1**t), v / (1 - self.beta_2**t)
         step = (m_hat + self.alpha_at(t) * slow) / (np.sqrt(v_hat) + self.epsilon)
         return self.learning_rate * step, {"momentum": m, "slow_momentum": slow, "velocity": v}
+
+
+CASES = [
+    Case(
+        "ademamix",
+        "ademamix",
+        AdEMAMix,
+        references=(
+            Reference(
+                "optax.contrib",
+                "ademamix",
+                {"learning_rate": 1e-3, "b3": 0.9, "eps": SEEN, "weight_decay": 0.5},
+                {"beta_3": 0.9, "epsilon": SEEN, "weight_decay": 0.5},
+            ),
+            Reference(
+                "pytorch_optimizer",
+                "AdEMAMix",
+                {"lr": 1e-3, "betas": (0.9, 0.999, 0.99), "t_alpha_beta3": 8.0, "eps": SEEN},
+                {"beta_3": 0.99, "warmup": 8.0, "epsilon": SEEN},
+            ),
+        ),
+        keras_has_no="AdEMAMix",
+    ),
+]

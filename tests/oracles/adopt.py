@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.oracles.case import Case, Reference
 from tests.oracles.oracle import Oracle
 
 
@@ -24,3 +25,28 @@ class ADOPT(Oracle):
         m = self.beta_1 * slots["momentum"] + (1 - self.beta_1) * scaled
         v = self.beta_2 * slots["velocity"] + (1 - self.beta_2) * g**2
         return self.learning_rate * m, {"momentum": m, "velocity": v}
+
+
+CASES = [
+    Case(
+        "adopt",
+        "adopt",
+        ADOPT,
+        references=(
+            Reference(
+                "optax.contrib", "adopt", {"learning_rate": 1e-3, "eps": 1.0}, {"epsilon": 1.0}
+            ),
+            Reference(
+                "optax.contrib", "adopt", {"learning_rate": 1e-3, "b2": 0.5}, {"beta_2": 0.5}
+            ),
+            Reference(
+                "pytorch_optimizer",
+                "ADOPT",
+                {"lr": 1e-3, "clip_lambda": lambda step: (step - 1) ** 0.25},
+                why="counts the clip from its first gradient, which takes no step",
+            ),
+        ),
+        keras_has_no="ADOPT",
+        fast=0.5,
+    ),
+]

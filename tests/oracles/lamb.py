@@ -2,6 +2,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tests.oracles.case import SEEN, Case, Reference
 from tests.oracles.oracle import Oracle
 
 
@@ -23,3 +24,27 @@ class LAMB(Oracle):
         size, length = np.linalg.norm(w), np.linalg.norm(u)
         trust = size / length if size and length else 1.0
         return w - self.learning_rate * trust * u, {"momentum": m, "velocity": v}
+
+
+CASES = [
+    Case(
+        "lamb",
+        "lamb",
+        LAMB,
+        references=(
+            Reference(
+                "keras",
+                "Lamb",
+                {"learning_rate": 0.01, "epsilon": SEEN},
+                {"learning_rate": 0.01, "epsilon": SEEN, "weight_decay": 0.0},
+                why="applies weight decay outside of the trust ratio",
+            ),
+            Reference(
+                "optax",
+                "lamb",
+                {"learning_rate": 0.01, "eps": SEEN, "weight_decay": 0.5},
+                {"learning_rate": 0.01, "epsilon": SEEN, "weight_decay": 0.5},
+            ),
+        ),
+    ),
+]

@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.oracles.case import Case, Reference
 from tests.oracles.oracle import Oracle
 
 
@@ -20,3 +21,23 @@ class LARS(Oracle):
         m = self.momentum * slots.get("momentum", 0.0)
         m = m + local * (g + self.weight_decay * w)
         return w - self.learning_rate * m, {"momentum": m}
+
+
+CASES = [
+    Case(
+        "lars",
+        "lars",
+        LARS,
+        references=(
+            Reference("optax", "lars", {"learning_rate": 0.1}),
+            Reference(
+                "optax",
+                "lars",
+                {"learning_rate": 0.5, "trust_coefficient": 0.1, "momentum": 0.5},
+                {"learning_rate": 0.5, "trust_coefficient": 0.1, "momentum": 0.5},
+            ),
+        ),
+        keras_has_no="LARS",
+        fast=100.0,
+    ),
+]

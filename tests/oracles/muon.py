@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.oracles.case import Case, Reference
 from tests.oracles.oracle import Oracle
 
 
@@ -48,3 +49,51 @@ class Muon(Oracle):
             direction = np.ones_like(direction)
         step = self.learning_rate * scale * direction.reshape(g.shape)
         return step, {"momentum": m}
+
+
+CASES = [
+    Case(
+        "muon",
+        "muon",
+        Muon,
+        references=(
+            Reference(
+                "keras",
+                "Muon",
+                {"learning_rate": 0.02, "weight_decay": 0.5},
+                {"match_rms": True, "weight_decay": 0.5},
+            ),
+            Reference(
+                "torch",
+                "Muon",
+                {"lr": 0.02, "weight_decay": 0.5, "adjust_lr_fn": "match_rms_adamw"},
+                {"match_rms": True, "weight_decay": 0.5},
+                why="rounds the iteration to bfloat16; here it is told not to",
+            ),
+        ),
+        tolerance=1e-4,
+        fast=0.3,
+    ),
+    Case(
+        "muon-without-nesterov",
+        "muon",
+        Muon,
+        {"nesterov": False},
+        references=(
+            Reference(
+                "optax.contrib",
+                "muon",
+                {"learning_rate": 0.02, "nesterov": False, "weight_decay": 0.5},
+                {"weight_decay": 0.5},
+            ),
+            Reference(
+                "keras",
+                "Muon",
+                {"learning_rate": 0.02, "nesterov": False, "weight_decay": 0.5},
+                {"match_rms": True, "weight_decay": 0.5},
+            ),
+        ),
+        tolerance=1e-4,
+        fast=0.3,
+    ),
+]

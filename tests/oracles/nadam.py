@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.oracles.case import SEEN, Case, Reference
 from tests.oracles.oracle import Oracle
 
 
@@ -29,3 +30,40 @@ class Nadam(Oracle):
         v_hat = v / (1 - self.beta_2**t)
         step = self.learning_rate * m_bar / (np.sqrt(v_hat) + self.epsilon)
         return step, {"momentum": m, "velocity": v}
+
+
+CASES = [
+    Case(
+        "nadam",
+        "nadam",
+        Nadam,
+        references=(
+            Reference(
+                "keras",
+                "Nadam",
+                {"learning_rate": 2e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": SEEN},
+                {"momentum_decay": 1.0, "epsilon": SEEN},
+                why="has the schedule 0.96^t",
+            ),
+            Reference(
+                "torch",
+                "NAdam",
+                {"lr": 2e-3, "betas": (0.9, 0.999), "momentum_decay": 4e-3, "eps": SEEN},
+                {"epsilon": SEEN},
+            ),
+            Reference(
+                "torch",
+                "NAdam",
+                {"lr": 0.01, "eps": SEEN, "weight_decay": 0.5, "decoupled_weight_decay": True},
+                {"learning_rate": 0.01, "epsilon": SEEN, "weight_decay": 0.5},
+            ),
+            Reference(
+                "optax",
+                "nadam",
+                {"learning_rate": 2e-3, "eps": SEEN},
+                {"epsilon": SEEN, "momentum_decay": 1e6},
+                why="has no schedule: μ is β₁ from the first step on",
+            ),
+        ),
+    ),
+]

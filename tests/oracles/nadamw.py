@@ -2,6 +2,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tests.oracles.case import SEEN, Case, Reference
 from tests.oracles.oracle import Oracle
 
 
@@ -34,3 +35,34 @@ class AlgoPerfNAdamW(NAdamW):
         m_bar = (self.beta_1 * m + (1 - self.beta_1) * g) / (1 - self.beta_1**t)
         step = self.learning_rate * m_bar / (np.sqrt(v / (1 - self.beta_2**t)) + self.epsilon)
         return step, {"momentum": m, "velocity": v}
+
+
+CASES = [
+    Case(
+        "nadamw",
+        "nadamw",
+        NAdamW,
+        references=(
+            Reference(
+                "optax",
+                "nadamw",
+                {"learning_rate": 0.01, "weight_decay": 0.5, "eps": SEEN},
+                {"learning_rate": 0.01, "weight_decay": 0.5, "epsilon": SEEN},
+            ),
+            Reference(
+                "torch",
+                "NAdam",
+                {
+                    "lr": 1e-3,
+                    "eps": SEEN,
+                    "momentum_decay": 1e6,
+                    "weight_decay": 0.01,
+                    "decoupled_weight_decay": True,
+                },
+                {"epsilon": SEEN},
+                why="has a schedule, which is over before it begins where it is as fast",
+            ),
+        ),
+        keras_has_no="NAdamW",
+    ),
+]

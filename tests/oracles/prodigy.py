@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.oracles.case import Case, Reference
 from tests.oracles.oracle import Oracle
 
 
@@ -33,3 +34,30 @@ class Prodigy(Oracle):
         w = w - self.learning_rate * (step + d * self.weight_decay * w)
         slots = {"momentum": m, "velocity": v, "gradients": s, "start": start}
         return w, {**slots, "distance": new_d, "progress": r}
+
+
+CASES = [
+    Case(
+        "prodigy",
+        "prodigy",
+        Prodigy,
+        {"initial_distance": 0.1},
+        references=(
+            Reference("prodigyopt", "Prodigy", {"lr": 1.0}, {"initial_distance": 1e-6}),
+            Reference(
+                "prodigyopt",
+                "Prodigy",
+                {"lr": 0.5, "d0": 1e-2, "betas": (0.8, 0.99), "weight_decay": 0.5},
+                {
+                    "learning_rate": 0.5,
+                    "initial_distance": 1e-2,
+                    "beta_1": 0.8,
+                    "beta_2": 0.99,
+                    "weight_decay": 0.5,
+                },
+            ),
+        ),
+        keras_has_no="Prodigy",
+        fast=1.0,
+    ),
+]

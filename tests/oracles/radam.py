@@ -3,6 +3,7 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 
+from tests.oracles.case import EPSILON_FIRST, SEEN, Case, Corrected, Reference
 from tests.oracles.oracle import Oracle
 
 
@@ -35,3 +36,51 @@ class RAdam(Oracle):
             rho_max = 2 / (1 - beta) - 1
             rho = rho_max - 2 * t * beta**t / (1 - beta**t)
         return float(rho), float(rho_max)
+
+
+_LATER = "scales from ρ > 5 on"
+
+CASES = [
+    Case(
+        "radam",
+        "radam",
+        RAdam,
+        references=(
+            Reference(
+                "torch",
+                "RAdam",
+                {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 0.0},
+                {"threshold": 5.0, "epsilon": 0.0},
+                why=f"{_LATER}; {EPSILON_FIRST}",
+            ),
+            Reference(
+                "torch",
+                "RAdam",
+                {"lr": 1e-3, "betas": (0.9, 0.999), "eps": SEEN},
+                {"threshold": 5.0, "epsilon": Corrected(SEEN)},
+                why=f"{_LATER}; {EPSILON_FIRST}",
+            ),
+            Reference(
+                "optax",
+                "radam",
+                {"learning_rate": 1e-3, "eps": SEEN},
+                {"threshold": 5.0, "epsilon": SEEN},
+                why=_LATER,
+            ),
+            Reference(
+                "optax",
+                "radam",
+                {"learning_rate": 1e-3, "eps": SEEN, "threshold": 4.0},
+                {"epsilon": SEEN},
+            ),
+            Reference(
+                "pytorch_optimizer",
+                "RAdam",
+                {"lr": 1e-3, "n_sma_threshold": 4, "degenerated_to_sgd": True, "eps": SEEN},
+                {"epsilon": Corrected(SEEN)},
+                why=f"takes no step at all before it scales, unless told to; {EPSILON_FIRST}",
+            ),
+        ),
+        keras_has_no="RAdam",
+    ),
+]

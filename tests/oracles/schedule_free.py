@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.oracles.case import SEEN, Case, Reference
 from tests.oracles.oracle import Oracle
 
 
@@ -65,3 +66,51 @@ class ScheduleFreeAdamW(ScheduleFree):
     def direction(self, g, slots, t):
         v = self.beta_2 * slots.get("velocity", 0.0) + (1 - self.beta_2) * g**2
         return g / (np.sqrt(v / (1 - self.beta_2**t)) + self.epsilon), {"velocity": v}
+
+
+CASES = [
+    Case(
+        "schedule_free_sgd",
+        "schedule_free_sgd",
+        ScheduleFreeSGD,
+        {"learning_rate": 0.1},
+        references=(
+            Reference("schedulefree", "SGDScheduleFreeReference", {"lr": 0.1}),
+            Reference(
+                "schedulefree",
+                "SGDScheduleFree",
+                {"lr": 0.1, "momentum": 0.5, "warmup_steps": 5, "weight_decay": 0.5},
+                {"momentum": 0.5, "warmup": 5.0, "weight_decay": 0.5},
+            ),
+        ),
+        keras_has_no="ScheduleFreeSGD",
+        fast=1.0,
+    ),
+    Case(
+        "schedule_free_adamw",
+        "schedule_free_adamw",
+        ScheduleFreeAdamW,
+        references=(
+            Reference(
+                "schedulefree",
+                "AdamWScheduleFreeReference",
+                {"lr": 2.5e-3, "eps": SEEN},
+                {"epsilon": SEEN},
+            ),
+            Reference(
+                "schedulefree",
+                "AdamWScheduleFree",
+                {"lr": 0.01, "betas": (0.5, 0.9), "warmup_steps": 5, "weight_decay": 0.5},
+                {
+                    "learning_rate": 0.01,
+                    "beta_1": 0.5,
+                    "beta_2": 0.9,
+                    "warmup": 5.0,
+                    "weight_decay": 0.5,
+                },
+            ),
+        ),
+        fast=0.2,
+        keras_has_no="ScheduleFreeAdamW that averages",
+    ),
+]

@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.oracles.case import Case, Reference
 from tests.oracles.kronecker import multiplied, packed, squares, unpacked, without_single
 from tests.oracles.oracle import Oracle
 
@@ -58,3 +59,59 @@ class Shampoo(Oracle):
         values, vectors = np.linalg.eigh(matrix)
         values = values + self.epsilon * (1 if self.sums else values[-1])
         return vectors * values ** (-1 / power) @ vectors.T
+
+
+# Roots and eigenvectors are the more uncertain the nearer to singular their matrix is; these
+# rows keep away from that.
+CASES = [
+    Case(
+        "shampoo",
+        "shampoo",
+        Shampoo,
+        {"precondition_every": 2, "epsilon": 1e-3},
+        references=(
+            Reference(
+                "pytorch_optimizer",
+                "ScalableShampoo",
+                {
+                    "lr": 1e-3,
+                    "betas": (0.0, 0.9),
+                    "start_preconditioning_step": 2,
+                    "preconditioning_compute_steps": 2,
+                    "shape_interpretation": False,
+                    "graft_type": 1,
+                    "nesterov": False,
+                    "matrix_eps": 0.0,
+                    "use_svd": True,
+                },
+                {"beta_1": 0.0, "beta_2": 0.9, "epsilon": 0.0, "grafting": "momentum"},
+                why="applies momentum after P and Q, and grafts from a v that it does not correct",
+            ),
+        ),
+        keras_has_no="Shampoo",
+        tolerance=1e-4,
+        decades=(0, 0),
+    ),
+    Case(
+        "shampoo-of-2018",
+        "shampoo",
+        Shampoo,
+        {
+            "precondition_every": 1,
+            "epsilon": 1e-2,
+            "grafting": "none",
+            "sums": True,
+            "beta_1": 0.0,
+        },
+        references=(
+            Reference(
+                "pytorch_optimizer",
+                "Shampoo",
+                {"lr": 1e-3, "matrix_eps": 1e-2},
+            ),
+        ),
+        keras_has_no="Shampoo",
+        tolerance=1e-4,
+        decades=(0, 0),
+    ),
+]

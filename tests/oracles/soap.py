@@ -3,6 +3,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from tests.oracles.case import Case, Reference
 from tests.oracles.kronecker import multiplied, packed, squares, unpacked, without_single
 from tests.oracles.oracle import Oracle
 
@@ -63,3 +64,27 @@ class SOAP(Oracle):
         new["velocity"] = v.reshape(g.shape)
         kept = packed([basis for basis, has in zip(bases, rotates, strict=True) if has])
         return self.learning_rate * step, {**new, "statistics": statistics, "bases": kept}
+
+
+# Roots and eigenvectors are the more uncertain the nearer to singular their matrix is; these
+# rows keep away from that.
+CASES = [
+    Case(
+        "soap",
+        "soap",
+        SOAP,
+        {"precondition_every": 2, "max_dimension": 3},
+        references=(
+            Reference(
+                "pytorch_optimizer",
+                "SOAP",
+                {"precondition_frequency": 2, "eps": 0.0, "weight_decay": 0.0},
+                {"epsilon": 0.0, "weight_decay": 0.0},
+                why="adds ε before the bias correction and does not decay in the first step",
+            ),
+        ),
+        keras_has_no="SOAP",
+        tolerance=1e-4,
+        decades=(0, 0),
+    ),
+]
