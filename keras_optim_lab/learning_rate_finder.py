@@ -2,6 +2,8 @@
 
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_optim_lab.arguments import whole_number
-from keras_optim_lab.optimizers.shell.fields import Rate
+from keras_optim_lab.keras_private import build_with
 from keras_optim_lab.optimizers.shell.freezing import check_trainable
 
 _MOST_STEPS = 100_000
@@ -89,35 +91,22 @@ def find_learning_rate(
     Reference:
         Smith, 2017, arXiv:1506.01186, section 3.3; growth by a constant factor as in fastai.
     """
-    optimizer = _checked(model, low, high, steps, batch_size, smoothing)
-    given = optimizer.get_config().get("learning_rate")
-    model._symbolic_build(data_batch=(x[:1], y[:1]))
+    _check(model, low, high, smoothing)
+    steps = whole_number("steps", steps, least=2, most=_MOST_STEPS)
+    batch_size = whole_number("batch_size", batch_size)
+    build_with(model, (x[:1], y[:1]))
     check_trainable("find_learning_rate", model)
-    kept = [*model.variables, *optimizer.variables]
-    before = [np.array(ops.convert_to_numpy(variable)) for variable in kept]
     rates = np.geomspace(low, high, steps)
     losses: list[float] = []
     smoothed: list[float] = []
-    rng, average = np.random.default_rng(seed), 0.0
-    try:
-        for t, rate in enumerate(rates, start=1):
-            optimizer.learning_rate = float(rate)
-            batch = rng.choice(len(x), min(batch_size, len(x)), replace=False)
-            model.reset_metrics()
-            loss = float(model.train_on_batch(x[batch], y[batch], return_dict=True)["loss"])
-            if not math.isfinite(loss):
-                break
+    average = 0.0
+    with _put_back(model):
+        for loss in _losses(model, x, y, rates, batch_size, np.random.default_rng(seed)):
             average = smoothing * average + (1.0 - smoothing) * loss
             losses.append(loss)
-            smoothed.append(average / (1.0 - smoothing**t))
+            smoothed.append(average / (1.0 - smoothing ** len(losses)))
             if smoothed[-1] > _DIVERGED * min(smoothed):
                 break
-    finally:
-        for variable, value in zip(kept, before, strict=True):
-            variable.assign(value)
-        if isinstance(given, float):
-            optimizer.learning_rate = given  # the number itself, of which a variable holds a part
-        model.reset_metrics()
     if len(losses) < 2:
         raise ValueError(
             f"find_learning_rate: the loss is not finite in step {len(losses) + 1}, with a "
@@ -127,23 +116,47 @@ def find_learning_rate(
     return RangeTest(rates[: len(losses)], np.array(losses), np.array(smoothed))
 
 
-def _checked(
-    model: keras.Model, low: float, high: float, steps: int, batch_size: int, smoothing: float
-) -> Any:
+def _check(model: keras.Model, low: float, high: float, smoothing: float) -> None:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         raise ValueError("find_learning_rate: compile the model first, with an optimizer.")
-    rate = getattr(optimizer, "numeric", {}).get("learning_rate")
-    source = rate.given(optimizer) if isinstance(rate, Rate) else optimizer._learning_rate
-    if not isinstance(source, keras.Variable):
+    if not isinstance(optimizer.learning_rate, keras.Variable):
         raise ValueError(
-            f"find_learning_rate sets the learning rate, which {source!r} gives here. Compile the "
-            "model with a number, such as learning_rate=1e-3."
+            "find_learning_rate sets the learning rate, which is no number here but "
+            f"{optimizer.get_config().get('learning_rate')!r}. Compile the model with a number, "
+            "such as learning_rate=1e-3."
         )
     if not 0 < low < high <= sys.float_info.max:
         raise ValueError(f"`low` and `high` must be 0 < low < high. Received: {low=}, {high=}")
-    whole_number("steps", steps, least=2, most=_MOST_STEPS)
-    whole_number("batch_size", batch_size)
     if not 0 <= smoothing < 1:
         raise ValueError(f"`smoothing` must be in [0, 1). Received: {smoothing=}")
-    return optimizer
+
+
+def _losses(
+    model: keras.Model, x: Any, y: Any, rates: np.ndarray, size: int, rng: np.random.Generator
+) -> Iterator[float]:
+    """Trains one batch with each rate, and gives its loss, as long as that is finite."""
+    for rate in rates:
+        model.optimizer.learning_rate = float(rate)
+        batch = rng.choice(len(x), min(size, len(x)), replace=False)
+        model.reset_metrics()
+        loss = float(model.train_on_batch(x[batch], y[batch], return_dict=True)["loss"])
+        if not math.isfinite(loss):
+            return
+        yield loss
+
+
+@contextmanager
+def _put_back(model: keras.Model) -> Iterator[None]:
+    """Leaves weights, optimizer and metrics of a model as they were."""
+    kept = [*model.variables, *model.optimizer.variables]
+    before = [np.array(ops.convert_to_numpy(variable)) for variable in kept]
+    given = model.optimizer.get_config().get("learning_rate")
+    try:
+        yield
+    finally:
+        for variable, value in zip(kept, before, strict=True):
+            variable.assign(value)
+        if isinstance(given, float):
+            model.optimizer.learning_rate = given  # itself, of which a variable holds a part
+        model.reset_metrics()

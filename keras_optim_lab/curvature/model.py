@@ -4,13 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
-from keras.src.models.functional import Functional
-from keras.src.models.model import functional_init_arguments
 
 from keras_optim_lab import backend
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.model_objective import ModelObjective, changed_in_a_call
+from keras_optim_lab.keras_private import (
+    Functional,
+    functional_init_arguments,
+    has_compiled_metrics,
+    loss_tracker,
+)
 from keras_optim_lab.optimizers.shell.freezing import check_trainable
 
 if TYPE_CHECKING:
@@ -64,7 +68,7 @@ class CurvatureTrainer(KerasTrainer):
             predicted = objective.forward(layout.join([v.value for v in self.trainable_variables]))
         loss = self.optimizer.take_step(objective, layout)
         samples = ops.shape(keras.tree.flatten(x)[0])[0]
-        self._loss_tracker.update_state(loss, sample_weight=samples)
+        loss_tracker(self).update_state(loss, sample_weight=samples)
         return self.compute_metrics(x, y, predicted, sample_weight)
 
     def _build_for(self, x) -> None:
@@ -76,7 +80,7 @@ class CurvatureTrainer(KerasTrainer):
     def _looks_at_outputs(self) -> bool:
         """Whether one more forward pass is needed, for metrics or what changes in a call."""
         own_metrics = self.compute_metrics.__func__ is not keras.Model.compute_metrics
-        return bool(self._compile_metrics or own_metrics or changed_in_a_call(self))
+        return bool(has_compiled_metrics(self) or own_metrics or changed_in_a_call(self))
 
 
 class Model(CurvatureTrainer, keras.Model):

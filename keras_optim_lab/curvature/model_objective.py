@@ -8,6 +8,8 @@ from keras import ops
 from keras_optim_lab import backend
 from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.objective import Objective
+from keras_optim_lab.forward_pass import called, loss_of_batch
+from keras_optim_lab.keras_private import losses_of_outputs
 
 
 class ModelObjective(Objective):
@@ -50,9 +52,8 @@ class ModelObjective(Objective):
         model = self._model
         x, y, sample_weight = self._batch
         with self._scope(self._layout.split(vector)) as scope, self._same_noise():
-            mode = {"training": True} if model._call_has_training_arg else {}
-            predicted = model(x, **mode)
-            loss = model._compute_loss(x, y, predicted, sample_weight, training=True)
+            predicted = called(model, x, training=True)
+            loss = loss_of_batch(model, x, y, predicted, sample_weight, training=True)
         return ops.cast(loss, self._layout.dtype), predicted, scope
 
     def _joined_outputs(self, vector):
@@ -66,7 +67,7 @@ class ModelObjective(Objective):
         x, y, sample_weight = self._batch
         with self._scope(self._first):
             predicted = self._outputs.split(outputs)
-            loss = self._model._compute_loss(x, y, predicted, sample_weight, training=True)
+            loss = loss_of_batch(self._model, x, y, predicted, sample_weight, training=True)
         return ops.cast(loss, self._layout.dtype)
 
     def _scope(self, weights):
@@ -79,5 +80,5 @@ class ModelObjective(Objective):
 
 def changed_in_a_call(model: keras.Model) -> list[Any]:
     """Variables that a call or the loss changes: averages, seeds, the mean loss of each output."""
-    of_outputs = getattr(model._compile_loss, "metrics", ())
-    return [*model.non_trainable_variables, *(v for each in of_outputs for v in each.variables)]
+    of_outputs = (v for metric in losses_of_outputs(model) for v in metric.variables)
+    return [*model.non_trainable_variables, *of_outputs]

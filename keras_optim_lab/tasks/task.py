@@ -11,6 +11,7 @@ import numpy as np
 from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.backend import set_random_seed
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
+from keras_optim_lab.keras_private import build_with, outside_a_strategy
 from keras_optim_lab.optimizers.shell.freezing import check_trainable
 from keras_optim_lab.tasks.batches import Batches, permutation
 from keras_optim_lab.tasks.checks import (
@@ -343,7 +344,7 @@ def _build_state(model: keras.Model, batch: Split) -> None:
     Keras does so on JAX and PyTorch. TensorFlow makes them while it traces, and then traces again.
     """
     traced = model.train_function is not None or model.run_eagerly
-    if keras.backend.backend() != "tensorflow" or traced or model._distribute_strategy is not None:
+    if keras.backend.backend() != "tensorflow" or traced or not outside_a_strategy(model):
         return
     if all(np.asarray(array).dtype.kind in "biuf" for array in keras.tree.flatten(batch)):
-        model._symbolic_build(data_batch=batch)
+        build_with(model, batch)

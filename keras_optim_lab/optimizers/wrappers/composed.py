@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from keras.saving import deserialize_keras_object, serialize_keras_object
-from keras.src.utils.naming import to_snake_case
 
+from keras_optim_lab.keras_private import to_snake_case
 from keras_optim_lab.optimizers import catalogue
 from keras_optim_lab.optimizers.shell.averaging import Following
 from keras_optim_lab.optimizers.shell.fields import Field, Numeric, OfTheWhole

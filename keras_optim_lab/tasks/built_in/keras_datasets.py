@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import gettempdir
 
 import keras
-from keras.src.backend.config import keras_home  # the only place that knows the folder in use
 
+from keras_optim_lab.keras_private import keras_home
 from keras_optim_lab.tasks.splits import Pair
 
 

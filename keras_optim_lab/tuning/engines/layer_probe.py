@@ -6,13 +6,14 @@ import keras
 from keras import ops
 
 from keras_optim_lab import backend
+from keras_optim_lab.forward_pass import called
+from keras_optim_lab.keras_private import inner_layers
 
 
 def first_failing_layer(model: keras.Model, form: str) -> keras.Layer | None:
     """The first layer that cannot be trained in this form, as far as layers can be told apart."""
-    for layer in model._flatten_layers(include_self=False):
-        inner = list(layer._flatten_layers(include_self=False))
-        if inner or isinstance(layer, keras.layers.InputLayer):
+    for layer in inner_layers(model):
+        if inner_layers(layer) or isinstance(layer, keras.layers.InputLayer):
             continue
         try:
             inputs = layer.input
@@ -44,8 +45,8 @@ def _try_layer(layer: keras.Layer, inputs: Any, form: str) -> None:
             strict=True,
         )
         with keras.StatelessScope(state_mapping=list(mapping)):
-            mode = {"training": True} if layer._call_has_training_arg else {}
-            outputs = keras.tree.flatten(layer(keras.tree.pack_sequence_as(inputs, x), **mode))
+            nested = keras.tree.pack_sequence_as(inputs, x)
+            outputs = keras.tree.flatten(called(layer, nested, training=True))
         return sum(ops.sum(ops.cast(output, "float32")) for output in outputs), others
 
     weights, others, x = (

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_optim_lab import backend
+from keras_optim_lab.keras_private import inner_layers
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.engines.pure_model import PureModel
@@ -117,7 +118,7 @@ def _numpy_name(dtype: str) -> str:
 def _output_numbers(model: keras.Model) -> int:
     """Numbers that the layers put out for one sample, as far as they tell before a call."""
     total = 0
-    for layer in model._flatten_layers(include_self=False):
+    for layer in inner_layers(model):
         try:
             outputs = keras.tree.flatten(layer.output)
         except (AttributeError, ValueError):

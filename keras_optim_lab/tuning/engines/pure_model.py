@@ -11,6 +11,8 @@ from keras import ops
 
 from keras_optim_lab import backend
 from keras_optim_lab.curvature.model import CurvatureTrainer
+from keras_optim_lab.forward_pass import called, loss_of_batch
+from keras_optim_lab.keras_private import build_with, loss_tracker
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.pipelines import some_batch
@@ -97,11 +99,10 @@ class PureModel:
             *self._values(self.metrics, metrics),
         ]
         with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
-            mode = {"training": training} if model._call_has_training_arg else {}
-            predicted = model(x, **mode)
-            loss = model._compute_loss(x, y, predicted, sample_weight, training=training)
+            predicted = called(model, x, training)
+            loss = loss_of_batch(model, x, y, predicted, sample_weight, training)
             samples = keras.tree.flatten(x)[0].shape[0]
-            model._loss_tracker.update_state(loss, sample_weight=samples)
+            loss_tracker(model).update_state(loss, sample_weight=samples)
             if self.train_metrics or not training:
                 model.compute_metrics(x, y, predicted, sample_weight)
         return loss, tuple(
@@ -156,7 +157,7 @@ def build_metrics(task: Task, model: keras.Model) -> None:
         Exception: of Keras, where targets and outputs are no pairs.
     """
     try:
-        model._symbolic_build(data_batch=some_batch(task.validation))
+        build_with(model, some_batch(task.validation))
     except Exception as error:
         metric = failing_metric(error)
         if metric is None:

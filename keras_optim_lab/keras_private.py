@@ -1,0 +1,68 @@
+"""What this package uses of Keras that Keras does not publish: each name once, and what for.
+
+After an update of Keras the tests of `NAMES` say which of them is gone.
+"""
+
+from typing import Any
+
+import keras
+from keras.src.backend.config import keras_home
+from keras.src.models.functional import Functional
+from keras.src.models.model import functional_init_arguments
+from keras.src.utils.naming import to_snake_case
+
+__all__ = [
+    "Functional",
+    "build_with",
+    "functional_init_arguments",
+    "has_compiled_metrics",
+    "inner_layers",
+    "keras_home",
+    "loss_tracker",
+    "losses_of_outputs",
+    "outside_a_strategy",
+    "to_snake_case",
+]
+
+NAMES = {
+    "keras.src.backend.config.keras_home": "where Keras keeps data sets is decided there only",
+    "keras.src.models.functional.Functional": "`kol.Model(inputs, outputs)` is one",
+    "keras.src.models.model.functional_init_arguments": "tells these from a subclass's arguments",
+    "keras.src.utils.naming.to_snake_case": "the names of wrappers in saved files are made by it",
+    "keras.Model()._symbolic_build": "makes the state of metrics without a step, as `fit` does",
+    "keras.Model()._flatten_layers": "finds layers within layers, which `Model.layers` leaves out",
+    "keras.Model()._loss_tracker": "`Model.metrics`, which may be overridden, need not hold it",
+    "keras.Model()._compile_loss": "holds the mean loss of each output, which computing it changes",
+    "keras.Model()._compile_metrics": "whether a step needs outputs for metrics",
+}
+if keras.backend.backend() == "tensorflow":
+    NAMES["keras.Model()._distribute_strategy"] = "its public name gives one where there is none"
+
+
+def build_with(model: keras.Model, batch: Any) -> None:
+    """Makes all variables of a compiled model, its optimizer and its metrics, for such batches."""
+    model._symbolic_build(data_batch=batch)
+
+
+def inner_layers(layer: keras.Layer) -> list[keras.Layer]:
+    """The layers within a layer or a model, at every depth."""
+    return layer._flatten_layers(include_self=False)
+
+
+def loss_tracker(model: keras.Model) -> keras.Metric:
+    """The metric that `fit` shows as the loss."""
+    return model._loss_tracker
+
+
+def losses_of_outputs(model: keras.Model) -> list[keras.Metric]:
+    """The metrics of each output's loss; none for a model with a loss of its own, or one output."""
+    return getattr(model._compile_loss, "metrics", [])
+
+
+def has_compiled_metrics(model: keras.Model) -> bool:
+    return bool(model._compile_metrics)
+
+
+def outside_a_strategy(model: keras.Model) -> bool:
+    """Whether a model on TensorFlow was made outside the scope of a `tf.distribute.Strategy`."""
+    return model._distribute_strategy is None
