@@ -43,7 +43,8 @@ def test_optimizers_bring_neither_optuna_nor_plotly_nor_the_commands_packages_al
     layers = {name.split(".")[1] for name in own}
     # The package has its classes registered with Keras, among them a layer of a built-in task.
     allowed = {"optimizers", "curvature", "functional", "schedules", "backend", "tasks"}
-    assert layers <= {*allowed, "registration", "arguments"}
+    below = {"forward_pass", "keras_private", "registration", "arguments"}
+    assert layers <= allowed | below
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@
 A reverse_log range [low, high] is one whose mirror image low + high − x is log-uniform in it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -85,6 +85,25 @@ def named(space: Iterable[kt.HyperParameter]) -> list[tuple[kt.HyperParameter, s
         seen.add(name)
         pairs.append((hp, name))
     return pairs
+
+
+def suggested(
+    hyperparameters: kt.HyperParameters, suggest: Callable[[str, BaseDistribution], Any]
+) -> dict[str, Any]:
+    """Values of all hyperparameters that are active with these values."""
+    chosen = hyperparameters.copy()
+    chosen.values = {}
+    waiting = named(chosen.space)
+    # Not in one pass: in a space that a worker sent, parents may stand behind their children.
+    while pair := next((pair for pair in waiting if chosen.is_active(pair[0])), None):
+        waiting.remove(pair)
+        hp, name = pair
+        asked = parameter(hp, name)
+        if asked is None:
+            chosen.values[hp.name] = hp.value
+        else:
+            chosen.values[hp.name] = asked.decode(suggest(asked.name, asked.distribution))
+    return chosen.values
 
 
 def parameter(hp: kt.HyperParameter, name: str) -> Parameter | None:

@@ -6,6 +6,7 @@ import pytest
 from optuna.trial import TrialState
 
 import keras_optim_lab as kol
+from keras_optim_lab.keras_tuner.runs import Runs
 from tests.keras_tuner.searches import EpochTuner, FunctionTuner, search, states
 
 pytestmark = pytest.mark.once
@@ -96,7 +97,7 @@ def test_a_result_that_was_kept_but_not_told_is_told_once(monkeypatch):
 
     arguments = {"max_trials": 2, "hyperparameters": space(), "objective": "val_loss"}
     with monkeypatch.context() as patch:
-        patch.setattr(kol.keras_tuner.OptunaOracle, "_tell", die)
+        patch.setattr(Runs, "tell", die)
         with pytest.raises(CutOff):
             search(loss, tuner=EpochTuner, **arguments)
     oracle = search(loss, tuner=EpochTuner, **arguments)
@@ -134,7 +135,7 @@ def test_a_retry_that_was_not_yet_begun_is_run_once(monkeypatch):
 
     arguments = {"max_trials": 2, "max_retries_per_trial": 1, "hyperparameters": space()}
     with monkeypatch.context() as patch:
-        patch.setattr(kol.keras_tuner.OptunaOracle, "_tell", die)
+        patch.setattr(Runs, "tell", die)
         with pytest.raises(CutOff):
             search(loss, **arguments)
     oracle = search(loss, **arguments)
