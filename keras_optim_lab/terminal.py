@@ -4,12 +4,17 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 from rich.table import Table
+
+# The option of every command.
+Backend = Annotated[
+    str | None, typer.Option(help="tensorflow, jax or torch; by default KERAS_BACKEND.")
+]
 
 
 def console(**options: Any) -> Console:

@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import keras_optim_lab as kol
-from keras_optim_lab import cli
+from keras_optim_lab import cli, tune_commands
 from keras_optim_lab.backend import selection
 from keras_optim_lab.optimizers import entries
 from keras_optim_lab.tasks import catalogue, describe
@@ -48,7 +48,8 @@ def command(monkeypatch, tmp_path):
     monkeypatch.setitem(catalogue._DECLARED, "small", SMALL)
     monkeypatch.setattr(population_engine, "PopulationEngine", lambda width: Formula())
     monkeypatch.setattr(repetitions, "PopulationEngine", Formula)
-    monkeypatch.setattr(cli, "console", Console(width=200))
+    for module in (cli, tune_commands):
+        monkeypatch.setattr(module, "console", Console(width=200))
     return lambda *arguments: CliRunner().invoke(cli.app, list(arguments))
 
 
@@ -230,14 +231,14 @@ def test_the_report_of_a_study_by_any_name_lies_among_the_reports(command, tmp_p
     ],
 )
 def test_space_takes_a_range_or_a_value(text, change):
-    name, value = cli._override(text)
+    name, value = tune_commands._override(text)
     assert (name, value) == change
     assert type(value) is type(change[1])
 
 
 def test_a_population_is_a_number_or_a_word_for_the_engine_to_judge():
     words = ["auto", "many", 5000 * "1"]
-    assert [cli._population(text) for text in ("3", "-3", *words)] == [3, -3, *words]
+    assert [tune_commands._population(text) for text in ("3", "-3", *words)] == [3, -3, *words]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +246,7 @@ def test_a_population_is_a_number_or_a_word_for_the_engine_to_judge():
 )
 def test_space_refuses_anything_else(text):
     with pytest.raises(ValueError, match=f"NAME=LOW:HIGH or NAME=VALUE.*Received: '{text}'"):
-        cli._override(text)
+        tune_commands._override(text)
 
 
 # What goes wrong.
@@ -414,7 +415,7 @@ def test_a_password_is_not_shown_in_an_error(monkeypatch, tmp_path, capsys):
 SLOWLY = """
 import signal
 import time
-from keras_optim_lab import cli
+from keras_optim_lab import cli, tune_commands
 from keras_optim_lab.tasks import catalogue
 from keras_optim_lab.tuning.engines import population_engine
 from tests import test_cli

@@ -12,6 +12,7 @@ from keras_optim_lab import terminal
 from keras_optim_lab.files import write_whole
 from keras_optim_lab.reports import tables
 from keras_optim_lab.reports.writing import point
+from keras_optim_lab.terminal import Backend
 
 if TYPE_CHECKING:
     from keras_optim_lab.landscapes.surfaces import Surface
@@ -27,9 +28,6 @@ Function = Annotated[
 SurfaceName = Annotated[str | None, typer.Option(help="A test surface; `surfaces` lists them.")]
 Start = Annotated[
     str | None, typer.Option(help="Numbers with commas; by default the surface's usual start.")
-]
-Backend = Annotated[
-    str | None, typer.Option(help="tensorflow, jax or torch; by default KERAS_BACKEND.")
 ]
 
 
