@@ -9,6 +9,7 @@ from rich.progress import TaskID
 from rich.text import Text
 
 from keras_optim_lab import terminal
+from keras_optim_lab.reports import tables
 
 
 def run(
@@ -33,16 +34,12 @@ def run(
     experiment = load(file, backend)
     if dry_run:
         parts = experiment.parts()
-        table = terminal.table()
-        table.add_column("what", no_wrap=True)
-        for column in ("trainings", "there", "to run"):
-            table.add_column(column, justify="right")
-        for part in parts:
-            table.add_row(part.what, *map(str, (part.trainings, part.done, part.missing)))
-        said = f" on {experiment.backend}. {experiment.file.question}\n"
+        counts = [(part.trainings, part.done, part.missing) for part in parts]
+        table = [[part.what, *map(str, n)] for part, n in zip(parts, counts, strict=True)]
+        said = f" on {experiment.backend}. {experiment.keys.question}\n"
         console.print(Text.assemble((experiment.name, "bold"), said))
-        console.print(table)
-        missing, every = sum(p.missing for p in parts), sum(p.trainings for p in parts)
+        console.print(tables.table(["what", "trainings", "there", "to run"], table))
+        every, _, missing = map(sum, zip(*counts, strict=True))
         console.print(f"{missing} of {every} trainings would be run.\n")
         console.print("Files that would be written:")
         for path in experiment.outputs:

@@ -1,16 +1,15 @@
 """An experiment as a Markdown document, for those who read the repository."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from keras_optim_lab.experiments.experiment import Experiment
+from keras_optim_lab.experiments.file import Common
 from keras_optim_lab.experiments.outputs import Output
-from keras_optim_lab.experiments.schema import text
+from keras_optim_lab.experiments.schema import key, text
 from keras_optim_lab.files import write_whole
-
-if TYPE_CHECKING:
-    from keras_optim_lab.experiments.experiment import Experiment
-
 
 _WRITTEN = "This page is written by a command, with all that it shows:"
 _COMMAND = "```\nkeras-optim-lab run "
@@ -29,7 +28,14 @@ def name(value: Any) -> str:
     return value
 
 
-def outputs(experiment: "Experiment", pictures: Sequence[str] = ()) -> list[Output]:
+@dataclass(frozen=True, kw_only=True)
+class DocumentKeys(Common):
+    """What a file says that may ask for a document."""
+
+    document: str = key(name, "")
+
+
+def outputs(experiment: Experiment[Any], pictures: Sequence[str] = ()) -> list[Output]:
     """The document, if one is to be written, and its pictures by their names."""
     path = path_of(experiment)
     if path is None:
@@ -49,19 +55,22 @@ def shown(picture: str) -> str:
     return f"]({PICTURES}/{picture})"
 
 
-def path_of(experiment: "Experiment") -> Path | None:
+def path_of(experiment: Experiment[Any]) -> Path | None:
     """Where its file wants the document: `document`, beginning at the file's folder.
 
     Nowhere on another backend than the file's: what that one gave stays.
     """
-    wanted = experiment.read["document"]
-    if not wanted or experiment.backend != experiment.file.backend:
+    wanted = experiment.keys.document
+    if not wanted or experiment.backend != experiment.file.common.backend:
         return None
     return (experiment.file.folder / wanted).resolve()
 
 
 def write(
-    experiment: "Experiment", path: Path, title: str, sections: Sequence[tuple[str, Sequence[str]]]
+    experiment: Experiment[Any],
+    path: Path,
+    title: str,
+    sections: Sequence[tuple[str, Sequence[str]]],
 ) -> None:
     """Writes question, verdict, command, these sections and how all was measured.
 
@@ -73,7 +82,7 @@ def write(
     """
     blocks = [
         f"# {title}",
-        experiment.file.question,
+        experiment.keys.question,
         experiment.verdict(),
         _WRITTEN,
         f"```\n{experiment.command}\n```",
@@ -83,10 +92,3 @@ def write(
     facts = "\n".join(f"- {what}: {how}" for what, how in experiment.facts())
     blocks += ["## How it was measured", facts]
     write_whole(path, "\n\n".join(blocks) + "\n")
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; numbers, in all columns but the first, end at their right."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    cells = [[cell.replace("|", r"\|") for cell in line] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)

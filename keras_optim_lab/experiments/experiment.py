@@ -2,28 +2,20 @@
 
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from keras_optim_lab import backend as backends
-from keras_optim_lab.experiments.file import COMMON, ExperimentFile
+from keras_optim_lab.experiments.file import Common, ExperimentFile
 from keras_optim_lab.experiments.outputs import Output
+from keras_optim_lab.experiments.parts import OnProgress, Part
 from keras_optim_lab.experiments.records import Records, lock_of
-from keras_optim_lab.experiments.schema import Key
-from keras_optim_lab.experiments.versions import versions
 
 if TYPE_CHECKING:
-    from keras_optim_lab.experiments.search import Search
     from keras_optim_lab.reports.html import Page
 
-# Called as `on_progress(what, done, total)` after every trial, and every epoch of other trainings,
-# which count by the share of their epochs.
-OnProgress = Callable[[str, float, int], None]
-
-
+K = TypeVar("K", bound=Common)
 _MAKING = "How this was made"
 
 
@@ -31,42 +23,32 @@ def _silent(what: str, done: float, total: int) -> None:
     pass
 
 
-@dataclass(frozen=True)
-class Part:
-    """A part of an experiment: how many trainings it is made of, and how many are there."""
-
-    what: str
-    trainings: int
-    done: int
-
-    @property
-    def missing(self) -> int:
-        return self.trainings - self.done
-
-
-class Experiment(ABC):
+class Experiment(ABC, Generic[K]):
     """An experiment whose file has been checked.
+
+    A kind reads what came out once, when all is trained, and makes verdict, page and document of
+    it.
 
     Attributes:
         name: of the file; with the backend, where that is another than the file's.
-        read: the values of its keys.
+        keys: what the file says.
         records: what has been trained already.
         page: where its page is written.
         command: that runs it.
     """
 
-    keys: ClassVar[dict[str, Key]]
+    reads: type[K]  # the keys of the kind
 
     def __init__(self, file: ExperimentFile, backend: str):
         self.file = file
         self.backend = backend
-        other = backend != file.backend
+        other = backend != file.common.backend
         self.name = f"{file.stem}-{backend}" if other else file.stem
         self.command = shlex.join(
             ["keras-optim-lab", "run", file.path, *(["--backend", backend] if other else [])]
         )
-        self.read: dict[str, Any] = file.table.read({**COMMON, **self.keys})
-        self.check()
+        self.keys = file.table.read(self.reads)
+        self.prepare()
         from keras_optim_lab.reports.html import SHARED_SCRIPT  # Keras comes with it
 
         results = file.folder / "results"
@@ -85,23 +67,22 @@ class Experiment(ABC):
         self.train(on_progress)
         self._check_outputs()  # others may have written since
         from keras_optim_lab.reports.html import Page
+        from keras_optim_lab.versions import in_a_line
 
         page = Page(self.name)
-        page.paragraph(self.file.question)
+        page.paragraph(self.keys.question)
         page.paragraph(self.verdict(), "result")
         self.write(page)
         page.heading(_MAKING)
         page.code(self.command)
-        page.facts([*self.facts(), ("versions", self._versions())])
+        page.facts([*self.facts(), ("versions", in_a_line(self.stamp["versions"]))])
         return page.write(self.page, shared_script=True)
 
     @property
     def outputs(self) -> list[Path]:
         """Every file that a run writes, locks aside."""
-        return [
-            *(search.path for search in self.searches()),
-            *(output.path for output in (*self._own, *self.documents())),
-        ]
+        written = (*self._own, *self.documents())
+        return [*self.studies(), *(output.path for output in written)]
 
     def _check_outputs(self) -> None:
         lock = Output(lock_of(self._own[0].path), self.file.folder)
@@ -111,21 +92,19 @@ class Experiment(ABC):
     @property
     def stamp(self) -> dict[str, Any]:
         """What every record holds beside settings and result."""
-        return {"versions": versions(self.backend), "command": self.command}
+        from keras_optim_lab.versions import versions_of_study
 
-    def _versions(self) -> str:
-        return ", ".join(f"{name} {number}" for name, number in versions(self.backend).items())
+        return {"versions": versions_of_study(self.backend), "command": self.command}
 
-    @abstractmethod
-    def check(self) -> None:
-        """Checks what a key alone does not tell; raises ExperimentError."""
+    def prepare(self) -> None:
+        """Makes what the kind needs of the keys; raises ExperimentError where they do not fit."""
 
     def documents(self) -> list[Output]:
         """What it writes elsewhere than among the results."""
         return []
 
-    def searches(self) -> list["Search"]:
-        """The studies that it makes."""
+    def studies(self) -> list[Path]:
+        """The files of the studies that it makes."""
         return []
 
     @abstractmethod
@@ -164,7 +143,7 @@ def load(path: str | Path, backend: str | None = None) -> Experiment:
         ValueError, RuntimeError, ModuleNotFoundError: Keras cannot run on the backend.
     """
     file = ExperimentFile(path)
-    chosen = backends.select(backend or file.backend)
+    chosen = backends.select(backend or file.common.backend)
     # A kind is imported when Keras knows its backend.
-    kind = import_module(f"keras_optim_lab.experiments.kinds.{file.kind}").KIND
+    kind = import_module(f"keras_optim_lab.experiments.kinds.{file.common.kind}").KIND
     return kind(file, chosen)

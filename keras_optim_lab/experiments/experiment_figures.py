@@ -15,9 +15,10 @@ from keras_optim_lab.reports.study_figures import (
     log_if_wide,
     styled,
 )
-from keras_optim_lab.tuning.evaluation import Runs
+from keras_optim_lab.tuning.evaluation import Evaluation, Runs
 
 PUBLISHED_COLOR = "#2b6cb0"
+Curve = Sequence[tuple[int, float | None]]  # a value after every step
 
 
 def curves(named: Mapping[str, Runs], metric: str, title: str = "") -> go.Figure:
@@ -35,7 +36,7 @@ def curves(named: Mapping[str, Runs], metric: str, title: str = "") -> go.Figure
 
 
 def beside_published(
-    label: str, runs: Runs, published: Mapping[int, tuple[float, float | None]], metric: str
+    label: str, runs: Runs, published: Mapping[int, tuple[float, float]], metric: str
 ) -> go.Figure:
     """The curve of a method with the published numbers as points."""
     figure = go.Figure()
@@ -43,7 +44,7 @@ def beside_published(
     figure.add_scatter(
         x=list(published),
         y=[mean for mean, _ in published.values()],
-        error_y={"array": [spread or 0 for _, spread in published.values()]},
+        error_y={"array": [_or_none(spread) or 0 for _, spread in published.values()]},
         mode="markers",
         name="published",
         marker={"color": PUBLISHED_COLOR, "size": 9, "symbol": "diamond"},
@@ -53,13 +54,15 @@ def beside_published(
     return styled(figure)
 
 
-def default_and_tuned(pairs: Mapping[str, tuple[Runs, Runs]], metric: str) -> go.Figure:
+def default_and_tuned(pairs: Mapping[str, Evaluation], metric: str) -> go.Figure:
     """A line for each method: mean and standard deviation by default and tuned."""
     figure = go.Figure()
     names = list(pairs)[::-1]
     ends: list[float] = []
-    for which, label, color in ((0, "default", DEFAULT_COLOR), (1, "tuned", TUNED_COLOR)):
-        runs = [pairs[name][which] for name in names]
+    for label, color, runs in (
+        ("default", DEFAULT_COLOR, [pairs[name].default for name in names]),
+        ("tuned", TUNED_COLOR, [pairs[name].tuned for name in names]),
+    ):
         means = [_or_none(each.mean(metric)) for each in runs]
         ends += [mean for mean in means if mean is not None]
         figure.add_scatter(
@@ -76,7 +79,7 @@ def default_and_tuned(pairs: Mapping[str, tuple[Runs, Runs]], metric: str) -> go
     return styled(figure)
 
 
-def differences(runs: Sequence[tuple[str, list[list[Any]]]]) -> go.Figure:
+def differences(runs: Sequence[tuple[str, Curve]]) -> go.Figure:
     """The largest relative difference between backends after every step; ours in red."""
     steps = [step for step, _ in runs[0][1]]
     figure = over_steps(steps)

@@ -3,22 +3,31 @@
 import os
 import re
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 from keras_optim_lab.backend.selection import BACKENDS
 from keras_optim_lab.experiments import schema
 from keras_optim_lab.experiments.lines import lines_of
-from keras_optim_lab.experiments.schema import ExperimentError, Key, Table
+from keras_optim_lab.experiments.schema import ExperimentError, Keys, Table, key
 from keras_optim_lab.files import file_name, named
 
 KINDS = ("study", "optimizers", "backends", "published", "races")
 
-# What the file of every kind says.
-COMMON = {
-    "kind": Key(schema.one_of(KINDS)),
-    "question": Key(schema.text),
-    "backend": Key(schema.one_of(BACKENDS), "jax"),
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Common(Keys):
+    """What the file of every kind says.
+
+    Attributes:
+        kind: what is to be run.
+        question: that it answers, in a sentence.
+        backend: that it is run on unless the command says another one.
+    """
+
+    kind: str = key(schema.one_of(KINDS))
+    question: str = key(schema.text)
+    backend: str = key(schema.one_of(BACKENDS), "jax")
 
 
 class ExperimentFile:
@@ -27,9 +36,7 @@ class ExperimentFile:
     Attributes:
         path: of the file, as it is shown to readers.
         table: all of it.
-        kind: what is to be run.
-        question: that it answers, in a sentence.
-        backend: that it is run on unless the command says another one.
+        common: what it says as one of any kind.
     """
 
     def __init__(self, path: str | Path):
@@ -59,10 +66,7 @@ class ExperimentFile:
                 f"letters, digits and . _ + -. Rename the file, for instance to {name}.toml."
             )
         self.table = Table(self.path, *_parsed(self.path, text))
-        read = self.table.read(COMMON, others=True)
-        self.kind: str = read["kind"]
-        self.question: str = read["question"]
-        self.backend: str = read["backend"]
+        self.common = self.table.read(Common, others=True)
 
 
 def _parsed(path: str, text: str):

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_optim_lab import tasks
-from keras_optim_lab.experiments.experiment import Experiment, OnProgress, Part
+from keras_optim_lab.experiments.experiment import Experiment
 from keras_optim_lab.experiments.names import declaration_of
+from keras_optim_lab.experiments.parts import OnProgress, Part
+from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.evaluation import Runs
 from keras_optim_lab.tuning.repetitions import Curves, Training, of_split, train
 
@@ -17,6 +19,13 @@ class FreshRuns:
     def __init__(self, experiment: Experiment, task: str):
         self.declared = declaration_of(task)
         self._experiment = experiment
+        self._task: Task | None = None
+
+    def task(self) -> Task:
+        """Its data are read when they are first needed."""
+        if self._task is None:
+            self._task = tasks.get(self.declared.name)
+        return self._task
 
     def part(self, what: str, wanted: Sequence[Training]) -> Part:
         return Part(what, len(wanted), len(wanted) - len(self._missing(wanted)))
@@ -34,7 +43,7 @@ class FreshRuns:
             self._experiment.records.add(self._settings(trained), result, **self._experiment.stamp)
 
         train(
-            tasks.get(self.declared.name),
+            self.task(),
             missing,
             split="test",
             on_done=keep,

@@ -1,5 +1,6 @@
 """Names that a file gives: of tasks, optimizers and metrics."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras_optim_lab import tasks
@@ -45,9 +46,8 @@ def check_metric(table: Table, task: str, metric: str) -> None:
         )
 
 
-def check_methods(tables: list[Table], methods: list[dict[str, Any]]) -> None:
-    """Checks that no two methods have the same name."""
-    names = [method["name"] for method in methods]
-    for i, table in enumerate(tables):
+def check_names(table: Table, names: Sequence[str]) -> None:
+    """Checks that no two of a table's methods have the same name."""
+    for i, method in enumerate(table.tables("methods")):
         if names[i] in names[:i]:
-            raise table.error(f"two methods are called {names[i]!r}.", "name")
+            raise method.error(f"two methods are called {names[i]!r}.", "name")

@@ -1,14 +1,16 @@
-"""What a file may say: keys, what their values must be, and errors that name file, line and key."""
+"""What a file may say: typed keys, what their values must be, and errors that name their line."""
 
 import difflib
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, TypeVar
 
+from keras_optim_lab.arguments import as_whole, is_number, near_matches
 from keras_optim_lab.experiments.lines import Place
 
 _T = TypeVar("_T")
+_K = TypeVar("_K", bound="Keys")
 Read = Callable[[Any], Any]
 
 
@@ -16,25 +18,26 @@ class ExperimentError(ValueError):
     """A mistake in an experiment's file; the message names file, line and key."""
 
 
-class _Required:
-    def __repr__(self) -> str:
-        return "required"
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """What a table says: a subclass has a field for each key, made by `key` or `keys`."""
+
+    def check(self, table: "Table") -> None:
+        """Checks what a key alone does not tell; raises ExperimentError."""
 
 
-REQUIRED = _Required()
-
-
-@dataclass(frozen=True)
-class Key:
+def key(read: Read, default: Any = MISSING, *, each: type[Keys] | None = None) -> Any:
     """A key of a table.
 
-    Attributes:
+    Args:
         read: returns the value, checked; it raises TypeError or ValueError with what is accepted.
         default: for a file that leaves it out.
+        each: the keys of every table in the value, an array of tables.
     """
-
-    read: Read
-    default: Any = REQUIRED
+    metadata = {"read": read, "each": each}
+    if default is MISSING:
+        return field(metadata=metadata)
+    return field(default_factory=lambda: default, metadata=metadata)
 
 
 class Table:
@@ -55,30 +58,36 @@ class Table:
         self._lines = lines
         self._place = place
 
-    def read(self, keys: Mapping[str, Key], *, others: bool = False) -> dict[str, Any]:
-        """The values of all keys, checked.
+    def read(self, keys: type[_K], *, others: bool = False) -> _K:
+        """What the table says, checked.
 
         Args:
-            keys: by name.
+            keys: that it may have.
             others: whether the table may hold other keys, which are not read.
 
         Raises:
             ExperimentError: a key is unknown or missing, or its value is not accepted.
         """
-        unknown = [name for name in self.data if name not in keys]
-        for name, key in keys.items():
-            if key.default is REQUIRED and name not in self.data:
+        known = {each.name: each for each in fields(keys)}
+        unknown = [name for name in self.data if name not in known]
+        for name, each in known.items():
+            if each.default_factory is MISSING and name not in self.data:
                 near = difflib.get_close_matches(name, unknown, n=1, cutoff=0.7)
                 meant = f", or rename {near[0]!r}" if near else ""
                 raise self.error(f"the key {name!r} is missing: add {name} = …{meant}.")
         for name in [] if others else unknown:
             raise self.error(
-                f"there is no such key here.{_near(name, keys)} Known: {', '.join(keys)}.", name
+                f"there is no such key here.{near_matches(name, known)} Known: {', '.join(known)}.",
+                name,
             )
-        return {
-            name: self.check(name, key.read, self.data[name]) if name in self.data else key.default
-            for name, key in keys.items()
-        }
+        found = keys(**{n: self._value(each) for n, each in known.items() if n in self.data})
+        found.check(self)
+        return found
+
+    def _value(self, key: Field) -> Any:
+        value = self.check(key.name, key.metadata["read"], self.data[key.name])
+        keys = key.metadata["each"]
+        return [table.read(keys) for table in self.tables(key.name)] if keys else value
 
     def check(self, key: str | None, function: Callable[..., _T], *arguments: Any) -> _T:
         """What the function returns; its TypeError or ValueError becomes one about `key`."""
@@ -125,7 +134,7 @@ def whole(low: int, high: int | None = None, *, most: int = 2**31 - 1) -> Read:
     range_ = f"{low} or more" if high is None else f"from {low} to {high}"
 
     def read(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
+        if as_whole(value) is None:
             raise TypeError(f"must be a whole number, {range_}. Received: {value!r}")
         if value < low or (high is not None and value > high):
             raise ValueError(f"must be {range_}. Received: {value!r}")
@@ -137,7 +146,7 @@ def whole(low: int, high: int | None = None, *, most: int = 2**31 - 1) -> Read:
 
 
 def number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         raise TypeError(f"must be a number. Received: {value!r}")
     if not abs(value) <= sys.float_info.max:
         raise ValueError(f"must be a finite number. Received: {value!r}")
@@ -157,7 +166,7 @@ def one_of(words: Iterable[str]) -> Read:
     def read(value: Any) -> str:
         if text(value) not in known:
             raise ValueError(
-                f"there is no {value!r}.{_near(value, known)} There are: {', '.join(known)}."
+                f"there is no {value!r}.{near_matches(value, known)} There are: {', '.join(known)}."
             )
         return value
 
@@ -179,6 +188,11 @@ def list_of(read_one: Read) -> Read:
     return read
 
 
+def all_or_list_of(read_one: Read, every: Callable[[], list[str]]) -> Read:
+    """Such a list, or "all" for every name that there is."""
+    return lambda value: every() if value == "all" else list_of(read_one)(value)
+
+
 def either(one: Read, other: Read) -> Read:
     """A list goes to `other`, anything else to `one`."""
     return lambda value: (other if isinstance(value, list) else one)(value)
@@ -194,11 +208,6 @@ def tables(value: Any) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not value or not all(isinstance(e, dict) for e in value):
         raise TypeError(f"must be tables, each under a [[…]] of its own. Received: {value!r}")
     return value
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _shown(place: Place) -> str:

@@ -1,18 +1,22 @@
 """The searches of experiments: studies in their own storage, which go on where they ended."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import optuna
 
 from keras_optim_lab.experiments import schema
-from keras_optim_lab.experiments.experiment import OnProgress, Part
-from keras_optim_lab.experiments.names import task_name
-from keras_optim_lab.experiments.schema import Key, Table
+from keras_optim_lab.experiments.file import Common
+from keras_optim_lab.experiments.fresh_runs import FreshRuns
+from keras_optim_lab.experiments.names import check_metric, task_name
+from keras_optim_lab.experiments.parts import OnProgress, Part
+from keras_optim_lab.experiments.schema import Table, key
 from keras_optim_lab.files import file_name
 from keras_optim_lab.tuning import evaluation
-from keras_optim_lab.tuning.evaluation import EVALUATION_SEEDS
+from keras_optim_lab.tuning.evaluation import EVALUATION_SEEDS, Evaluation
 from keras_optim_lab.tuning.repetitions import Training
 from keras_optim_lab.tuning.samplers import PRUNERS, SAMPLERS
 from keras_optim_lab.tuning.spaces.configuration import Configuration
@@ -20,18 +24,23 @@ from keras_optim_lab.tuning.spaces.space import SearchSpace
 from keras_optim_lab.tuning.storages.storage import journal_path
 from keras_optim_lab.tuning.study import TuningStudy
 
-# What a file says of a search, the optimizer and its space aside.
-KEYS = {
-    "task": Key(task_name),
-    "trials": Key(schema.whole(1)),
-    "seed": Key(schema.whole(0, 2**31 - 1), 0),
-    "sampler": Key(schema.one_of(SAMPLERS), "tpe"),
-    "pruner": Key(schema.one_of(PRUNERS), "median"),
-    "seeds_per_trial": Key(schema.whole(1, 1000), 1),
-    "confirm": Key(schema.whole(0, 1000), 0),
-    "metric": Key(schema.text, "loss"),
-    "seeds": Key(schema.whole(1, 1000)),
-}
+
+@dataclass(frozen=True, kw_only=True)
+class SearchKeys(Common):
+    """What a file says of a search, the optimizer and its space aside."""
+
+    task: str = key(task_name)
+    trials: int = key(schema.whole(1))
+    seed: int = key(schema.whole(0, 2**31 - 1), 0)
+    sampler: str = key(schema.one_of(SAMPLERS), "tpe")
+    pruner: str = key(schema.one_of(PRUNERS), "median")
+    seeds_per_trial: int = key(schema.whole(1, 1000), 1)
+    confirm: int = key(schema.whole(0, 1000), 0)
+    metric: str = key(schema.text, "loss")
+    seeds: int = key(schema.whole(1, 1000))
+
+    def check(self, table: Table) -> None:
+        check_metric(table, self.task, self.metric)
 
 
 def check_space(table: Table, optimizers: str | Sequence[str]) -> None:
@@ -48,16 +57,30 @@ class Search:
         name: of the study.
         optimizers: that it chooses among.
         space: changes to their search space.
-        read: the values of `KEYS`.
+        keys: what the file says.
+        runs: keeps these trainings.
+        prefix, suffix: around "default" and "tuned" they name a training, with its suffix where
+            progress is told: `Adam, tuned`.
     """
 
     def __init__(
-        self, name: str, optimizers: str | Sequence[str], space: dict[str, Any], read: dict
+        self,
+        name: str,
+        optimizers: str | Sequence[str],
+        space: dict[str, Any],
+        keys: SearchKeys,
+        runs: FreshRuns,
+        prefix: str = "",
+        suffix: str = "",
     ):
         self.name = file_name(name)
         self._optimizers = optimizers
         self._space = space
-        self._read = read
+        self._keys = keys
+        self._runs = runs
+        self._named = lambda which: f"{prefix}{which}"
+        self._told = lambda which: f"{prefix}{which}{suffix}"
+        self._study: TuningStudy | None = None
 
     @property
     def path(self) -> Path:
@@ -65,72 +88,89 @@ class Search:
         return journal_path(self.name)
 
     def parts(self) -> list[Part]:
-        """The study and its confirmation; opens what is stored, and stores nothing."""
-        tuning = self.stored()
-        trials, runs = self._read["trials"], self._read["seeds_per_trial"]
+        """The study, its confirmation and the trainings that judge it; nothing is stored."""
+        keys, tuning = self._keys, self._stored()
+        trials, confirm = keys.trials, keys.confirm
         done = min(trials, len(tuning.finished_trials)) if tuning else 0
-        parts = [Part(f"study {self.name}", trials * runs, done * runs)]
-        if confirm := self._read["confirm"]:
-            confirmed = self._confirmed(tuning) if tuning else False
+        each = keys.seeds_per_trial
+        parts = [Part(f"study {self.name}", trials * each, done * each)]
+        if confirm:
             wanted = min(confirm, trials) * evaluation.CONFIRMATIONS
+            confirmed = tuning is not None and evaluation.is_confirmed(tuning, confirm)
             parts.append(Part(f"confirming {self.name}", wanted, wanted if confirmed else 0))
+        for which, trainings in self._judging(self._finished()).items():
+            what = self._told(which)
+            known = self._runs.part(what, trainings) if trainings else Part(what, keys.seeds, 0)
+            parts.append(known)
         return parts
 
-    def run(self, on_progress: OnProgress) -> TuningStudy:
-        """The study with all its trials, confirmed."""
+    def train(self, on_progress: OnProgress) -> None:
+        """Runs what is missing of the study, confirms it, and trains what judges it."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        tuning = self._open()
-        trials, what = self._read["trials"], f"study {self.name}"
-        on_progress(what, len(tuning.finished_trials), trials)
+        tuning = self._study = self._stored() or self._open()
+        trials, what = self._keys.trials, f"study {self.name}"
+
+        def tell(*_: Any) -> None:
+            on_progress(what, len(tuning.finished_trials), trials)
+
+        tell()
         if len(tuning.finished_trials) < trials:
-            tuning.run(
-                trials,
-                callbacks=[lambda *_: on_progress(what, len(tuning.finished_trials), trials)],
-            )
-        if self._read["confirm"] and not self._confirmed(tuning):
+            tuning.run(trials, callbacks=[tell])
+        if self._keys.confirm and not evaluation.is_confirmed(tuning, self._keys.confirm):
             evaluation.confirm(
                 tuning,
-                self._read["confirm"],
+                self._keys.confirm,
                 on_progress=lambda *step: on_progress(f"confirming {self.name}", *step),
             )
-        return tuning
+        wanted = [*chain.from_iterable(self._judging(tuning).values())]
+        self._runs.train(self._told("default and tuned"), wanted, on_progress)
 
-    def stored(self) -> TuningStudy | None:
-        """The study, if there is one."""
-        return self._open() if self.path.exists() else None
+    def result(self) -> tuple[TuningStudy, Evaluation]:
+        """What came out, when all is trained."""
+        tuning, metric = self._finished(), self._keys.metric
+        assert tuning is not None, "verdict and page come after training"
+        default, tuned = (self._runs.runs(each, metric) for each in self._judging(tuning).values())
+        return tuning, Evaluation(default, tuned, self._seeds, "test")
 
-    def finished(self) -> TuningStudy | None:
+    def _stored(self) -> TuningStudy | None:
+        """The study, if there is one; it is opened once."""
+        if self._study is None and self.path.exists():
+            self._study = self._open()
+        return self._study
+
+    def _finished(self) -> TuningStudy | None:
         """The study, if its result is certain."""
-        tuning = self.stored()
-        if tuning is None or len(tuning.finished_trials) < self._read["trials"]:
+        tuning, confirm = self._stored(), self._keys.confirm
+        if tuning is None or len(tuning.finished_trials) < self._keys.trials:
             return None
-        return None if self._read["confirm"] and not self._confirmed(tuning) else tuning
+        return None if confirm and not evaluation.is_confirmed(tuning, confirm) else tuning
 
-    def default(self, method: str, name: str) -> list[Training]:
-        """The trainings of an optimizer as it is by default."""
-        return self._trainings(method, Configuration(name, {}))
+    def _judging(self, tuning: TuningStudy | None) -> dict[str, list[Training]]:
+        """Trainings of the default and of the tuned settings; none while these are not known."""
+        one = self._optimizers if isinstance(self._optimizers, str) else None
+        best = tuning.best_configuration if tuning else None
+        name = best.name if best else one  # which of several is best, the study is yet to say
+        default = Configuration(name, {}) if name else None
+        return {
+            which: [Training(self._named(which), known, seed) for seed in self._seeds if known]
+            for which, known in (("default", default), ("tuned", best))
+        }
 
-    def tuned(self, method: str, tuning: TuningStudy) -> list[Training]:
-        """The trainings of the study's result."""
-        return self._trainings(method, tuning.best_configuration)
-
-    def _trainings(self, method: str, configuration: Configuration) -> list[Training]:
-        first = self._read["seed"] + EVALUATION_SEEDS
-        return [Training(method, configuration, first + i) for i in range(self._read["seeds"])]
+    @property
+    def _seeds(self) -> list[int]:
+        first = self._keys.seed + EVALUATION_SEEDS
+        return list(range(first, first + self._keys.seeds))
 
     def _open(self) -> TuningStudy:
-        read = self._read
+        keys = self._keys
         return TuningStudy.create(
-            read["task"],
+            self._runs.task(),
             self._optimizers,
-            seed=read["seed"],
-            sampler=read["sampler"],
-            pruner=read["pruner"],
+            seed=keys.seed,
+            sampler=keys.sampler,
+            pruner=keys.pruner,
             name=self.name,
             space=self._space,
-            objective=f"val_{read['metric']}",
-            seeds_per_trial=read["seeds_per_trial"],
+            objective=f"val_{keys.metric}",
+            seeds_per_trial=keys.seeds_per_trial,
         )
-
-    def _confirmed(self, tuning: TuningStudy) -> bool:
-        return evaluation.is_confirmed(tuning, self._read["confirm"])

@@ -1,7 +1,8 @@
 """One method on many surfaces: how soon it arrives, from how many starts, and what a step costs."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,42 @@ from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer
 
 
+@dataclass(frozen=True)
+class OnSurface:
+    """What a method does on one surface.
+
+    Attributes:
+        rate: the learning rate that was tuned there; None where there is none to be tuned.
+        arrived: the step at which it does from the usual start; None where it does not.
+        success: share of the random starts that arrive.
+    """
+
+    rate: float | None
+    arrived: int | None
+    success: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a method does on surfaces.
+
+    Attributes:
+        bytes: of state per weight.
+        step_seconds: of one run, without compiling.
+        surfaces: by name.
+    """
+
+    bytes: float
+    step_seconds: float
+    surfaces: dict[str, OnSurface]
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "Measured":
+        """From what `asdict` has made of it."""
+        surfaces = {name: OnSurface(**on) for name, on in record["surfaces"].items()}
+        return cls(**{**record, "surfaces": surfaces})
+
+
 def measure(
     optimizer: Optimizer,
     surfaces: Sequence[Surface],
@@ -21,8 +58,8 @@ def measure(
     starts: int,
     rounds: int,
     seed: int,
-) -> dict[str, Any]:
-    """What a method does on surfaces, as plain data.
+) -> Measured:
+    """What a method does on surfaces.
 
     Args:
         optimizer: the method; where its learning rate has a search range, it is tuned on each
@@ -33,10 +70,6 @@ def measure(
         starts: drawn at random on each surface, for the share of them that arrives.
         rounds: of `starts` + 1 trials each, when the learning rate is tuned.
         seed: of starts and samplers.
-
-    Returns:
-        `bytes` of state per weight, `step_seconds`, and by name of surface `rate` (None where it
-        was not tuned), `arrived` (a step, or None) and `success` (a share of the random starts).
     """
     width = starts + 1
     follow = descent(optimizer, surfaces, width, steps)
@@ -47,19 +80,16 @@ def measure(
         rates = _usual_where_endless(surfaces, tuned)
     begins = [np.vstack([[s.start], s.random_starts(starts, seed)]) for s in surfaces]
     paths = follow(begins, steps, **_all(rates, width))
-    found: dict[str, Any] = {}
+    found = {}
     for i, surface in enumerate(surfaces):
         arrived = arrivals(surface, Paths(paths.points[i], paths.values[i]))
-        found[surface.name] = {
-            "rate": rates[i] if rates else None,
-            "arrived": None if np.isnan(arrived[0]) else int(arrived[0]),
-            "success": float(np.mean(~np.isnan(arrived[1:]))),
-        }
-    return {
-        "bytes": optimizer.bytes_per_weight,
-        "step_seconds": _step_seconds(optimizer, surfaces[0], min(steps, 1000)),
-        "surfaces": found,
-    }
+        found[surface.name] = OnSurface(
+            rate=rates[i] if rates else None,
+            arrived=None if np.isnan(arrived[0]) else int(arrived[0]),
+            success=float(np.mean(~np.isnan(arrived[1:]))),
+        )
+    seconds = _step_seconds(optimizer, surfaces[0], min(steps, 1000))
+    return Measured(optimizer.bytes_per_weight, seconds, found)
 
 
 def _usual_where_endless(surfaces: Sequence[Surface], tuned: list[float]) -> list[float]:

@@ -10,6 +10,7 @@ from tests.experiments.texts import BACKENDS, OPTIMIZERS, PUBLISHED, RACES, STUD
 
 pytestmark = pytest.mark.once
 
+METHOD = '[[methods]]\nname = "a"\noptimizer = "adam"'
 MISTAKES = [
     # Keys of all kinds.
     (
@@ -81,7 +82,7 @@ MISTAKES = [
     # Those of one kind.
     (OPTIMIZERS, "optimizers = ", "x = ", "line 4: x: there is no such key here. Known:"),
     (OPTIMIZERS, 'optimizers = ["momentum", "adam"]\n', "", "give either optimizers"),
-    (OPTIMIZERS, "seeds = 2", "seeds = 2\n[[methods]]\nname = 'a'", "methods: give either"),
+    (OPTIMIZERS, "seeds = 2", f"seeds = 2\n{METHOD}", "methods: give either"),
     (
         OPTIMIZERS,
         '"adam"',

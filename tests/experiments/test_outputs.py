@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from keras_optim_lab import cli
-from keras_optim_lab.experiments import document
 from keras_optim_lab.experiments.schema import ExperimentError
+from keras_optim_lab.reports.tables import markdown
 from tests.experiments.texts import OPTIMIZERS, PUBLISHED, RACES, STUDY
 
 pytestmark = pytest.mark.once
@@ -143,4 +143,4 @@ def test_a_folder_of_results_that_lies_elsewhere_is_refused(experiment, tmp_path
 
 
 def test_a_name_does_not_end_a_cell_of_a_documents_table():
-    assert document.table(["a|b"], [["c"]]) == "| a\\|b |\n| --- |\n| c |"
+    assert markdown(["a|b"], [["c"]]) == "| a\\|b |\n| --- |\n| c |"

@@ -71,7 +71,7 @@ def test_a_measurement_depends_on_its_seed_alone():
     where = [surfaces.get("booth")]
     settings = {"steps": 10, "starts": 3, "rounds": 1}
     one, same, other = (
-        measure(get("gradient_descent"), where, **settings, seed=seed)["surfaces"]
+        measure(get("gradient_descent"), where, **settings, seed=seed).surfaces
         for seed in (1, 1, 2)
     )
     assert one == same

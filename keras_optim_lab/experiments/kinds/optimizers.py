@@ -1,138 +1,146 @@
 """Experiments that compare optimizers: each tuned with the same budget, beside its defaults."""
 
 import math
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-from keras_optim_lab.experiments import document, schema, search
+from keras_optim_lab.experiments import document, schema
 from keras_optim_lab.experiments import experiment_figures as figures
-from keras_optim_lab.experiments.experiment import Experiment, OnProgress, Part
+from keras_optim_lab.experiments.document import DocumentKeys
+from keras_optim_lab.experiments.experiment import Experiment
 from keras_optim_lab.experiments.fresh_runs import FreshRuns
-from keras_optim_lab.experiments.names import check_methods, check_metric, optimizer_name
+from keras_optim_lab.experiments.names import check_names, optimizer_name
 from keras_optim_lab.experiments.outputs import Output
-from keras_optim_lab.experiments.schema import Key
-from keras_optim_lab.experiments.search import Search
-from keras_optim_lab.experiments.tables import shown_settings
+from keras_optim_lab.experiments.parts import OnProgress, Part
+from keras_optim_lab.experiments.schema import Keys, Table, key
+from keras_optim_lab.experiments.search import Search, SearchKeys, check_space
 from keras_optim_lab.optimizers import names as catalogue
 from keras_optim_lab.reports.html import Page
-from keras_optim_lab.reports.report import mean_and_spread, over_seeds
-from keras_optim_lab.tuning.criterion import Criterion
-from keras_optim_lab.tuning.evaluation import Runs
-from keras_optim_lab.tuning.repetitions import Training
+from keras_optim_lab.reports.report import call, mean_and_spread, over_seeds
+from keras_optim_lab.reports.tables import markdown
+from keras_optim_lab.tuning.evaluation import Evaluation, Runs
 from keras_optim_lab.tuning.study import TuningStudy
 
 _RESULTS = "Default and tuned settings on the test split"
 _SETTINGS = "Settings found"
-_METHOD = {
-    "name": Key(schema.text),
-    "optimizer": Key(optimizer_name),
-    "space": Key(schema.table, {}),
-}
 
 
-def _optimizers(value: Any) -> list[str]:
-    """Names of optimizers, or "all"."""
-    return catalogue() if value == "all" else schema.list_of(optimizer_name)(value)
+@dataclass(frozen=True, kw_only=True)
+class Method(Keys):
+    """An optimizer with a search space."""
+
+    name: str = key(schema.text)
+    optimizer: str = key(optimizer_name)
+    space: dict[str, Any] = key(schema.table, {})
+
+    def check(self, table: Table) -> None:
+        check_space(table, self.optimizer)
 
 
-class Optimizers(Experiment):
+@dataclass(frozen=True, kw_only=True)
+class OptimizersKeys(DocumentKeys, SearchKeys):
+    optimizers: list[str] | None = key(schema.all_or_list_of(optimizer_name, catalogue), None)
+    methods: list[Method] | None = key(schema.tables, None, each=Method)
+
+    def check(self, table: Table) -> None:
+        super().check(table)
+        if (self.optimizers is None) == (self.methods is None):
+            wrong = None if self.methods is None else "methods"
+            raise table.error('give either optimizers = [names] (or "all") or [[methods]].', wrong)
+        check_names(table, [method.name for method in self.entered])
+
+    @property
+    def entered(self) -> list[Method]:
+        return self.methods or [
+            Method(name=n, optimizer=n, space={}) for n in self.optimizers or ()
+        ]
+
+
+class Optimizers(Experiment[OptimizersKeys]):
     """Several methods, each an optimizer with a search space, and a study of its own for each."""
 
-    keys: ClassVar[dict[str, Key]] = {
-        **search.KEYS,
-        "optimizers": Key(_optimizers, None),
-        "methods": Key(schema.tables, None),
-        "document": Key(document.name, ""),
-    }
+    reads = OptimizersKeys
 
-    def check(self) -> None:
-        table = self.file.table
-        check_metric(table, self.read["task"], self.read["metric"])
-        if (self.read["optimizers"] is None) == (self.read["methods"] is None):
-            key = None if self.read["methods"] is None else "methods"
-            raise table.error('give either optimizers = [names] (or "all") or [[methods]].', key)
-        if self.read["methods"] is None:
-            self._methods = [
-                {"name": name, "optimizer": name, "space": {}} for name in self.read["optimizers"]
-            ]
-        else:
-            own = table.tables("methods")
-            self._methods = [each.read(_METHOD) for each in own]
-            check_methods(own, self._methods)
-            for each, method in zip(own, self._methods, strict=True):
-                search.check_space(each, method["optimizer"])
+    def prepare(self) -> None:
+        runs = FreshRuns(self, self.keys.task)
         self._searches = {
-            m["name"]: Search(f"{self.name}-{m['name']}", m["optimizer"], m["space"], self.read)
-            for m in self._methods
+            m.name: Search(
+                f"{self.name}-{m.name}", m.optimizer, m.space, self.keys, runs, f"{m.name}, "
+            )
+            for m in self.keys.entered
         }
-        studies = [each.name for each in self._searches.values()]
+        studies = [search.name for search in self._searches.values()]
         for i, name in enumerate(studies):
             if name in studies[:i]:
-                raise table.error(f"two would share the study {name!r}: rename one.", "methods")
-        self._runs = FreshRuns(self, self.read["task"])
+                raise self.file.table.error(
+                    f"two would share the study {name!r}: rename one.", "methods"
+                )
 
     def parts(self) -> list[Part]:
-        parts = []
-        for method in self._methods:
-            name, of_study = method["name"], self._searches[method["name"]]
-            tuning = of_study.finished()
-            parts += of_study.parts()
-            parts.append(self._runs.part(f"{name}, default", self._default(method)))
-            tuned = (
-                Part(f"{name}, tuned", self.read["seeds"], 0)
-                if tuning is None
-                else self._runs.part(f"{name}, tuned", self._tuned(method, tuning))
-            )
-            parts.append(tuned)
-        return parts
+        return [part for search in self._searches.values() for part in search.parts()]
 
     def documents(self) -> list[Output]:
         return document.outputs(self)
 
-    def searches(self) -> list[Search]:
-        return list(self._searches.values())
+    def studies(self) -> list[Path]:
+        return [search.path for search in self._searches.values()]
 
     def train(self, on_progress: OnProgress) -> None:
-        for method in self._methods:
-            name = method["name"]
-            tuning = self._searches[name].run(on_progress)
-            wanted = [*self._default(method), *self._tuned(method, tuning)]
-            self._runs.train(f"{name}, default and tuned", wanted, on_progress)
+        for search in self._searches.values():
+            search.train(on_progress)
+
+    @cached_property
+    def _found(self) -> dict[str, tuple[TuningStudy, Evaluation]]:
+        return {name: search.result() for name, search in self._searches.items()}
+
+    @property
+    def _pairs(self) -> dict[str, Evaluation]:
+        """By method, its runs by default and tuned."""
+        return {name: evaluation for name, (_, evaluation) in self._found.items()}
 
     def verdict(self) -> str:
-        pairs, metric = self._pairs(), self.read["metric"]
-        best = min(pairs, key=lambda name: self._rank(pairs[name][1]))
-        untuned = min(pairs, key=lambda name: self._rank(pairs[name][0]))
-        tuned, default = pairs[best][1], pairs[untuned][0]
+        pairs, keys, metric = self._pairs, self.keys, self.keys.metric
+        best = min(pairs, key=lambda name: self._rank(pairs[name].tuned))
+        untuned = min(pairs, key=lambda name: self._rank(pairs[name].default))
+        tuned, default = pairs[best].tuned, pairs[untuned].default
         near = [
             name
-            for name, (_, runs) in pairs.items()
-            if name != best and not self._clearly_better(tuned, runs)
+            for name, pair in pairs.items()
+            if name != best and not self._clearly_better(tuned, pair.tuned)
         ]
-        gained = sum(self._clearly_better(runs, own) for own, runs in pairs.values())
-        beyond = sum(self._clearly_better(runs, default) for _, runs in pairs.values())
+        gained = sum(self._clearly_better(pair.tuned, pair.default) for pair in pairs.values())
+        beyond = sum(self._clearly_better(pair.tuned, default) for pair in pairs.values())
         return (
-            f"Tuned with {self.read['trials']} trials each on {self.read['task']}, the best on the "
+            f"Tuned with {keys.trials} trials each on {keys.task}, the best on the "
             f"test split is {best}: {metric} {mean_and_spread(tuned, metric)}; within one standard "
             f"deviation of it: {', '.join(near) or 'no other'}. Tuning gains more than that over "
             f"its own defaults for {gained} of {len(pairs)}. The best by default is {untuned}: "
             f"{mean_and_spread(default, metric)}; {beyond} of {len(pairs)} beat it when tuned "
-            f"({over_seeds(self.read['seeds'])})."
+            f"({over_seeds(keys.seeds)})."
         )
 
     def _rank(self, runs: Runs) -> float:
         """Less is better; a method whose runs all diverged comes last."""
-        mean = runs.mean(self.read["metric"])
-        return math.inf if math.isnan(mean) else self._sign * mean
+        tuning, _ = next(iter(self._found.values()))
+        sign = -1.0 if tuning.objective.direction == "maximize" else 1.0
+        mean = runs.mean(self.keys.metric)
+        return math.inf if math.isnan(mean) else sign * mean
 
     def _clearly_better(self, one: Runs, other: Runs) -> bool:
         """Whether it is ahead by more than the larger of the two standard deviations."""
-        spreads = [runs.spread(self.read["metric"]) for runs in (one, other)]
+        spreads = [runs.spread(self.keys.metric) for runs in (one, other)]
         spread = max((s for s in spreads if not math.isnan(s)), default=0.0)
         return self._rank(other) - self._rank(one) > spread
 
     def write(self, page: Page) -> None:
-        metric, pairs = self.read["metric"], self._pairs()
+        metric, pairs = self.keys.metric, self._pairs
         header, rows = self._results()
+        settings = [
+            (name, call(tuning.best_configuration.template, tuning.best_configuration.settings))
+            for name, (tuning, _) in self._found.items()
+        ]
         page.heading(_RESULTS)
         page.table(header, rows)
         page.figure(figures.default_and_tuned(pairs, metric), height=120 + 45 * len(pairs))
@@ -140,82 +148,49 @@ class Optimizers(Experiment):
         page.paragraph("Mean over seeds in a band of one standard deviation.", "note")
         page.figures(
             [
-                figures.curves({"default": default, "tuned": tuned}, metric, name)
-                for name, (default, tuned) in pairs.items()
+                figures.curves({"default": pair.default, "tuned": pair.tuned}, metric, name)
+                for name, pair in pairs.items()
             ]
         )
         page.heading(_SETTINGS)
-        page.facts(self._found())
+        page.facts(settings)
         if path := document.path_of(self):
             sections = [
-                (_RESULTS, [document.table(header, rows)]),
-                (_SETTINGS, ["\n".join(f"- {name}: `{shown}`" for name, shown in self._found())]),
+                (_RESULTS, [markdown(header, rows)]),
+                (_SETTINGS, ["\n".join(f"- {name}: `{shown}`" for name, shown in settings)]),
             ]
-            document.write(self, path, f"Optimizers tuned on {self.read['task']}", sections)
+            document.write(self, path, f"Optimizers tuned on {self.keys.task}", sections)
 
     def _results(self) -> tuple[list[str], list[list[str]]]:
         """The table of all metrics, the best one when tuned first."""
-        pairs = self._pairs()
-        names = sorted(pairs, key=lambda name: self._rank(pairs[name][1]))
-        metrics = list(pairs[names[0]][0].scores)
+        pairs = self._pairs
+        names = sorted(pairs, key=lambda name: self._rank(pairs[name].tuned))
+        metrics = list(pairs[names[0]].default.scores)
         header = ["method", *(f"{m}, {which}" for m in metrics for which in ("default", "tuned"))]
         return header, [
-            [name, *(mean_and_spread(runs, m) for m in metrics for runs in pairs[name])]
+            [
+                name,
+                *(
+                    mean_and_spread(runs, metric)
+                    for metric in metrics
+                    for runs in (pairs[name].default, pairs[name].tuned)
+                ),
+            ]
             for name in names
         ]
 
-    def _found(self) -> list[tuple[str, str]]:
-        """By method, the settings that its search found."""
-        bests = {
-            method["name"]: self._finished(method).best_configuration for method in self._methods
-        }
-        return [(name, shown_settings(best.name, best.settings)) for name, best in bests.items()]
-
     def facts(self) -> list[tuple[str, str]]:
-        read = self.read
+        keys = self.keys
         return [
-            ("task", read["task"]),
+            ("task", keys.task),
             (
                 "each study",
-                f"{read['trials']} trials, {read['sampler']} sampler, {read['pruner']} pruner, "
-                f"seed {read['seed']}, {read['seeds_per_trial']} seed(s) per trial, "
-                f"best {read['confirm']} confirmed over fresh seeds",
+                f"{keys.trials} trials, {keys.sampler} sampler, {keys.pruner} pruner, "
+                f"seed {keys.seed}, {keys.seeds_per_trial} seed(s) per trial, "
+                f"best {keys.confirm} confirmed over fresh seeds",
             ),
-            ("test runs", f"{read['seeds']} seeds that no study used"),
+            ("test runs", f"{keys.seeds} seeds that no study used"),
         ]
-
-    @property
-    def _sign(self) -> float:
-        metric = self.read["metric"]
-        if metric == "loss":
-            return 1.0
-        tuning = self._finished(self._methods[0])
-        direction = Criterion.of(f"val_{metric}", tuning.task).direction
-        return 1.0 if direction == "minimize" else -1.0
-
-    def _finished(self, method: dict[str, Any]) -> TuningStudy:
-        tuning = self._searches[method["name"]].finished()
-        assert tuning is not None, "verdict and page come after training"
-        return tuning
-
-    def _default(self, method: dict[str, Any]) -> list[Training]:
-        name = method["name"]
-        return self._searches[name].default(f"{name}, default", method["optimizer"])
-
-    def _tuned(self, method: dict[str, Any], tuning: TuningStudy) -> list[Training]:
-        name = method["name"]
-        return self._searches[name].tuned(f"{name}, tuned", tuning)
-
-    def _pairs(self) -> dict[str, tuple[Runs, Runs]]:
-        """By method, its runs by default and tuned."""
-        metric = self.read["metric"]
-        return {
-            method["name"]: (
-                self._runs.runs(self._default(method), metric),
-                self._runs.runs(self._tuned(method, self._finished(method)), metric),
-            )
-            for method in self._methods
-        }
 
 
 KIND = Optimizers
