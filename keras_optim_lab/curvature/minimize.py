@@ -4,34 +4,31 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_optim_lab import backend
 from keras_optim_lab.arguments import whole_number
-from keras_optim_lab.curvature.convergence import (
-    MESSAGES,
-    SUCCESS,
-    Convergence,
-    Secants,
-    Seen,
-    Tolerances,
+from keras_optim_lab.curvature.convergence import Secants, Seen, Tolerances
+from keras_optim_lab.curvature.function_objective import (
+    check_finite,
+    checked_start,
+    objective_of,
 )
 from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.newton import undamped
-from keras_optim_lab.curvature.objective import Objective, Point, half_of_squares
+from keras_optim_lab.curvature.objective import Point
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
-from keras_optim_lab.curvature.result import MinimizeResult, Path
+from keras_optim_lab.curvature.result import MinimizeResult
 from keras_optim_lab.curvature.sam import SAM
 from keras_optim_lab.curvature.spectrum import Spectrum
 from keras_optim_lab.curvature.step_rules import Effort
+from keras_optim_lab.curvature.walk import Walk
 from keras_optim_lab.functional import Functional, State, at_step, held_numbers
 from keras_optim_lab.optimizers import Optimizer, catalogue
 from keras_optim_lab.optimizers.shell.slots import Record
 
 _EXACT = 500  # weights up to which a full Hessian may have the last word
 _MOST_STEPS = 10_000_000
-_LEVEL = 1e-8  # of what the function has fallen by: a difference that is none
 
 
 def minimize(
@@ -123,7 +120,7 @@ class Minimizer:
         tolerances = Tolerances(ftol, xtol, gtol)
         tolerances.check()
         numbers = self._numbers(hyperparameters)
-        start = _checked_start(x0)
+        start = checked_start(x0)
         layout = Layout(start)
         program = self._programs.get(layout.signature)
         if program is None:
@@ -155,7 +152,7 @@ class _Program:
         self.owner = owner
         self.optimizer = owner.optimizer
         self.layout = layout
-        self.objective = _objective(owner.fun, self.optimizer, layout)
+        self.objective = objective_of(owner.fun, self.optimizer, layout)
         derivatives = backend.derivatives()
         self._begin = derivatives.compiled(self.objective.value_and_gradient)
         self._step = derivatives.compiled(self._traced)
@@ -188,8 +185,8 @@ class _Program:
     def run(self, start, steps: int, tolerances: Tolerances, numbers) -> MinimizeResult:
         x = self.layout.join(keras.tree.map_structure(ops.convert_to_tensor, start))
         point = Point(x, *self._begin(x))
-        _check_finite(point)
-        walk = _Walk(Seen.of(point), tolerances, own_model=self._method.has_model)
+        check_finite(point)
+        walk = Walk(Seen.of(point), tolerances, own_model=self._method.has_model)
         state = self._method.first_state(), self._secants.first_state()
         held = {
             name: None if number is None else ops.convert_to_tensor(number, self.layout.dtype)
@@ -255,114 +252,3 @@ class _Sharpness(_FirstOrder):
             objective, point._replace(gradient=gradient), state, iteration, inner
         )
         return after, state, Effort(values=1, gradients=1)
-
-
-class _Walk:
-    """The path so far, and whether it is at its end."""
-
-    def __init__(self, start: Seen, tolerances: Tolerances, own_model: bool):
-        self._convergence = Convergence(tolerances, start, own_model)
-        self._points = [start.x]
-        self._values = [start.value]
-        self._counts = np.array([1, 1, 0])
-        self._last = self._best = start
-        self.status = self._convergence.at_start(start)
-
-    @property
-    def nit(self) -> int:
-        return len(self._points) - 1
-
-    def note(self, point: Seen, whole: np.ndarray, counts: np.ndarray) -> None:
-        self._counts += counts[:3]
-        self._points.append(point.x)
-        self._values.append(point.value)
-        self.status = self._convergence.after(self._last, point, whole, int(counts[3]))
-        self._last = point
-        if point.finite and point.value <= self._best.value:
-            self._best = point
-
-    def look_again(self, whole: np.ndarray) -> None:
-        """Judges a point that the method could not leave by the whole step of Newton's method."""
-        self._counts[2] += whole.size
-        self.status = self._convergence.where_it_is(self._last, whole)
-
-    def result(self, layout: Layout) -> MinimizeResult:
-        status, best = self.status or "steps", self._best
-        if status in SUCCESS and best is not self._last:
-            # Lower by rounding, or where else the path has been?
-            fell = max(abs(best.value), self._values[0] - best.value)
-            level = self._last.value - best.value <= _LEVEL * fell
-            status, best = (status, self._last) if level else ("higher", best)
-        nfev, njev, nhev = self._counts.tolist()
-        return MinimizeResult(
-            x=layout.split_path(best.x),
-            fun=best.value,
-            jac=layout.split_path(best.gradient),
-            nit=self.nit,
-            nfev=nfev,
-            njev=njev,
-            nhev=nhev,
-            status=status,
-            success=status in SUCCESS,
-            message=MESSAGES[status].format(nit=self.nit, fun=best.value),
-            path=Path(layout.split_path(np.stack(self._points)), np.array(self._values)),
-        )
-
-
-def _objective(fun, optimizer: Optimizer, layout: Layout) -> Objective:
-    if not (isinstance(optimizer, CurvatureOptimizer) and optimizer.least_squares):
-        return Objective(lambda x: _scalar(fun(layout.split(x)), layout.dtype), layout=layout)
-
-    def outputs(x):
-        return _residuals(fun(layout.split(x)), layout.dtype)
-
-    return Objective(lambda x: half_of_squares(outputs(x)), outputs, half_of_squares, layout)
-
-
-def _scalar(value, dtype: str):
-    value = ops.convert_to_tensor(value)
-    if tuple(value.shape) != ():
-        raise TypeError(
-            f"fun: must return a scalar; it returned a tensor of shape {tuple(value.shape)}. "
-            "Sum it, or minimize its squares with optimizer='levenberg_marquardt'."
-        )
-    return ops.cast(value, dtype)
-
-
-def _residuals(value, dtype: str):
-    value = ops.convert_to_tensor(value)
-    if tuple(value.shape) == ():
-        raise TypeError(
-            "fun: must return residuals r, of one axis or more, as Gauss–Newton methods minimize "
-            "½ Σ r²; it returned a scalar. Return what is squared and summed, or minimize the "
-            "scalar with optimizer='newton' or 'lbfgs'."
-        )
-    return ops.reshape(ops.cast(value, dtype), (-1,))
-
-
-def _checked_start(x0):
-    """x0 with arrays for leaves."""
-    leaves = keras.tree.flatten(x0)
-    if not leaves:
-        raise TypeError(f"x0: holds no numbers. Received: x0={x0!r}")
-    if isinstance(x0, list | tuple) and all(isinstance(leaf, int | float) for leaf in leaves):
-        x0 = np.asarray(x0)  # as in SciPy, numbers in a list are one vector
-    return keras.tree.map_structure(_checked_leaf, x0)
-
-
-def _checked_leaf(leaf):
-    array = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
-    dtype = str(array.dtype).rpartition(".")[2]
-    if "float" not in dtype:
-        raise TypeError(
-            f"x0: must be of floating-point numbers, such as 1.0 instead of 1. Received: "
-            f"{leaf!r} of dtype {dtype}"
-        )
-    return array
-
-
-def _check_finite(point: Point) -> None:
-    if not np.isfinite(float(point.value)):
-        raise ValueError(f"fun: must be finite at x0. It returned {float(point.value)} there.")
-    if not bool(ops.all(ops.isfinite(point.gradient))):
-        raise ValueError("fun: its gradient is not finite at x0. Start elsewhere.")

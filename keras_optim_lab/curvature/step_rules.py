@@ -89,6 +89,15 @@ def armijo(objective: Objective, point: Point, direction, length) -> tuple[Point
     return Point(x), Effort(values=trials, status=_status(found, straight))
 
 
+class _Tried(NamedTuple):
+    """A length that a search has tried; `resolved` is its value where rounding hides it."""
+
+    length: Any
+    value: Any
+    gradient: Any
+    resolved: Any
+
+
 def strong_wolfe(
     objective: Objective, point: Point, direction, length, curvature: float = 0.9
 ) -> tuple[Point, Effort]:
@@ -104,12 +113,6 @@ def strong_wolfe(
     """
     slope = ops.sum(point.gradient * direction)
 
-    class Best(NamedTuple):
-        length: Any
-        value: Any
-        gradient: Any
-        resolved: Any
-
     def again(search, best, accepted, inside, trials):
         return ops.logical_not(ops.logical_or(search.finished, trials >= _TRIALS))
 
@@ -120,12 +123,8 @@ def strong_wolfe(
         resolved = search.resolved(value, trial_slope)
         accepted = search.accepts(resolved, trial_slope)
         better = ops.logical_or(accepted, resolved < best.resolved)
-        best = Best(
-            ops.where(better, search.trial, best.length),
-            ops.where(better, value, best.value),
-            ops.where(better, gradient, best.gradient),
-            ops.where(better, resolved, best.resolved),
-        )
+        tried = _Tried(search.trial, value, gradient, resolved)
+        best = _Tried(*(ops.where(better, a, b) for a, b in zip(tried, best, strict=True)))
         search = ops.cond(
             accepted,
             lambda: search._replace(finished=accepted),
@@ -138,7 +137,7 @@ def strong_wolfe(
     search = LineSearch.begin(
         zero + length, point.value, slope, _SUFFICIENT, curvature, epsilon(point.x)
     )
-    begin = Best(zero, point.value, point.gradient, point.value)
+    begin = _Tried(zero, point.value, point.gradient, point.value)
     search, best, accepted, inside, trials = ops.while_loop(
         again, evaluate, (search, begin, _no(slope), ops.logical_not(_no(slope)), _none())
     )

@@ -6,6 +6,7 @@ one of Keras's own, nothing is known.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -195,14 +196,24 @@ def _classes_fault(loss: Any, shape: Shape, y: np.ndarray) -> Fault | None:
     return None
 
 
-def _one_hot_fault(loss: Any, shape: Shape, y: np.ndarray) -> Fault | None:
+def _shape_fault(loss: Any, shape: Shape, y: np.ndarray, why: str, change: str) -> Fault | None:
     if _agree(_without_ones(y.shape[1:]), _without_ones(shape[1:])):
         return None
-    return Fault(
-        f"has samples of shape {y.shape[1:]}, and the model has outputs of shape {shape[1:]}",
-        "Pass one-hot rows as wide as the last layer; for whole numbers there is "
-        "sparse_categorical_crossentropy.",
-    )
+    outputs = f"the model has outputs of shape {shape[1:]}"
+    return Fault(f"has samples of shape {y.shape[1:]}, and {outputs}{why}", change)
+
+
+_one_hot_fault = partial(
+    _shape_fault,
+    why="",
+    change="Pass one-hot rows as wide as the last layer; for whole numbers there is "
+    "sparse_categorical_crossentropy.",
+)
+_numbers_fault = partial(
+    _shape_fault,
+    why=", which would be compared with each other all the same where one of them is repeated",
+    change="Give the last layer as many outputs as y has numbers.",
+)
 
 
 def _binary_fault(loss: Any, shape: Shape, y: np.ndarray) -> Fault | None:
@@ -213,16 +224,6 @@ def _binary_fault(loss: Any, shape: Shape, y: np.ndarray) -> Fault | None:
             "Change the labels; for several classes there is sparse_categorical_crossentropy.",
         )
     return fault
-
-
-def _numbers_fault(loss: Any, shape: Shape, y: np.ndarray) -> Fault | None:
-    if _agree(_without_ones(y.shape[1:]), _without_ones(shape[1:])):
-        return None
-    return Fault(
-        f"has samples of shape {y.shape[1:]}, and the model has outputs of shape {shape[1:]}, "
-        "which would be compared with each other all the same where one of them is repeated",
-        "Give the last layer as many outputs as y has numbers.",
-    )
 
 
 _FAULTS: dict[str, Callable[[Any, Shape, np.ndarray], Fault | None]] = {

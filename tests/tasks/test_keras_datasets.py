@@ -85,17 +85,16 @@ def published(shape, label_shape):
 
 
 @pytest.mark.parametrize(
-    ("name", "module", "samples", "data"),
+    ("name", "module", "data"),
     [
-        ("mnist-cnn", keras.datasets.mnist, "MNIST_SAMPLES", published((28, 28), ())),
-        ("cifar10-3c3d", keras.datasets.cifar10, "CIFAR_SAMPLES", published((32, 32, 3), (1,))),
+        ("mnist-cnn", keras.datasets.mnist, published((28, 28), ())),
+        ("cifar10-3c3d", keras.datasets.cifar10, published((32, 32, 3), (1,))),
     ],
 )
-def test_what_keras_loads_trains_the_model(name, module, samples, data, keras_home, monkeypatch):
+def test_what_keras_loads_trains_the_model(name, module, data, keras_home, monkeypatch):
     monkeypatch.setattr(module, "load_data", lambda: data)
-    monkeypatch.setattr(f"keras_optim_lab.tasks.built_in.images.{samples}", (40, 20, 20))
     declared = next(row for row in tasks.describe() if row.name == name)
-    (x, y), validation, test = declared.data()
+    (x, y), validation, test = declared.data(samples=(40, 20, 20))
     task = tasks.Task(
         model=declared.model,
         train=(x, y),

@@ -1,7 +1,7 @@
 """What a built-in task declares: all that can be said of it without its data."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import keras
@@ -40,16 +40,6 @@ class BuiltInTask:
     def task(self) -> Task:
         """Loads the data and returns the task."""
         train, validation, test = self.data()
-        return Task(
-            name=self.name,
-            model=self.model,
-            train=train,
-            validation=validation,
-            test=test,
-            loss=self.loss,
-            metrics=self.metrics,
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            shuffle=self.shuffle,
-            drop_remainder=self.drop_remainder,
-        )
+        known = {field.name for field in fields(Task)}
+        same = {name: value for name, value in vars(self).items() if name in known}
+        return Task(train=train, validation=validation, test=test, **same)

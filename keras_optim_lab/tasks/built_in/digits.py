@@ -1,9 +1,10 @@
 """Handwritten digits of 8×8 pixels (UCI, 1797 samples), as they come with scikit-learn."""
 
+from functools import partial
+
 from keras import Input, Model, Sequential, layers
 
-from keras_optim_lab.tasks.built_in.classification import CROSS_ENTROPY, image_shape, split
-from keras_optim_lab.tasks.built_in.declaration import BuiltInTask
+from keras_optim_lab.tasks.built_in.classification import classification, dense, image_shape, split
 from keras_optim_lab.tasks.built_in.extras import require
 from keras_optim_lab.tasks.splits import Pair
 
@@ -25,17 +26,6 @@ def digit_images() -> tuple[Pair, Pair, Pair]:
     return train, validation, test
 
 
-def mlp() -> Model:
-    return Sequential(
-        [
-            Input((64,)),
-            layers.Dense(128, activation="relu"),
-            layers.Dense(128, activation="relu"),
-            layers.Dense(10),
-        ]
-    )
-
-
 def cnn() -> Model:
     return Sequential(
         [
@@ -51,24 +41,20 @@ def cnn() -> Model:
 
 
 DECLARED = (
-    BuiltInTask(
+    classification(
         name="digits-mlp",
         summary="handwritten digits of 8×8 pixels, dense layers 128-128-10",
         weights=26_122,
         samples=SAMPLES,
         data=flat_digits,
-        model=mlp,
-        loss=CROSS_ENTROPY,
-        metrics=("accuracy",),
+        model=partial(dense, 64, 128, 128, 10),
     ),
-    BuiltInTask(
+    classification(
         name="digits-cnn",
         summary="handwritten digits of 8×8 pixels, two convolutions",
         weights=6_090,
         samples=SAMPLES,
         data=digit_images,
         model=cnn,
-        loss=CROSS_ENTROPY,
-        metrics=("accuracy",),
     ),
 )

@@ -4,12 +4,19 @@ The published test sets are kept; the validation splits are stratified parts of 
 training sets.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from keras import Input, Model, Sequential, initializers, layers, regularizers
 
-from keras_optim_lab.tasks.built_in.classification import CROSS_ENTROPY, image_shape, split
-from keras_optim_lab.tasks.built_in.declaration import BuiltInTask
-from keras_optim_lab.tasks.built_in.keras_datasets import CIFAR10, FASHION_MNIST, MNIST
+from keras_optim_lab.tasks.built_in.classification import classification, image_shape, split
+from keras_optim_lab.tasks.built_in.keras_datasets import (
+    CIFAR10,
+    FASHION_MNIST,
+    MNIST,
+    KerasDataset,
+)
 from keras_optim_lab.tasks.splits import Pair
 
 MNIST_SAMPLES = (54_000, 6_000, 10_000)
@@ -17,33 +24,23 @@ FASHION_SAMPLES = (50_000, 10_000, 10_000)
 CIFAR_SAMPLES = (40_000, 10_000, 10_000)
 
 
-def mnist() -> tuple[Pair, Pair, Pair]:
-    """Loads 28×28 digits with pixels from 0 to 1."""
-    published, test = (grey(part) for part in MNIST.load())
-    train, validation = split(*published, MNIST_SAMPLES[:2])
-    return train, validation, test
-
-
-def fashion_mnist() -> tuple[Pair, Pair, Pair]:
-    """Loads 28×28 pictures of clothes with pixels from 0 to 1."""
-    published, test = (grey(part) for part in FASHION_MNIST.load())
-    train, validation = split(*published, FASHION_SAMPLES[:2])
-    return train, validation, test
-
-
-def cifar10() -> tuple[Pair, Pair, Pair]:
-    """Loads 32×32 colour photographs, each standardized by its own mean and deviation."""
-    published, test = (standardized_each(part) for part in CIFAR10.load())
-    train, validation = split(*published, CIFAR_SAMPLES[:2])
+def loaded(
+    dataset: KerasDataset, prepared: Callable[[Pair], Pair], samples: tuple[int, int, int]
+) -> tuple[Pair, Pair, Pair]:
+    """Loads pictures, and makes of the published training set one and a validation split."""
+    published, test = (prepared(part) for part in dataset.load())
+    train, validation = split(*published, samples[:2])
     return train, validation, test
 
 
 def grey(part: Pair) -> Pair:
+    """Pictures of 28×28 pixels, from 0 to 1."""
     x, y = part
     return (x / np.float32(255)).reshape(-1, *image_shape(28, 28, 1)), y.astype("int32")
 
 
 def standardized_each(part: Pair) -> Pair:
+    """Photographs, each standardized by its own mean and deviation."""
     x, y = part
     x = x.astype("float32")
     mean = x.mean(axis=(1, 2, 3), keepdims=True)
@@ -125,41 +122,35 @@ def three_conv_three_dense() -> Model:
 
 
 DECLARED = (
-    BuiltInTask(
+    classification(
         name="mnist-cnn",
         summary="MNIST, the convolutional network of keras.io",
         weights=34_826,
         samples=MNIST_SAMPLES,
-        data=mnist,
+        data=partial(loaded, MNIST, grey, samples=MNIST_SAMPLES),
         model=mnist_cnn,
-        loss=CROSS_ENTROPY,
-        metrics=("accuracy",),
         batch_size=128,
         epochs=15,
     ),
-    BuiltInTask(
+    classification(
         name="fashion-mnist-2c2d",
         summary="Fashion-MNIST, two convolutions and two dense layers (DeepOBS)",
         weights=3_274_634,
         samples=FASHION_SAMPLES,
-        data=fashion_mnist,
+        data=partial(loaded, FASHION_MNIST, grey, samples=FASHION_SAMPLES),
         model=two_conv_two_dense,
-        loss=CROSS_ENTROPY,
-        metrics=("accuracy",),
         batch_size=128,
         epochs=100,
         drop_remainder=True,
     ),
-    BuiltInTask(
+    classification(
         name="cifar10-3c3d",
         # DeepOBS also augments the training pictures at random; this task does not.
         summary="CIFAR-10, three convolutions and three dense layers (DeepOBS, not augmented)",
         weights=895_210,
         samples=CIFAR_SAMPLES,
-        data=cifar10,
+        data=partial(loaded, CIFAR10, standardized_each, samples=CIFAR_SAMPLES),
         model=three_conv_three_dense,
-        loss=CROSS_ENTROPY,
-        metrics=("accuracy",),
         batch_size=128,
         epochs=100,
         drop_remainder=True,

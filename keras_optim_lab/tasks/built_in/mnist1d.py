@@ -10,8 +10,7 @@ from functools import cache
 import numpy as np
 from keras import Input, Model, Sequential, layers
 
-from keras_optim_lab.tasks.built_in.classification import CROSS_ENTROPY, split
-from keras_optim_lab.tasks.built_in.declaration import BuiltInTask
+from keras_optim_lab.tasks.built_in.classification import classification, split
 from keras_optim_lab.tasks.built_in.extras import require
 from keras_optim_lab.tasks.splits import Pair
 
@@ -61,27 +60,23 @@ def cnn() -> Model:
 
 
 DECLARED = (
-    BuiltInTask(
+    classification(
         name="mnist1d-mlp",
         summary="MNIST-1D, dense layers 100-100-10 with a skip",
         weights=15_210,
         samples=SAMPLES,
         data=signals,
         model=mlp,
-        loss=CROSS_ENTROPY,
-        metrics=("accuracy",),
         batch_size=100,
         epochs=60,
     ),
-    BuiltInTask(
+    classification(
         name="mnist1d-cnn",
         summary="MNIST-1D, three convolutions of 25 channels",
         weights=5_210,
         samples=SAMPLES,
         data=signals,
         model=cnn,
-        loss=CROSS_ENTROPY,
-        metrics=("accuracy",),
         batch_size=100,
         epochs=60,
     ),

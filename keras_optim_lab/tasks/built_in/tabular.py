@@ -1,9 +1,10 @@
 """Tables that come with scikit-learn: breast cancer (Wisconsin, 1995), diabetes (Efron, 2004)."""
 
-import numpy as np
-from keras import Input, Model, Sequential, layers
+from functools import partial
 
-from keras_optim_lab.tasks.built_in.classification import CROSS_ENTROPY, split
+import numpy as np
+
+from keras_optim_lab.tasks.built_in.classification import classification, dense, split
 from keras_optim_lab.tasks.built_in.declaration import BuiltInTask
 from keras_optim_lab.tasks.built_in.extras import require
 from keras_optim_lab.tasks.splits import Pair, stratified
@@ -42,38 +43,14 @@ def diabetes() -> tuple[Pair, Pair, Pair]:
     return train, validation, test
 
 
-def breast_cancer_mlp() -> Model:
-    return Sequential(
-        [
-            Input((30,)),
-            layers.Dense(32, activation="relu"),
-            layers.Dense(32, activation="relu"),
-            layers.Dense(2),
-        ]
-    )
-
-
-def diabetes_mlp() -> Model:
-    return Sequential(
-        [
-            Input((10,)),
-            layers.Dense(32, activation="relu"),
-            layers.Dense(32, activation="relu"),
-            layers.Dense(1),
-        ]
-    )
-
-
 DECLARED = (
-    BuiltInTask(
+    classification(
         name="breast-cancer-mlp",
         summary="malignant or benign from 30 measurements, dense layers 32-32-2",
         weights=2_114,
         samples=BREAST_CANCER_SAMPLES,
         data=breast_cancer,
-        model=breast_cancer_mlp,
-        loss=CROSS_ENTROPY,
-        metrics=("accuracy",),
+        model=partial(dense, 30, 32, 32, 2),
     ),
     BuiltInTask(
         name="diabetes-mlp",
@@ -81,7 +58,7 @@ DECLARED = (
         weights=1_441,
         samples=DIABETES_SAMPLES,
         data=diabetes,
-        model=diabetes_mlp,
+        model=partial(dense, 10, 32, 32, 1),
         loss="mean_squared_error",
         metrics=("mean_absolute_error",),
     ),
