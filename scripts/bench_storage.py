@@ -100,7 +100,7 @@ def large(storage: str, sampler: str, sizes: list[int], repeats: int) -> list[di
     import optuna
 
     from keras_optim_lab.tuner import TuningResult
-    from keras_optim_lab.tuning.study import Asked, stoppable
+    from keras_optim_lab.tuning.asked import Asked, stoppable
     from tests.studies import small_task
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -145,9 +145,11 @@ def fill(tuning, size: int, generator) -> None:
     import optuna
     from optuna.trial import TrialState
 
+    from keras_optim_lab.tuning.storages.database import Database
     from keras_optim_lab.tuning.storages.unstored import Changes
 
-    buffer, study_id = tuning.study._storage, tuning.study._study_id
+    buffer = tuning.storage
+    study_id = buffer.get_study_id_from_name(tuning.study.study_name)
     space = tuning.space.distributions
     missing = size - len(tuning.study.get_trials(deepcopy=False))
     results = [
@@ -157,17 +159,17 @@ def fill(tuning, size: int, generator) -> None:
         )
         for _ in range(missing)
     ]
-    if buffer._database is not None:
+    if isinstance(buffer._store, Database):
         changes = []
         for trial, (params, loss) in zip(
-            buffer._database.begin(study_id, missing), results, strict=True
+            buffer._store.begin(study_id, missing), results, strict=True
         ):
             told = Changes(trial._trial_id, params={n: (params[n], space[n]) for n in space})
             told.intermediate_values[0] = loss
             told.user_attrs["seed"] = 0
             told.state, told.values = TrialState.COMPLETE, [loss]
             changes.append(told)
-        buffer._database.write(changes)
+        buffer._store.write(changes)
         return
     templates = [
         optuna.create_trial(
@@ -181,7 +183,7 @@ def fill(tuning, size: int, generator) -> None:
     ]
     # Optuna returns the number of the trial it read back, and for the first one it needs that.
     buffer.storage.create_new_trial(study_id, templates.pop())
-    with buffer.storage.together():
+    with buffer.storage._file.together():
         for template in templates:
             buffer.storage.create_new_trial(study_id, template)
 

@@ -23,7 +23,7 @@ from keras_optim_lab.keras_tuner.private import synchronized
 from keras_optim_lab.keras_tuner.runs import Runs
 from keras_optim_lab.tuning import samplers as choices
 from keras_optim_lab.tuning.criterion import Direction
-from keras_optim_lab.tuning.spaces.space import suggest_parameter
+from keras_optim_lab.tuning.spaces.parameters import suggest_parameter
 from keras_optim_lab.tuning.storages.abandoned import ERROR
 from keras_optim_lab.tuning.storages.buffered import BufferedStorage
 from keras_optim_lab.tuning.storages.storage import open_storage

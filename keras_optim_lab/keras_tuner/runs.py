@@ -15,7 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from keras_optim_lab.keras_tuner.parameters import named, parameter
-from keras_optim_lab.tuning.study import stoppable
+from keras_optim_lab.tuning.asked import stoppable
 
 # Attributes of the Optuna trials: which oracle runs them, and as which of its trials.
 _ORACLE = "keras_tuner_oracle"
@@ -173,7 +173,7 @@ class Runs:
     def end(self, number: int, state: TrialState, value: float | None = None) -> FrozenTrial:
         """Ends a trial of the study."""
         study = self._study()
-        with stoppable(study):
+        with stoppable(study) as stopped:
             told = study.tell(number, value, state, skip_if_finished=True)
-            self.exhausted |= study._stop_flag
+        self.exhausted |= stopped.is_set()
         return told

@@ -12,7 +12,8 @@ from optuna.distributions import (
 
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tuning import SearchSpace
-from keras_optim_lab.tuning.spaces.space import Searched, prefix_of
+from keras_optim_lab.tuning.spaces.space import Searched
+from keras_optim_lab.tuning.spaces.suggest import prefix_of
 
 
 def optimizer(

@@ -19,7 +19,7 @@ from keras_optim_lab import tasks
 from keras_optim_lab.optimizers.shell.fields import DecayRate, Field
 from keras_optim_lab.reports.writing import listed, number
 from keras_optim_lab.tuning.evaluation import EVALUATIONS, Evaluation
-from keras_optim_lab.tuning.spaces.space import field_name
+from keras_optim_lab.tuning.spaces.parameters import field_name
 from keras_optim_lab.tuning.study import TuningStudy
 
 Outcome = Literal["no better", "steadier", "better once", "perhaps better", "better"]

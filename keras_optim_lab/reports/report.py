@@ -16,7 +16,7 @@ from keras_optim_lab.reports.judgement import Outcome, outcome, warnings_of
 from keras_optim_lab.reports.writing import number, plus_minus
 from keras_optim_lab.tuning.evaluation import Evaluation, Runs
 from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS, Configuration
-from keras_optim_lab.tuning.spaces.space import complement
+from keras_optim_lab.tuning.spaces.parameters import complement
 from keras_optim_lab.tuning.spaces.template import Template
 from keras_optim_lab.tuning.study import ENGINE, TuningStudy
 from keras_optim_lab.versions import in_a_line, versions_of_study

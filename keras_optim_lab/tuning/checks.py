@@ -47,28 +47,22 @@ def check_callbacks(callbacks: Any) -> None:
             )
 
 
-def check_steps_are_known(task: Task, space: SearchSpace) -> None:
+def check_space(task: Task, space: SearchSpace) -> None:
+    """Refuses what the task cannot have, what leaves nothing to choose, and what is not stored."""
     if space.schedule and task.training_steps is None:
         raise ValueError(
             f"space: {', '.join(map(repr, space.schedule))} cannot be searched or set, because the "
             f"task {task.name!r} does not tell how many steps an epoch has. Give it data of known "
             "length, or leave the schedule out."
         )
-
-
-def check_something_is_searched(task: Task, space: SearchSpace) -> None:
     chosen = space.distributions or space.schedule or any(space.fixed.values())
-    if chosen or task.depends_on_trial:
-        return
-    template = space.templates[space.optimizers[0]]
-    raise ValueError(
-        f"{template.title} has no search space, and all trials would be equal. Pass `space` with a "
-        f"(low, high) range for one or more of {', '.join(template.numeric)}; or train it as it "
-        "is: task.fit(task.build(optimizer, seed), seed)."
-    )
-
-
-def check_can_be_stored(space: SearchSpace) -> None:
+    if not chosen and not task.depends_on_trial:
+        template = space.templates[space.optimizers[0]]
+        raise ValueError(
+            f"{template.title} has no search space, and all trials would be equal. Pass `space` "
+            f"with a (low, high) range for one or more of {', '.join(template.numeric)}; or train "
+            "it as it is: task.fit(task.build(optimizer, seed), seed)."
+        )
     try:
         SearchSpace.from_description(json.loads(json.dumps(space.describe())))
     except Exception as error:

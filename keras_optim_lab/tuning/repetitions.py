@@ -13,8 +13,7 @@ from optuna.trial import FixedTrial
 
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.splits import SplitName
-from keras_optim_lab.tuning.candidate import Candidate
-from keras_optim_lab.tuning.engines.engine import Candidates, Engine
+from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, Engine
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.interruption import interruptible, raise_if_interrupted
 from keras_optim_lab.tuning.spaces.configuration import Configuration
@@ -120,9 +119,6 @@ class _Repetition(Candidate):
         """Of its epochs, those that are over."""
         return len(next(iter(self.curves.values()), ())) / self._epochs
 
-    def record(self, **attributes: Any) -> None:
-        pass
-
     def report(self, epoch: int, *logs: Mapping[str, float]) -> bool:
         lost = self.diverges(logs[0])
         for name, value in logs[0].items():
@@ -155,9 +151,9 @@ class _Repetitions(Candidates):
         on_done: OnDone,
         on_progress: OnProgress,
     ):
-        # An engine asks a form for an optimizer before it knows the length of the training.
+        # An engine asks a structure for an optimizer before it knows the length of the training.
         plain = [replace(each.configuration, decay="constant", warmup=0.0) for each in trainings]
-        self.forms = list({each.form: each for each in plain}.values())
+        self.structures = list({each.structure: each for each in plain}.values())
         self.scheduled = any(each.configuration.scheduled for each in trainings)
         self.objective = objective
         self._on_progress = on_progress
@@ -172,9 +168,6 @@ class _Repetitions(Candidates):
     @property
     def left(self) -> int:
         return len(self._waiting)
-
-    def __iter__(self) -> "_Repetitions":
-        return self
 
     def __next__(self) -> Candidate:
         raise_if_interrupted()

@@ -58,7 +58,7 @@ def test_oracles_with_projects_of_their_own_share_a_storage():
         thread.start()
     for thread in threads:
         thread.finish()
-    trials = load_study("shared", file).trials
+    trials = load_study("shared", file)[0].trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 10
     assert len({trial.user_attrs["keras_tuner_oracle"] for trial in trials}) == 2
     for trial in trials:

@@ -7,7 +7,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from keras_optim_lab.keras_tuner.parameters import named, parameter
-from keras_optim_lab.tuning.spaces.space import suggest_parameter
+from keras_optim_lab.tuning.spaces.parameters import suggest_parameter
 
 pytestmark = pytest.mark.once
 

@@ -87,8 +87,8 @@ def test_settings_hold_the_schedule_where_it_is_searched_or_no_default(schedule,
         ("adam", {"weight_decay": 0.0}, {"weight_decay": 0.1}),
     ],
 )
-def test_what_a_program_is_made_for_tells_forms_apart(name, one, other):
-    assert Configuration(name, one).form != Configuration(name, other).form
+def test_what_a_program_is_made_for_tells_structures_apart(name, one, other):
+    assert Configuration(name, one).structure != Configuration(name, other).structure
 
 
 @pytest.mark.parametrize(
@@ -99,5 +99,5 @@ def test_what_a_program_is_made_for_tells_forms_apart(name, one, other):
         ("adagrad", {"initial_accumulator_value": 0.1}, {"initial_accumulator_value": 0.0}),
     ],
 )
-def test_numbers_that_come_into_a_program_do_not_tell_forms_apart(name, one, other):
-    assert Configuration(name, one).form == Configuration(name, other).form
+def test_numbers_that_come_into_a_program_do_not_tell_structures_apart(name, one, other):
+    assert Configuration(name, one).structure == Configuration(name, other).structure

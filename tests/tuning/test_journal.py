@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from keras_optim_lab.tuning.storages import journal as journal_module
 from keras_optim_lab.tuning.storages.journal import LocalJournal
 from keras_optim_lab.tuning.storages.storage import load_study
+from keras_optim_lab.tuning.storages.unstored import Changes
 
 pytestmark = pytest.mark.once
 
@@ -134,9 +135,7 @@ def test_what_is_written_together_is_one_write(begun, monkeypatch):
     storage = LocalJournal(begun)
     writes = []
     monkeypatch.setattr(journal_module, "_write", lambda file, content: writes.append(content))
-    with storage.together():
-        for step in range(5):
-            storage.set_trial_intermediate_value(0, step, 0.5)
+    storage.write([Changes(0, intermediate_values=dict.fromkeys(range(5), 0.5))])
     assert [content.count(b"\n") for content in writes] == [5]
 
 
@@ -144,7 +143,7 @@ def test_what_is_written_together_is_one_write(begun, monkeypatch):
 
 
 def stale(storage):
-    return storage._get_stale_trial_ids(0)
+    return storage.stale(0)
 
 
 def test_the_trials_of_a_living_process_are_not_abandoned_and_those_of_a_dead_one_are(path):
@@ -152,7 +151,6 @@ def test_the_trials_of_a_living_process_are_not_abandoned_and_those_of_a_dead_on
     study = optuna.create_study(study_name="s", storage=storage)
     study.enqueue_trial({"x": 1.0})
     queued, new = study.ask(), study.ask()
-    storage.record_heartbeat(queued._trial_id)
     other = LocalJournal(path)
     assert stale(other) == stale(storage) == []
     storage._lock.release()  # as the operating system does when a process ends
@@ -167,13 +165,6 @@ def test_a_trial_that_a_plain_optuna_process_began_is_given_a_minute(path, monke
     assert stale(storage) == []
     monkeypatch.setattr(journal_module, "_UNKNOWN", datetime.timedelta(0))
     assert stale(storage) == [0]
-
-
-def test_a_trial_that_an_earlier_version_marked_is_abandoned_without_its_process(path):
-    plain = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
-    trial = optuna.create_study(study_name="s", storage=plain).ask()
-    plain.set_trial_system_attr(trial._trial_id, "worker", "0" * 32)
-    assert stale(LocalJournal(path)) == [0]
 
 
 def test_a_finished_trial_is_not_abandoned(begun):

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from keras_optim_lab.optimizers import Adam, GradientDescent
+from keras_optim_lab.tuning.asked import Asked
 from keras_optim_lab.tuning.engines import memory, population_engine
 from keras_optim_lab.tuning.engines.epoch import on_device
 from keras_optim_lab.tuning.engines.memory import Need, check_width_fits
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.engines.pure_model import PureModel
-from keras_optim_lab.tuning.study import Asked
 from tests.studies import small_task
 from tests.tuning.populations import Rows, search
 
@@ -51,7 +51,7 @@ def with_free(monkeypatch):
 
     def use(free):
         monkeypatch.setattr(memory, "free_memory", lambda: free)
-        monkeypatch.setattr(population_engine, "free_memory", lambda: free)
+        monkeypatch.setattr("keras_optim_lab.tuning.engines.width.free_memory", lambda: free)
 
     return use
 

@@ -472,7 +472,7 @@ def test_a_wrong_space_is_refused_with_what_is_accepted(optimizers, overrides, e
 
 
 def test_a_space_knows_the_forms_that_its_trials_may_choose():
-    assert [each.name for each in SearchSpace(["adam", "radam"]).forms] == ["adam", "radam"]
+    assert [each.name for each in SearchSpace(["adam", "radam"]).structures] == ["adam", "radam"]
     space = SearchSpace(
         ["rmsprop", "adam"],
         {
@@ -483,7 +483,7 @@ def test_a_space_knows_the_forms_that_its_trials_may_choose():
     )
     chosen = [
         (each.name, each.hyperparameters.get("centered"), each.hyperparameters.get("weight_decay"))
-        for each in space.forms
+        for each in space.structures
     ]
     assert chosen == [
         ("rmsprop", True, None),

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning import study as study_module
+from keras_optim_lab.tuning.asked import Asked
 from keras_optim_lab.tuning.storages import retrying
 from keras_optim_lab.tuning.storages.abandoned import retry
 from keras_optim_lab.tuning.storages.buffered import BufferedStorage
@@ -55,9 +56,9 @@ def test_killed_processes_lose_nothing_and_nothing_is_told_twice(storage, tmp_pa
 def dead(storage, asked=2):
     """Leaves a study with trials in flight, as a killed process does."""
     result = a_result(storage)
-    asking = iter(study_module.Asked(result, 10, []))
+    asking = iter(Asked(result, 10, []))
     candidates = [next(asking) for _ in range(asked)]
-    result.study._storage.storage._lock.release()
+    result.storage.storage._lock.release()
     return candidates
 
 
@@ -89,7 +90,7 @@ def test_a_trial_that_two_processes_take_up_is_trained_once(tmp_path):
     storage = tmp_path / "s.journal"
     dead(storage, asked=1)
     result = a_result(storage)
-    take_up_abandoned(result.study)
+    take_up_abandoned(result.study, result.storage)
     retry(result.study, result.study.get_trials()[0])  # as another process at the same moment
     result.run(3, Formula())
     seeds = [trial.user_attrs["seed"] for trial in result.finished_trials]
@@ -113,14 +114,14 @@ def test_a_process_waits_for_the_trials_of_others_and_takes_them_up(tmp_path, mo
     monkeypatch.setattr(study_module, "_PAUSE", 0.01)
     storage = tmp_path / "s.journal"
     other = a_result(storage)
-    candidate = next(iter(study_module.Asked(other, 1, [])))
+    candidate = next(iter(Asked(other, 1, [])))
     result = a_result(storage)
     running = threading.Thread(target=result.run, args=(1, Formula()), daemon=True)
     running.start()
     time.sleep(0.3)
     assert running.is_alive()
     assert len(result.study.trials) == 1
-    other.study._storage.storage._lock.release()
+    other.storage.storage._lock.release()
     running.join(60)
     assert [trial.state.name for trial in result.study.trials] == ["FAIL", "COMPLETE"]
     assert result.finished_trials[0].params == candidate.trial.params
@@ -145,7 +146,7 @@ def test_a_process_gives_signs_of_life_for_what_it_trains_in_a_database(postgres
 def test_a_trial_without_signs_of_life_in_a_database_is_abandoned(postgres):
     url = with_driver(postgres)
     storage = optuna.storages.RDBStorage(url, heartbeat_interval=1, grace_period=1)
-    next(iter(study_module.Asked(a_result(storage), 1, [])))
+    next(iter(Asked(a_result(storage), 1, [])))
     other = BufferedStorage(optuna.storages.RDBStorage(url, heartbeat_interval=1, grace_period=1))
     study = optuna.load_study(study_name="s", storage=other)
     deadline = time.monotonic() + 60

@@ -1,48 +1,117 @@
-"""Engines: what trains the candidates of a study."""
+"""What engines train, and the only way in which they tell what came of it."""
 
-from collections.abc import Iterator
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import Any, Protocol
 
+from optuna.trial import BaseTrial
+
+from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tuning.candidate import Candidate
+from keras_optim_lab.tuning.criterion import diverged
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 
+_log = logging.getLogger("keras_optim_lab")
 
-class Candidates(Protocol):
-    """What there is to train, asked for one by one.
+
+class Candidate(ABC):
+    """A configuration that waits to be trained, once with each of its seeds.
+
+    Used as a context: its training begins on entering it and has ended on leaving it.
 
     Attributes:
-        left: how many it would give now, if none of those in training failed.
-        forms: one configuration of each that needs a program of its own.
+        configuration: the optimizer, its hyperparameters and its schedule.
+        seeds: of its runs, one for each: of their weights, batches and dropout.
+        steps: of the optimizer in the whole training; None where the task cannot tell.
+        objective: the name of what it is judged by, among the logs of an epoch.
+        trial: for a model that is built from it.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        seeds: Sequence[int],
+        steps: int | None,
+        objective: str,
+        trial: BaseTrial,
+    ):
+        self.configuration = configuration
+        self.seeds = tuple(seeds)
+        self.steps = steps
+        self.objective = objective
+        self.trial = trial
+
+    def optimizer(self) -> Optimizer:
+        """A new optimizer of this configuration."""
+        return self.configuration.optimizer(self.steps)
+
+    def diverges(self, logs: Mapping[str, float]) -> bool:
+        """Whether the objective or a loss in the logs of one run's epoch is not finite.
+
+        Raises:
+            KeyError: the logs do not hold the objective.
+        """
+        if self.objective not in logs:
+            raise KeyError(
+                f"objective={self.objective!r} is not in the logs of an epoch. "
+                f"They hold: {', '.join(logs)}."
+            )
+        return diverged(logs, self.objective)
+
+    def record(self, **attributes: Any) -> None:
+        """Keeps attributes with it, such as the engine that trains it."""
+        return
+
+    @abstractmethod
+    def report(self, epoch: int, *logs: Mapping[str, float]) -> bool:
+        """Takes one epoch (0, 1, …) of every run; returns whether training should go on.
+
+        Args:
+            epoch: that has ended.
+            *logs: of each run, in the order of `seeds`.
+
+        Raises:
+            KeyError: the logs do not hold the objective.
+        """
+
+    @abstractmethod
+    def __enter__(self) -> "Candidate": ...
+    @abstractmethod
+    def __exit__(self, kind, error, traceback) -> None: ...
+
+
+class Candidates(ABC, Iterator[Candidate]):
+    """What there is to train, asked for one by one or several at a time.
+
+    Attributes:
+        structures: one configuration of each that needs a program of its own.
         runs: how many seeds each is trained with.
         scheduled: whether some may have a schedule.
         sampled: whether later ones are chosen by the results of earlier ones.
         objective: the name of what they are judged by, among the logs of an epoch.
     """
 
-    forms: list[Configuration]
+    structures: list[Configuration]
     runs: int
     scheduled: bool
     sampled: bool
     objective: str
 
     @property
-    def left(self) -> int: ...
+    @abstractmethod
+    def left(self) -> int:
+        """How many there would be now, if none of those in training failed."""
+
+    def take(self, count: int) -> Iterator[Candidate]:
+        """The next ones: `count`, or those that are left."""
+        return islice(self, count)
+
     def together(self) -> AbstractContextManager[None]:
-        """Within it, what is reported and told is kept back and then stored at once."""
+        """Within it, all that is reported, ended and taken counts as one moment."""
         return nullcontext()
-
-    def expect(self, count: int) -> None:
-        """Says how many will be drawn within `together`, if there are as many."""
-        return
-
-    def flush(self) -> None:
-        """Stores now what is kept back."""
-        return
-
-    def __iter__(self) -> Iterator[Candidate]: ...
-    def __next__(self) -> Candidate: ...
 
 
 class Engine(Protocol):
@@ -61,3 +130,17 @@ class Engine(Protocol):
     summary: dict[str, Any]
 
     def run(self, task: Task, candidates: Candidates) -> None: ...
+
+
+def leave_to(
+    engine: Engine,
+    task: Task,
+    candidates: Any,
+    reason: str,
+    instead: str,
+    level: int = logging.WARNING,
+) -> dict[str, Any]:
+    """Lets another engine train what one cannot, says so, and returns its summary."""
+    _log.log(level, "task %r: %s%s.", task.name, reason, instead)
+    engine.run(task, candidates)
+    return {**engine.summary, "reason": reason}

@@ -86,19 +86,15 @@ class PureModel:
 
     def logs(self, metrics: Tensors, names: Sequence[str]) -> dict[str, Any]:
         """The results of the metrics of these names, as scalars."""
-        with keras.StatelessScope(state_mapping=self._values(self.metrics, metrics)):
+        with standing_for(self.metrics, metrics):
             results = self.model.get_metrics_result()
         return {name: ops.cast(results[name], "float32") for name in names}
 
     def _loss(self, weights, others, metrics, batch, training: bool):
         model = self.model
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-        mapping = [
-            *self._values(self.weights, self.parts(weights)),
-            *self._values(self.others, others),
-            *self._values(self.metrics, metrics),
-        ]
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        variables = [*self.weights, *self.others, *self.metrics]
+        with standing_for(variables, [*self.parts(weights), *others, *metrics]) as scope:
             predicted = called(model, x, training)
             loss = loss_of_batch(model, x, y, predicted, sample_weight, training)
             samples = keras.tree.flatten(x)[0].shape[0]
@@ -109,9 +105,6 @@ class PureModel:
             [scope.get_current_value(variable) for variable in variables]
             for variables in (self.others, self.metrics)
         )
-
-    def _values(self, variables, values):
-        return list(zip(variables, values, strict=True))
 
     # Weights as one vector, for rules that treat every number alone.
 
@@ -140,6 +133,12 @@ class PureModel:
             weight if variable.constraint is None else variable.constraint(weight)
             for variable, weight in zip(self.weights, weights, strict=True)
         ]
+
+
+def standing_for(variables: Sequence[keras.Variable], values: Sequence[Any]) -> Any:
+    """The scope in which a layer is a pure function: these values stand for its variables."""
+    mapping = list(zip(variables, values, strict=True))
+    return keras.StatelessScope(state_mapping=mapping, collect_losses=True)
 
 
 def failing_metric(error: Exception) -> keras.Metric | None:

@@ -9,20 +9,16 @@ import keras
 
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tuning.candidate import Candidate
+from keras_optim_lab.tuning.engines.engine import Candidate, leave_to
 from keras_optim_lab.tuning.engines.fit_engine import FitEngine
-from keras_optim_lab.tuning.engines.one_by_one import AtEpochEnd, train_one_by_one
-from keras_optim_lab.tuning.engines.session import fresh_session
 from keras_optim_lab.tuning.spaces.configuration import Configuration
-
-_log = logging.getLogger("keras_optim_lab")
 
 # How many compiled models are kept. A study of schedules needs a new one for every trial, and
 # memory holds only so many.
 _KEPT = 4
 
 
-class SequentialEngine:
+class SequentialEngine(FitEngine):
     """Trains one candidate after the other with `model.fit`, and traces a training step once.
 
     For every run a new model is built from its seed, and the kept one, whose step is compiled,
@@ -36,33 +32,23 @@ class SequentialEngine:
 
     name = "sequential"
 
-    def __init__(self) -> None:
-        self.summary: dict[str, Any] = {}
-
     def run(self, task: Task, candidates: Iterable[Candidate]) -> None:
         if task.depends_on_trial:
-            self._leave_to_fit(task, candidates, "its model is built from the trial")
+            reason = "its model is built from the trial"
+            instead = ", so every trial gets a model of its own"
+            self.summary = leave_to(FitEngine(), task, candidates, reason, instead, logging.INFO)
             return
         # Kept for this run only: what an error has left half trained serves no other trial.
-        kept = _KeptModels(task)
+        self._kept = _KeptModels(task)
+        super().run(task, candidates)
+        self.summary["traces"] = self._kept.traces
 
-        def train(candidate: Candidate, seed: int, at_epoch_end: AtEpochEnd) -> None:
-            fresh_session()
-            model = kept.model(candidate, seed)
-            task.fit(model, seed, callbacks=[at_epoch_end])
-
-        summary = train_one_by_one(self.name, candidates, train)
-        self.summary = {**summary, "traces": kept.traces}
-
-    def _leave_to_fit(self, task: Task, candidates: Iterable[Candidate], reason: str) -> None:
-        _log.info("task %r: %s, so every trial gets a model of its own.", task.name, reason)
-        engine = FitEngine()
-        engine.run(task, candidates)
-        self.summary = {**engine.summary, "reason": reason}
+    def model(self, task: Task, candidate: Candidate, seed: int) -> keras.Model:
+        return self._kept.model(candidate, seed)
 
 
 class _KeptModels:
-    """The compiled models that were used last, each for one form of an optimizer.
+    """The compiled models that were used last, each for one structure of an optimizer.
 
     Attributes:
         traces: how often a training step has been traced.
@@ -79,8 +65,8 @@ class _KeptModels:
         fresh = self._task.build(optimizer, seed)
         if not fresh.optimizer.built:
             fresh.optimizer.build(fresh.trainable_variables)
-        form = _form(candidate.configuration)
-        kept = self._models.pop(form, None)
+        key = _compiled_in(candidate.configuration)
+        kept = self._models.pop(key, None)
         if kept is not None and _can_take_over(kept, fresh):
             _take_over(kept, fresh)
             fresh = kept
@@ -89,7 +75,7 @@ class _KeptModels:
             self._count_traces(fresh)
         else:
             return fresh
-        self._models[form] = fresh
+        self._models[key] = fresh
         if len(self._models) > _KEPT:
             self._models.pop(next(iter(self._models)))
         return fresh
@@ -109,16 +95,12 @@ class _KeptModels:
         model.train_step = counted
 
 
-def _form(configuration: Configuration) -> Hashable:
+def _compiled_in(configuration: Configuration) -> Hashable:
     """What the compiled step is made for: a schedule is part of it."""
     if not configuration.scheduled:
-        return configuration.form
-    return (
-        configuration.form,
-        configuration.decay,
-        configuration.warmup,
-        *configuration.peaks.items(),
-    )
+        return configuration.structure
+    peaks = tuple(configuration.peaks.items())
+    return configuration.structure, configuration.decay, configuration.warmup, peaks
 
 
 def _take_over(kept: keras.Model, fresh: keras.Model) -> None:

@@ -51,7 +51,7 @@ class Configuration:
         return self.decay != "constant" or self.warmup != 0
 
     @property
-    def form(self) -> Hashable:
+    def structure(self) -> Hashable:
         """What a compiled program is made for; all else are numbers that come into it.
 
         The optimizer, its switches, and of every number whether it is None and whether it is 0:

@@ -11,28 +11,25 @@ from collections.abc import Hashable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
-    IntDistribution,
     distribution_to_json,
     json_to_distribution,
 )
 
-from keras_optim_lab.arguments import as_float, near_matches, whole_number
+from keras_optim_lab.arguments import near_matches, whole_number
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.optimizers.shell.fields import DecayRate, Rate
-from keras_optim_lab.schedules import DECAYS, check_decay, check_warmup
+from keras_optim_lab.optimizers.shell.fields import DecayRate
 from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS, Configuration
+from keras_optim_lab.tuning.spaces.overrides import bounds, of_field, of_schedule
+from keras_optim_lab.tuning.spaces.parameters import complement, field_name, suggest_parameter
 from keras_optim_lab.tuning.spaces.template import Template
 
 # What may be searched.
 Searched = str | Optimizer | Sequence[str | Optimizer]
-
-_COMPLEMENT = "1-"
 
 
 class SearchSpace:
@@ -80,10 +77,7 @@ class SearchSpace:
                 f"Received: space={overrides!r}"
             )
         for key, value in (overrides or {}).items():
-            if key in SCHEDULE_DEFAULTS:
-                self._override_schedule(key, value)
-            else:
-                self._override(key, value)
+            self._override(key, value)
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -119,18 +113,18 @@ class SearchSpace:
         }
 
     @property
-    def forms(self) -> list[Configuration]:
-        """One configuration of every form that a trial may choose."""
+    def structures(self) -> list[Configuration]:
+        """One configuration of every structure that a trial may choose."""
         found: dict[Hashable, Configuration] = {}
         for name, space in self.spaces.items():
             choices = [
-                each.choices if isinstance(each, CategoricalDistribution) else [_bounds(each)[1]]
+                each.choices if isinstance(each, CategoricalDistribution) else [bounds(each)[1]]
                 for each in space.values()
             ]
             for values in product(*choices):
                 chosen = dict(zip(space, values, strict=True))
                 configuration = self._configuration(name, chosen)
-                found.setdefault(configuration.form, configuration)
+                found.setdefault(configuration.structure, configuration)
         return list(found.values())
 
     def suggest(self, trial: optuna.trial.BaseTrial, prefix: str = "") -> Configuration:
@@ -230,19 +224,12 @@ class SearchSpace:
     def _label(self, optimizer: str, key: str) -> str:
         return f"{optimizer}.{key}" if len(self.optimizers) > 1 else key
 
-    def _override_schedule(self, key: str, value) -> None:
-        for name in self.optimizers:
-            template = self.templates[name]
-            if not any(isinstance(field, Rate) for field in template.numeric.values()):
-                raise ValueError(
-                    f"space: {key!r} needs a learning rate to change, and {template.title} has "
-                    f"none. Leave out {key!r} or {name!r}."
-                )
-        chosen = _schedule(value) if key == "schedule" else _warmup(value)
-        if isinstance(chosen, BaseDistribution) or chosen != SCHEDULE_DEFAULTS[key]:
-            self.schedule[key] = chosen
-
-    def _override(self, label: str, value) -> None:
+    def _override(self, label: str, value: Any) -> None:
+        if label in SCHEDULE_DEFAULTS:
+            chosen = of_schedule([*self.templates.values()], label, value)
+            if isinstance(chosen, BaseDistribution) or chosen != SCHEDULE_DEFAULTS[label]:
+                self.schedule[label] = chosen
+            return
         owner, key = self.owner(label)
         prefix, dot, last = key.rpartition(".")
         if last in SCHEDULE_DEFAULTS:
@@ -257,130 +244,15 @@ class SearchSpace:
                 f"{near_matches(prefix, self.optimizers)} Searched: {', '.join(self.optimizers)}."
             )
         for name in [owner] if owner else self.optimizers:
-            template = self.templates[name]
-            plain = field_name(key)
-            field = template.fields.get(plain)
-            if field is None:
-                near = near_matches(plain, [*template.fields, *SCHEDULE_DEFAULTS])
-                raise ValueError(
-                    f"space: {template.title} has no hyperparameter {key!r}.{near} "
-                    f"It has: {', '.join(template.fields)}; and every study has "
-                    f"{' and '.join(SCHEDULE_DEFAULTS)}."
-                )
-            if key != plain and not isinstance(field, DecayRate):
-                raise ValueError(f"space: {key!r}: only a decay rate is searched as 1 − β.")
-            space = self.spaces[name]
-            for former in (plain, complement(plain)):
-                space.pop(former, None)
-            self.fixed[name].pop(plain, None)
-            if isinstance(value, BaseDistribution):
-                for bound in _bounds(value):
-                    _check(template, field, key, bound)
-                space[key] = value
-            elif isinstance(value, tuple | list):
-                low, high = _pair(label, value)
-                if isinstance(field, DecayRate) and key == plain:
-                    key, low, high = complement(key), 1.0 - high, 1.0 - low
-                for bound in (low, high):
-                    _check(template, field, key, bound)
-                space[key] = _log_uniform(label, low, high)
-            elif isinstance(value, int | float | np.number | np.bool_):
-                number = 1.0 - as_float(value) if key != plain else value
-                self.fixed[name][plain] = field.check(template.title, number)
+            parameter, chosen = of_field(self.templates[name], label, key, value)
+            field = field_name(key)
+            for former in (field, complement(field)):
+                self.spaces[name].pop(former, None)
+            self.fixed[name].pop(field, None)
+            if isinstance(chosen, BaseDistribution):
+                self.spaces[name][parameter] = chosen
             else:
-                raise TypeError(
-                    f"space: {label!r} takes an Optuna distribution, a (low, high) pair, or a "
-                    f"number or bool that fixes it. Received: {value!r}"
-                )
-
-
-def search_space(optimizer: Searched, **overrides) -> dict[str, BaseDistribution]:
-    """The Optuna distributions that a study of `optimizer` searches.
-
-    Args:
-        optimizer: a name from the catalogue, an optimizer, or several.
-        **overrides: by field name, as in `SearchSpace`.
-    """
-    return SearchSpace(optimizer, overrides).distributions
-
-
-def suggest(
-    trial: optuna.trial.BaseTrial,
-    optimizer: Searched,
-    space: Mapping[str, Any] | None = None,
-    steps: int | None = None,
-    prefix: str = "",
-) -> Optimizer:
-    """A new optimizer whose hyperparameters a trial has chosen, for your own Optuna objective.
-
-        def objective(trial):
-            model.compile(optimizer=kol.suggest(trial, "adam"), loss="mse")
-
-    A second optimizer of the same trial has a `prefix`, since one name has one value in a trial:
-
-            generator.compile(optimizer=kol.suggest(trial, "adam", prefix="generator"), ...)
-            critic.compile(optimizer=kol.suggest(trial, "adam", prefix="critic"), ...)
-
-    Args:
-        trial: the trial that the objective is called with.
-        optimizer: a name from the catalogue, an optimizer, or several to choose among.
-        space: changes to the search space, as in `SearchSpace`.
-        steps: of the whole training, batches per epoch times epochs; needed where `space` gives
-            the learning rate a schedule.
-        prefix: of the parameters' names, such as "critic.learning_rate".
-
-    Raises:
-        TypeError, ValueError: an argument is wrong, or the trial has chosen parameters of these
-            names already. Nothing has been suggested by then.
-    """
-    searched = SearchSpace(optimizer, space)
-    steps = searched.check_steps("suggest", steps)
-    start = prefix_of(prefix)
-    if not isinstance(trial, optuna.trial.FrozenTrial):  # which has chosen all of its parameters
-        _check_not_chosen(trial, [start + name for name in searched.distributions])
-    return searched.suggest(trial, start).optimizer(steps)
-
-
-def prefix_of(prefix: Any) -> str:
-    """What names begin with, from what a user gave."""
-    if not isinstance(prefix, str):
-        raise TypeError(f'`prefix` must be a name such as "critic". Received: prefix={prefix!r}')
-    return f"{prefix}." if prefix else ""
-
-
-def _check_not_chosen(trial: optuna.trial.BaseTrial, names: Sequence[str]) -> None:
-    again = [name for name in names if name in trial.params]
-    if again:
-        raise ValueError(
-            f"suggest: this trial has chosen {', '.join(map(repr, again))} already, and would give "
-            'the same values again. Pass prefix="critic" or the like for another optimizer; to '
-            "train with the same one again, as in the next fold, copy it: "
-            "type(optimizer).from_config(optimizer.get_config())."
-        )
-
-
-def suggest_parameter(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribution):
-    """Lets a trial choose one value of a distribution."""
-    match distribution:
-        case CategoricalDistribution(choices=choices):
-            return trial.suggest_categorical(name, choices)
-        case FloatDistribution(low=low, high=high, step=step, log=log):
-            return trial.suggest_float(name, low, high, step=step, log=log)
-        case IntDistribution(low=low, high=high, step=step, log=log):
-            return trial.suggest_int(name, low, high, step=step, log=log)
-    raise TypeError(f"{name!r}: Optuna has no method that suggests from {distribution!r}.")
-
-
-def complement(name: str) -> str:
-    """What the parameter of a decay rate is called: `1-beta_1`, and `group_1.1-beta_1`."""
-    inside, dot, last = name.rpartition(".")
-    return f"{inside}{dot}{_COMPLEMENT}{last}"
-
-
-def field_name(key: str) -> str:
-    """The name of the field that a parameter is of."""
-    inside, dot, last = key.rpartition(".")
-    return f"{inside}{dot}{last.removeprefix(_COMPLEMENT)}"
+                self.fixed[name][field] = chosen
 
 
 def _listed(optimizers: Any) -> list[str | Optimizer]:
@@ -405,68 +277,3 @@ def _default_space(template: Template) -> dict[str, BaseDistribution]:
         for name, field in template.numeric.items()
         if field.search is not None and name not in template.leaders
     }
-
-
-def _schedule(value: Any) -> BaseDistribution | str:
-    """A name that fixes the decay, or the choice among several."""
-    if isinstance(value, str):
-        return check_decay("space", "schedule", value)
-    names = value.choices if isinstance(value, CategoricalDistribution) else value
-    if not isinstance(names, list | tuple) or not names:
-        raise TypeError(
-            "space: 'schedule' takes a name, or a list or CategoricalDistribution of names: "
-            f"{', '.join(DECAYS)}. Received: {value!r}"
-        )
-    for name in names:
-        check_decay("space", "schedule", name)
-    if len(set(names)) < len(names):
-        raise ValueError(f"space: 'schedule' names one twice. Received: {value!r}")
-    return CategoricalDistribution(names)
-
-
-def _warmup(value: Any) -> BaseDistribution | float:
-    """A number that fixes the warm-up, or what is searched."""
-    if isinstance(value, BaseDistribution):
-        for bound in _bounds(value):
-            check_warmup("space", bound)
-        return value
-    if isinstance(value, tuple | list):
-        low, high = (check_warmup("space", bound) for bound in _pair("warmup", value))
-        if low > high:
-            raise ValueError(f"space: 'warmup' takes low ≤ high. Received: {low}, {high}")
-        return FloatDistribution(low, high)
-    return check_warmup("space", value)
-
-
-def _bounds(distribution: BaseDistribution) -> Sequence[Any]:
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices
-    if isinstance(distribution, FloatDistribution):
-        return distribution.low, distribution.high
-    raise TypeError(
-        "space: hyperparameters are searched with a FloatDistribution or a "
-        f"CategoricalDistribution. Received: {distribution!r}"
-    )
-
-
-def _check(template: Template, field, key: str, bound) -> None:
-    field.check(template.title, bound if key == field_name(key) else 1.0 - bound)
-
-
-def _pair(label: str, value) -> tuple[float, float]:
-    try:
-        low, high = map(as_float, value)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"space: {label!r} must be a (low, high) pair of numbers. Received: {value!r}"
-        ) from None
-    return low, high
-
-
-def _log_uniform(label: str, low: float, high: float) -> FloatDistribution:
-    if not 0 < low <= high:
-        raise ValueError(
-            f"space: {label!r} is searched on a log scale, so it takes 0 < low ≤ high (for β the "
-            f"same of 1 − β). For a linear range give a FloatDistribution. Received: {low}, {high}"
-        )
-    return FloatDistribution(low, high, log=True)

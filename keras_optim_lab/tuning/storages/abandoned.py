@@ -8,7 +8,6 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
-WORKER = "worker"  # the system attribute by which earlier versions said who trains a trial
 ERROR = "error"  # the user attribute of trials that failed by themselves
 
 with warnings.catch_warnings():
@@ -19,7 +18,6 @@ with warnings.catch_warnings():
 def retry(study: optuna.Study, trial: FrozenTrial) -> None:
     """Puts an abandoned trial's parameters, and the seed it was trained with, into the queue."""
     if trial.params:
-        trial.system_attrs.pop(WORKER, None)
         _enqueue(study, trial)
 
 

@@ -3,29 +3,38 @@
 import copy
 import logging
 import threading
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._cached_storage import _CachedStorage
-from optuna.storages._heartbeat import BaseHeartbeat, is_heartbeat_enabled
-from optuna.study._frozen import FrozenStudy
-from optuna.study._study_direction import StudyDirection
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab.tuning.storages.abandoned import ERROR
 from keras_optim_lab.tuning.storages.database import Database
-from keras_optim_lab.tuning.storages.journal import LocalJournal
+from keras_optim_lab.tuning.storages.optuna_private import id_of
 from keras_optim_lab.tuning.storages.retrying import patiently
+from keras_optim_lab.tuning.storages.store import Store
 from keras_optim_lab.tuning.storages.unstored import Changes
 
 _log = logging.getLogger("keras_optim_lab")
+_number = attrgetter("number")
+
+
+def _left_to_the_storage(name: str) -> Callable[..., Any]:
+    def method(self: "BufferedStorage", *arguments: Any, **named: Any) -> Any:
+        return self._call(getattr(self.storage, name), *arguments, **named)
+
+    method.__name__ = name
+    return method
 
 
 class BufferedStorage(BaseStorage):
@@ -43,14 +52,12 @@ class BufferedStorage(BaseStorage):
     """
 
     def __init__(self, storage: BaseStorage):
-        # Not within Optuna's cache: the trials that were read are kept in one place, `Database`.
-        self.storage = storage._backend if isinstance(storage, _CachedStorage) else storage
-        self._heart: BaseHeartbeat | None = None
-        if isinstance(self.storage, BaseHeartbeat) and is_heartbeat_enabled(self.storage):
-            self._heart = self.storage
-        self._database: Database | None = None
-        if isinstance(self.storage, RDBStorage):
-            self._database = Database(self.storage)
+        self.storage = storage
+        self._store: Store
+        if isinstance(storage, RDBStorage):
+            self._store = Database(storage)
+        else:
+            self._store = storage if isinstance(storage, Store) else Store(storage)
         self._lock = threading.RLock()
         self._own: dict[int, FrozenTrial] = {}
         self._studies: dict[int, int] = {}  # of own trials, and of those that wait
@@ -90,12 +97,12 @@ class BufferedStorage(BaseStorage):
             changes = [self._changes[id] for id in sorted(self._changes)]
             if not changes:
                 return
-            lost = self._call(self._write, changes)
+            lost = self._call(self._store.write, changes)
             self._changes.clear()
             told = [each.trial_id for each in changes if each.state is not None]
             for id in told:
                 if id not in lost and id in self._studies:
-                    self._keep(self._studies[id], [self._own[id]])
+                    self._store.keep(self._studies[id], self._own[id])
             for id in lost:
                 _log.warning(
                     "Trial %d was given up by others, who found no sign of this process; its "
@@ -113,9 +120,9 @@ class BufferedStorage(BaseStorage):
             return self._write_through(self.storage.create_new_trial, study_id, template_trial)
         with self._lock:
             trial = self._begin(study_id)
-            self._own[trial._trial_id] = trial
-            self._studies[trial._trial_id] = study_id
-        return trial._trial_id
+            self._own[id_of(trial)] = trial
+            self._studies[id_of(trial)] = study_id
+        return id_of(trial)
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
@@ -192,7 +199,7 @@ class BufferedStorage(BaseStorage):
         with self._lock:
             trials = self._seen.get(study_id)
             if trials is None:
-                trials = self._call(self._read, study_id)
+                trials = self._call(self._store.trials, study_id, self._own)
                 if self._depth:
                     self._seen[study_id] = trials
             found = _replaced(
@@ -201,30 +208,15 @@ class BufferedStorage(BaseStorage):
             if states is not None:
                 found = [trial for trial in found if trial.state in states]
             for trial in found if states == (TrialState.WAITING,) else ():
-                self._studies[trial._trial_id] = study_id  # it may be begun next
+                self._studies[id_of(trial)] = study_id  # it may be begun next
         return copy.deepcopy(found) if deepcopy else found
-
-    def _read(self, study_id: int) -> list[FrozenTrial]:
-        if self._database is not None:
-            return self._database.trials(study_id, self._own)
-        return list(self.storage.get_all_trials(study_id, deepcopy=False))
-
-    def _keep(self, study_id: int, trials: list[FrozenTrial]) -> None:
-        if self._database is not None:
-            for trial in trials:
-                self._database.keep(study_id, trial)
 
     def _begin(self, study_id: int) -> FrozenTrial:
         if not self._begun.get(study_id):
-            many = self._database or self.storage
-            if isinstance(many, Database | LocalJournal):
-                count, self._expected = max(1, self._expected), 0
-                begun = self._call(many.begin, study_id, count)
-                self._keep(study_id, begun)
-            else:
-                id = self._call(self.storage.create_new_trial, study_id)
-                self._beat([id])
-                begun = [self._call(self.storage.get_trial, id)]
+            count, self._expected = max(1, self._expected), 0
+            begun = self._call(self._store.begin, study_id, count)
+            for trial in begun:
+                self._store.keep(study_id, trial)
             own = (
                 each.number for id, each in self._own.items() if self._studies.get(id) == study_id
             )
@@ -236,36 +228,19 @@ class BufferedStorage(BaseStorage):
     def _give_back(self) -> None:
         """Fails trials that were expected and not begun after all."""
         for trial in chain(*self._begun.values()):
-            self._own[trial._trial_id] = trial
-            failed = Changes(trial._trial_id, user_attrs={ERROR: "it was not needed"})
-            failed.state = TrialState.FAIL
-            self._changes[trial._trial_id] = failed
+            id = id_of(trial)
+            self._own[id] = trial
+            self._changes[id] = Changes(
+                id, user_attrs={ERROR: "it was not needed"}, state=TrialState.FAIL
+            )
         self._begun.clear()
 
     def _take(self, trial_id: int) -> bool:
         """Begins a trial from the queue, unless another process does."""
-        if self._database is not None:
-            won = self._call(self._database.take, trial_id)
-        else:
-            won = self._call(self.storage.set_trial_state_values, trial_id, TrialState.RUNNING)
-            if won:
-                self._beat([trial_id])
+        won = self._call(self._store.take, trial_id)
         if won:
             self._own[trial_id] = self._call(self.storage.get_trial, trial_id)
         return won
-
-    def _write(self, changes: list[Changes]) -> set[int]:
-        if self._database is not None:
-            return self._database.write(changes)
-        storage, lost = self.storage, set()
-        storage.get_trial(changes[0].trial_id)  # a journal is read up to its end once, not for each
-        with storage.together() if isinstance(storage, LocalJournal) else nullcontext():
-            for each in changes:
-                if storage.get_trial(each.trial_id).state.is_finished():
-                    lost.add(each.trial_id)
-                else:
-                    each.write(storage)
-        return lost
 
     def _set(
         self, trial_id: int, kind: str, key: Any, value: Any, write: Callable[..., None]
@@ -318,31 +293,30 @@ class BufferedStorage(BaseStorage):
                     kept.pop(id, None)
             for by_study in (self._begun, self._distributions, self._seen):
                 by_study.pop(study_id, None)
-            if self._database is not None:
-                self._database.forget(study_id)
+            self._store.forget(study_id)
 
     # Who is alive.
 
     @property
-    def heartbeat_interval(self) -> int | None:
-        """Seconds between signs of life; None where the storage keeps none.
+    def finds_abandoned(self) -> bool:
+        """Whether trials of dead processes are found, so that those that seem to run do run."""
+        return self._store.finds_abandoned
 
-        Where it does, trials of dead processes are found, so those that seem to run do run.
-        """
-        return None if self._heart is None else self._heart.get_heartbeat_interval()
+    @property
+    def heartbeat_interval(self) -> int | None:
+        """Seconds between signs of life; None where the storage needs none."""
+        return self._store.heartbeat_interval
 
     def beat(self) -> None:
         """Gives a sign of life for every trial that this process trains."""
         with self._lock:
             training = [id for id, trial in self._own.items() if not trial.state.is_finished()]
-        self._beat(training)
+        self._call(self._store.beat, training)
 
     def fail_abandoned(self, study_id: int) -> list[FrozenTrial]:
         """Fails the trials whose process gives no sign of life any more, and returns them."""
-        if self._heart is None:
-            return []
         failed = []
-        for id in self._call(self._heart._get_stale_trial_ids, study_id):
+        for id in self._call(self._store.stale, study_id):
             try:
                 if id not in self._own:
                     self._call(self.storage.set_trial_state_values, id, TrialState.FAIL)
@@ -351,30 +325,14 @@ class BufferedStorage(BaseStorage):
                 pass  # another process was faster
         return failed
 
-    def _beat(self, trial_ids: list[int]) -> None:
-        if self._database is not None:
-            self._call(self._database.beat, trial_ids)
-        elif self._heart is not None:
-            for id in trial_ids:
-                self._call(self._heart.record_heartbeat, id)
-
     # Studies.
 
-    def claim(self, study_id: int, attributes: Mapping[str, Any]) -> bool:
+    def claim(self, study_id: int, attributes: Mapping[str, object]) -> bool:
         """Sets user attributes of a study that has none of them; False if another was faster.
 
         The file or the database takes all of them as one write, and those of one process alone.
         """
-        many = self._database or self.storage
-        if isinstance(many, Database | LocalJournal):
-            return self._call(many.claim, study_id, attributes)
-        if attributes.keys() & self.get_study_user_attrs(study_id):
-            return False
-        for key, value in attributes.items():
-            self.set_study_user_attr(study_id, key, value)
-        return True
-
-    # All that is left to the storage as it is.
+        return self._call(self._store.claim, study_id, attributes)
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
@@ -387,29 +345,14 @@ class BufferedStorage(BaseStorage):
         self._call(self.storage.delete_study, study_id)
         self._forget(study_id)
 
-    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        self._call(self.storage.set_study_user_attr, study_id, key, value)
-
-    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        self._call(self.storage.set_study_system_attr, study_id, key, value)
-
-    def get_study_id_from_name(self, study_name: str) -> int:
-        return self._call(self.storage.get_study_id_from_name, study_name)
-
-    def get_study_name_from_id(self, study_id: int) -> str:
-        return self._call(self.storage.get_study_name_from_id, study_id)
-
-    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        return self._call(self.storage.get_study_directions, study_id)
-
-    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        return self._call(self.storage.get_study_user_attrs, study_id)
-
-    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        return self._call(self.storage.get_study_system_attrs, study_id)
-
-    def get_all_studies(self) -> list[FrozenStudy]:
-        return self._call(self.storage.get_all_studies)
+    set_study_user_attr = _left_to_the_storage("set_study_user_attr")
+    set_study_system_attr = _left_to_the_storage("set_study_system_attr")
+    get_study_id_from_name = _left_to_the_storage("get_study_id_from_name")
+    get_study_name_from_id = _left_to_the_storage("get_study_name_from_id")
+    get_study_directions = _left_to_the_storage("get_study_directions")
+    get_study_user_attrs = _left_to_the_storage("get_study_user_attrs")
+    get_study_system_attrs = _left_to_the_storage("get_study_system_attrs")
+    get_all_studies = _left_to_the_storage("get_all_studies")
 
     def remove_session(self) -> None:
         self.storage.remove_session()
@@ -429,20 +372,10 @@ class BufferedStorage(BaseStorage):
 def _replaced(trials: list[FrozenTrial], own: list[FrozenTrial]) -> list[FrozenTrial]:
     """All trials by their number, with those of this process as they are now."""
     found = list(trials)
-    later = []  # begun after the others were read
-    for trial in own:
+    for trial in sorted(own, key=_number):
         at = trial.number
-        if at < len(trials) and trials[at].number == at:
+        if at < len(found) and found[at].number == at:
             found[at] = trial
-        else:
-            later.append(trial)
-    later.sort(key=_number)
-    ordered = not later or not trials or trials[-1].number < later[0].number
-    found += later
-    if not ordered:
-        found.sort(key=_number)
+        else:  # begun after the others were read
+            insort(found, trial, key=_number)
     return found
-
-
-def _number(trial: FrozenTrial) -> int:
-    return trial.number

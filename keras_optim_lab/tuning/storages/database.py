@@ -4,15 +4,19 @@ Optuna takes a transaction for every value, and several statements in it. These 
 same tables, whose layout Optuna keeps from one version to the next, with one transaction for all.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from json import dumps
 from typing import Any
 
 from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import (
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from keras_optim_lab.tuning.storages.optuna_private import (
     StudyModel,
     StudyUserAttributeModel,
     TrialHeartbeatModel,
@@ -22,10 +26,11 @@ from optuna.storages._rdb.models import (
     TrialSystemAttributeModel,
     TrialUserAttributeModel,
     TrialValueModel,
+    id_of,
+    stale_trials,
+    trials_of,
 )
-from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, delete, func, insert, select, update
-
+from keras_optim_lab.tuning.storages.store import Store
 from keras_optim_lab.tuning.storages.unstored import Changes
 
 _TABLES: dict[str, tuple[Any, Any]] = {
@@ -36,40 +41,39 @@ _TABLES: dict[str, tuple[Any, Any]] = {
 _TRIALS: Any = TrialModel.__table__
 
 
-class Database:
+class Database(Store):
     """The trials behind an `RDBStorage`."""
 
+    _storage: RDBStorage
+
     def __init__(self, storage: RDBStorage):
-        self._storage = storage
+        super().__init__(storage)
+        self.heartbeat_interval = storage.heartbeat_interval
+        self.finds_abandoned = self.heartbeat_interval is not None
         self._read: dict[int, dict[int, FrozenTrial]] = {}  # by study, then by number
 
-    def trials(self, study_id: int, own: Iterable[int]) -> list[FrozenTrial]:
-        """All trials of a study by number; those in `own` may be as they were before."""
+    def trials(self, study_id: int, own: Container[int]) -> list[FrozenTrial]:
         known = self._read.setdefault(study_id, {})
-        unfinished = {each._trial_id for each in known.values() if not each.state.is_finished()}
-        newest = max((each._trial_id for each in known.values()), default=-1)
-        for trial in self._storage._get_trials(
-            study_id,
-            states=None,
-            included_trial_ids=unfinished.difference(own),
-            trial_id_greater_than=newest,
-        ):
+        among = {
+            id_of(each)
+            for each in known.values()
+            if not each.state.is_finished() and id_of(each) not in own
+        }
+        newest = max(map(id_of, known.values()), default=-1)
+        for trial in trials_of(self._storage, study_id, among, newest):
             known[trial.number] = trial
         return [known[number] for number in sorted(known)]
 
     def forget(self, study_id: int) -> None:
-        """Reads the study anew: the number of one that was deleted may be another's now."""
         self._read.pop(study_id, None)
 
     def keep(self, study_id: int, trial: FrozenTrial) -> None:
-        """Takes over what this process has written of a trial, so that it need not be read."""
         known = self._read.setdefault(study_id, {})
         # A gap in the numbers is a trial that another process began, which is still to be read.
         if trial.number in known or trial.number == len(known):
             known[trial.number] = trial
 
-    def claim(self, study_id: int, attributes: Mapping[str, Any]) -> bool:
-        """Sets user attributes of a study as one write; False if it has one of them already."""
+    def claim(self, study_id: int, attributes: Mapping[str, object]) -> bool:
         with self._writing() as connection:
             self._lock_study(connection, study_id)
             model = StudyUserAttributeModel
@@ -80,11 +84,10 @@ class Database:
                 {"study_id": study_id, "key": key, "value_json": dumps(value)}
                 for key, value in attributes.items()
             ]
-            _insert(connection, model, [rows])
+            connection.execute(insert(model), rows)
         return True
 
     def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
-        """New running trials, with a first sign of life."""
         with self._writing() as connection:
             self._lock_study(connection, study_id)  # whoever numbers trials waits for others
             before = (
@@ -102,11 +105,10 @@ class Database:
                 }
                 key: Any = connection.execute(insert(_TRIALS).values(row)).inserted_primary_key
                 trials.append(_running(number, key[0], begun))
-            self._first_signs(connection, [trial._trial_id for trial in trials])
+            self._first_signs(connection, [*map(id_of, trials)])
         return trials
 
     def take(self, trial_id: int) -> bool:
-        """Begins a waiting trial, with a first sign of life; False if another process has."""
         with self._storage.engine.begin() as connection:
             taken = connection.execute(
                 update(_TRIALS)
@@ -117,9 +119,11 @@ class Database:
                 self._first_signs(connection, [trial_id])
         return bool(taken.rowcount)
 
+    def stale(self, study_id: int) -> list[int]:
+        return stale_trials(self._storage, study_id) if self.finds_abandoned else []
+
     def beat(self, trial_ids: Sequence[int]) -> None:
-        """A sign of life for every one of these trials."""
-        if trial_ids and self._storage.heartbeat_interval is not None:
+        if trial_ids and self.heartbeat_interval is not None:
             with self._storage.engine.begin() as connection:
                 connection.execute(
                     update(TrialHeartbeatModel)
@@ -128,7 +132,6 @@ class Database:
                 )
 
     def write(self, changes: Sequence[Changes]) -> set[int]:
-        """Writes all changes; returns the trials that others have finished, of which nothing is."""
         with self._writing() as connection:
             ids = [each.trial_id for each in changes]
             running = set(
@@ -145,11 +148,9 @@ class Database:
                     connection.execute(
                         delete(model).where(model.trial_id == each.trial_id, column == key)
                     )
-            _insert(connection, TrialParamModel, map(_params, changes))
-            _insert(connection, TrialIntermediateValueModel, map(_reports, changes))
-            _insert(connection, TrialUserAttributeModel, map(_user_attrs, changes))
-            _insert(connection, TrialSystemAttributeModel, map(_system_attrs, changes))
-            _insert(connection, TrialValueModel, map(_values, changes))
+            for model, rows_of in _ROWS.items():
+                if rows := [row for each in changes for row in rows_of(each)]:
+                    connection.execute(insert(model), rows)
             for state in {each.state for each in changes if each.state is not None}:
                 told = [each.trial_id for each in changes if each.state == state]
                 connection.execute(
@@ -173,7 +174,7 @@ class Database:
             raise KeyError(f"There is no study with the id {study_id}.")
 
     def _first_signs(self, connection: Connection, trial_ids: Sequence[int]) -> None:
-        if self._storage.heartbeat_interval is not None:
+        if self.heartbeat_interval is not None:
             connection.execute(insert(TrialHeartbeatModel), [{"trial_id": id} for id in trial_ids])
 
 
@@ -201,18 +202,10 @@ def _reports(changes: Changes) -> list[Row]:
     return rows
 
 
-def _user_attrs(changes: Changes) -> list[Row]:
-    return _attributes(changes.trial_id, changes.user_attrs)
-
-
-def _system_attrs(changes: Changes) -> list[Row]:
-    return _attributes(changes.trial_id, changes.system_attrs)
-
-
-def _attributes(trial_id: int, attributes: dict[str, Any]) -> list[Row]:
+def _attributes(kind: str, changes: Changes) -> list[Row]:
     return [
-        {"trial_id": trial_id, "key": key, "value_json": dumps(value)}
-        for key, value in attributes.items()
+        {"trial_id": changes.trial_id, "key": key, "value_json": dumps(value)}
+        for key, value in getattr(changes, kind).items()
     ]
 
 
@@ -225,10 +218,13 @@ def _values(changes: Changes) -> list[Row]:
     return rows
 
 
-def _insert(connection: Connection, model: Any, groups: Iterable[list[Row]]) -> None:
-    rows = [row for group in groups for row in group]
-    if rows:
-        connection.execute(insert(model), rows)
+_ROWS: dict[Any, Callable[[Changes], list[Row]]] = {
+    TrialParamModel: _params,
+    TrialIntermediateValueModel: _reports,
+    TrialUserAttributeModel: partial(_attributes, "user_attrs"),
+    TrialSystemAttributeModel: partial(_attributes, "system_attrs"),
+    TrialValueModel: _values,
+}
 
 
 def _running(number: int, trial_id: int, begun: datetime) -> FrozenTrial:

@@ -13,24 +13,21 @@ from keras_optim_lab.tuning.storages.buffered import BufferedStorage
 _log = logging.getLogger("keras_optim_lab")
 
 
-def take_up_abandoned(study: optuna.Study) -> None:
+def take_up_abandoned(study: optuna.Study, storage: BufferedStorage) -> None:
     """Fails the trials of processes that are no longer there, and enqueues them again."""
-    storage = study._storage
-    if isinstance(storage, BufferedStorage):
-        for trial in storage.fail_abandoned(study._study_id):
-            _log.info("Trial %d was abandoned; it is trained again.", trial.number)
-            retry(study, trial)
-        retry_lost(study)
+    for trial in storage.fail_abandoned(storage.get_study_id_from_name(study.study_name)):
+        _log.info("Trial %d was abandoned; it is trained again.", trial.number)
+        retry(study, trial)
+    retry_lost(study)
 
 
 @contextmanager
-def signs_of_life(study: optuna.Study) -> Iterator[None]:
+def signs_of_life(storage: BufferedStorage) -> Iterator[None]:
     """Within it, a thread gives a sign of life for every trial that this process trains."""
-    storage = study._storage
-    if not isinstance(storage, BufferedStorage) or storage.heartbeat_interval is None:
+    interval = storage.heartbeat_interval
+    if interval is None:
         yield
         return
-    interval = storage.heartbeat_interval
     stop = threading.Event()
 
     def beat() -> None:

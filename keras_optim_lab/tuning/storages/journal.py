@@ -5,27 +5,25 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import optuna
 from filelock import FileLock, Timeout
-from optuna.storages import JournalStorage
-from optuna.storages._heartbeat import BaseHeartbeat
-from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._storage import JournalOperation
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from keras_optim_lab.tuning.storages.abandoned import WORKER, retry
+from keras_optim_lab.tuning.storages.optuna_private import JournalOperation, id_of
+from keras_optim_lab.tuning.storages.store import Store
+from keras_optim_lab.tuning.storages.unstored import Changes
 
 # What Optuna's own journals begin holds no lock here, and may be anything from alive to gone.
 _UNKNOWN = timedelta(minutes=1)
 _BEGINNING = b'{"op_code":'
 _WRITER = "writer"  # the file whose lock the process that writes holds
-_INTERVAL = 60  # seconds; locks need no heartbeat, Optuna only asks for a number
 
 _PLACE = "at"  # in the first line of a write, the bytes before it
 _SHIFTED = "lines before it are missing, or were added"
@@ -36,15 +34,9 @@ _log = logging.getLogger("keras_optim_lab")
 class DamagedJournalError(OSError):
     """A line of a journal is not what was written, or where it was written."""
 
-    def __init__(self, path: str, number: int, what: str):
-        super().__init__(
-            f"The journal {path!r} is damaged: line {number + 1} {what}. Restore the file from a "
-            "copy, or delete this line and all after it; the study then goes on from there."
-        )
 
-
-class JournalFile(JournalFileBackend):
-    """Optuna's journal file, of which every write is whole or not there at all.
+class JournalFile(BaseJournalBackend):
+    """The lines of a journal, of which every write is whole or not there at all.
 
     A write that was cut off, by SIGKILL or by a full disk, was never acknowledged, so whoever
     writes next removes what is left of it. Writers wait for each other by a lock that the
@@ -53,24 +45,21 @@ class JournalFile(JournalFileBackend):
     """
 
     def __init__(self, path: Path):
-        super().__init__(str(path))
+        self.path = path
         self.folder = path.with_name(f".{path.name}.processes")
+        self._places = [0]  # of the lines that were read, and of the next
         self._joined: list[dict[str, Any]] | None = None
         self._writer: int | None = None  # the thread that is alone
-        _check_journal(path)
-        if path.stat().st_size and not _ends_with_newline(path):
+        if not path.exists():
+            path.open("ab").close()
+        with path.open("rb") as file:
+            beginning = file.read(len(_BEGINNING))
+            whole = _ends_a_line(file.fileno(), file.seek(0, os.SEEK_END))
+        if not _BEGINNING.startswith(beginning):  # a file of another kind is not to be mended
+            raise ValueError("it is not the journal of a study")
+        if not whole:
             with self.alone(), path.open("r+b") as file:
                 self._mend(file.fileno())
-        self._check_last_line(path)
-
-    def _check_last_line(self, path: Path) -> None:
-        # Optuna takes it for one that is being written, until another one follows.
-        lines = path.read_bytes().splitlines(keepends=True)
-        try:
-            if lines and lines[-1].endswith(b"\n"):
-                json.loads(lines[-1])
-        except ValueError as error:
-            raise DamagedJournalError(self._file_path, len(lines) - 1, "cannot be read") from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_joined": None, "_writer": None}
@@ -86,34 +75,43 @@ class JournalFile(JournalFileBackend):
             if logs:
                 self.append_logs(logs)
 
-    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         # Optuna reads after every write what was written.
         if self._joined is not None:
             return
-        number = log_number_from
-        logs = super().read_logs(log_number_from)
-        while True:
-            try:
-                log = next(logs)
-            except StopIteration:
-                return
-            except ValueError as error:
-                raise DamagedJournalError(self._file_path, number, "cannot be read") from error
-            place = self._log_number_offset[number]
-            if not isinstance(log, dict):
-                raise DamagedJournalError(self._file_path, number, "is no operation")
-            if (written := log.pop(_PLACE, place)) != place:
-                what = f"was written at byte {written} and stands at byte {place}"
-                raise DamagedJournalError(self._file_path, number, f"{what}: {_SHIFTED}")
-            number += 1
-            yield log
+        with self.path.open("rb") as file:
+            place = file.seek(self._places[log_number_from])
+            for number, line in enumerate(file, log_number_from):
+                if not line.endswith(b"\n"):  # it is being written, or was cut off
+                    return
+                try:
+                    log = json.loads(line)
+                except ValueError as error:
+                    raise self.damaged(number, "cannot be read") from error
+                if not isinstance(log, dict):
+                    raise self.damaged(number, "is no operation")
+                if (written := log.pop(_PLACE, place)) != place:
+                    what = f"was written at byte {written} and stands at byte {place}"
+                    raise self.damaged(number, f"{what}: {_SHIFTED}")
+                place += len(line)
+                if number + 1 == len(self._places):
+                    self._places.append(place)
+                yield log
+
+    def damaged(self, number: int, what: str) -> DamagedJournalError:
+        """That one of its lines, counted from 0, is not what was written."""
+        return DamagedJournalError(
+            f"The journal {str(self.path)!r} is damaged: line {number + 1} {what}. Restore the "
+            "file from a copy, or delete this line and all after it; the study then goes on from "
+            "there."
+        )
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         if self._joined is not None:
             self._joined += logs
             return
         with self.alone():
-            file = os.open(self._file_path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 end = self._mend(file)
                 logs = [{**logs[0], _PLACE: end}, *logs[1:]]
@@ -125,7 +123,7 @@ class JournalFile(JournalFileBackend):
                     os.ftruncate(file, end)
                     raise
             except OSError as error:
-                error.filename = self._file_path  # the system knows it by its number only
+                error.filename = str(self.path)  # the system knows it by its number only
                 raise
             finally:
                 os.close(file)
@@ -149,24 +147,26 @@ class JournalFile(JournalFileBackend):
         """Removes a last line that was cut off; returns where the file then ends."""
         end = os.lseek(file, 0, os.SEEK_END)
         kept = end
-        while kept and not _has_newline_before(file, kept):
+        while not _ends_a_line(file, kept):
             kept -= 1
         if kept < end:
             _log.warning(
                 "%s: the last write was cut off before it was complete; its %d bytes are removed.",
-                self._file_path,
+                self.path,
                 end - kept,
             )
             os.ftruncate(file, kept)
         return kept
 
 
-class LocalJournal(JournalStorage, BaseHeartbeat):
+class LocalJournal(JournalStorage, Store):
     """A journal on this machine that knows which of its trials are abandoned.
 
     Every process that writes holds a lock on a file beside the journal that has the name of the
     worker in its lines. The lock is released when the process ends, however it ends.
     """
+
+    finds_abandoned = True
 
     def __init__(self, path: Path):
         self._file = JournalFile(path)
@@ -174,17 +174,19 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
         self._workers: dict[int, str] = {}  # by trial, who has begun it
         super().__init__(self._file)
 
+    @property
+    def storage(self) -> BaseStorage:
+        return self
+
     def __getstate__(self) -> dict[Any, Any]:
         return {**super().__getstate__(), "_lock": None, "_workers": {}}
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Writes all that is set within it at once; it is not read before."""
+    def write(self, changes: Sequence[Changes]) -> set[int]:
+        self.get_trial(changes[0].trial_id)  # reads up to the end once, not for each
         with self._file.together():
-            yield
+            return super().write(changes)
 
-    def claim(self, study_id: int, attributes: Mapping[str, Any]) -> bool:
-        """Sets user attributes of a study as one write; False if it has one of them already."""
+    def claim(self, study_id: int, attributes: Mapping[str, object]) -> bool:
         with self._thread_lock, self._file.alone():
             self._sync_with_backend()
             if attributes.keys() & self._replay_result.get_study(study_id).user_attrs:
@@ -197,7 +199,6 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
             return True
 
     def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
-        """New running trials, created by one write."""
         begun = datetime.now(UTC).isoformat(timespec="microseconds")
         log = {"study_id": study_id, "datetime_start": begun}
         with self._thread_lock:
@@ -208,25 +209,14 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
                     self._write_log(JournalOperation.CREATE_TRIAL, log)
             self._sync_with_backend()
             trials = self._replay_result.get_all_trials(study_id, None)[known:]  # of others, too
-            return [trial for trial in trials if self._workers[trial._trial_id] == self._worker]
+            return [trial for trial in trials if self._workers[id_of(trial)] == self._worker]
 
-    def record_heartbeat(self, trial_id: int) -> None:
-        """Nothing is to be recorded: the lock says that this process is alive."""
-
-    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+    def stale(self, study_id: int) -> list[int]:
         running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
         if not running:
             return []
         alive = {self._worker, *self._others_alive()}
-        return [trial._trial_id for trial in running if self._is_abandoned(trial, alive)]
-
-    def get_heartbeat_interval(self) -> int:
-        return _INTERVAL
-
-    def get_heartbeat_stale_trial_callback(
-        self,
-    ) -> Callable[[optuna.Study, FrozenTrial], None]:
-        return retry
+        return [id_of(trial) for trial in running if self._is_abandoned(trial, alive)]
 
     @property
     def _worker(self) -> str:
@@ -259,12 +249,10 @@ class LocalJournal(JournalStorage, BaseHeartbeat):
             except Exception as error:
                 if log.get("worker_id") == replayed.worker_id:
                     raise  # what this process has just asked for
-                path = self._file._file_path
-                raise DamagedJournalError(path, number, "is no operation") from error
+                raise self._file.damaged(number, "is no operation") from error
 
     def _is_abandoned(self, trial: FrozenTrial, alive: set[str]) -> bool:
-        # Earlier versions marked trials instead.
-        worker = trial.system_attrs.get(WORKER, self._workers[trial._trial_id])
+        worker = self._workers[id_of(trial)]
         if "-" in worker:  # Optuna's own
             return datetime.now() - (trial.datetime_start or datetime.min) > _UNKNOWN
         return worker not in alive
@@ -287,21 +275,10 @@ def _worker(worker_id: str) -> str:
     return worker_id.rpartition("-")[0]
 
 
-def _check_journal(path: Path) -> None:
-    """Refuses files of other kinds, which are not to be mended."""
-    with path.open("rb") as file:
-        beginning = file.read(len(_BEGINNING))
-    if not _BEGINNING.startswith(beginning):
-        raise ValueError("it is not the journal of a study")
-
-
-def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read() == b"\n"
-
-
-def _has_newline_before(file: int, end: int) -> bool:
+def _ends_a_line(file: int, end: int) -> bool:
+    """Whether nothing stands before this byte, or a whole line."""
+    if end == 0:
+        return True
     os.lseek(file, end - 1, os.SEEK_SET)
     return os.read(file, 1) == b"\n"
 

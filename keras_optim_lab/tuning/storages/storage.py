@@ -137,8 +137,10 @@ def stored_studies() -> list[str]:
     return [path.name.removesuffix(_SUFFIX) for path in files]
 
 
-def load_study(name: str, storage: str | Path | BaseStorage | None = None) -> optuna.Study:
-    """An existing study.
+def load_study(
+    name: str, storage: str | Path | BaseStorage | None = None
+) -> tuple[optuna.Study, BufferedStorage]:
+    """An existing study, and the storage in which it is.
 
     Raises:
         ValueError: there is none of this name; the message lists near ones. Nothing is created.
@@ -156,7 +158,7 @@ def load_study(name: str, storage: str | Path | BaseStorage | None = None) -> op
         )
     opened = BufferedStorage(open_storage(storage, name))
     try:
-        return optuna.load_study(study_name=name, storage=opened)
+        return optuna.load_study(study_name=name, storage=opened), opened
     except KeyError:
         known = [study.study_name for study in optuna.get_all_study_summaries(opened)]
         raise ValueError(

@@ -1,0 +1,201 @@
+"""The candidates of a study: trials that it is asked for, and told of."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from threading import Event
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from keras_optim_lab.tuning.checks import Callback
+from keras_optim_lab.tuning.criterion import Criterion
+from keras_optim_lab.tuning.engines.engine import Candidate, Candidates
+from keras_optim_lab.tuning.interruption import raise_if_interrupted
+from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.storages.abandoned import ERROR, is_repeated, lost
+from keras_optim_lab.tuning.study_result import FINISHED, StudyResult
+
+
+class Asked(Candidates):
+    """Asks a study for one trial after the other, as long as it needs more.
+
+    Args:
+        tuning: the study.
+        trials: how many finished ones it is to have.
+        callbacks: called as `callback(study, trial)` after every trial that is told.
+        stopped: set when it needs no more, whatever it has.
+    """
+
+    sampled = True
+
+    def __init__(
+        self,
+        tuning: StudyResult,
+        trials: int,
+        callbacks: Sequence[Callback],
+        stopped: Event | None = None,
+    ):
+        self.structures = tuning.space.structures
+        self.runs = tuning.seeds_per_trial
+        self.scheduled = bool(tuning.space.schedule)
+        self.objective = tuning.objective.name
+        self._tuning = tuning
+        self._trials = trials
+        self._callbacks = callbacks
+        self._stopped = stopped or Event()
+        self._asked: set[int] = set()
+
+    def together(self) -> AbstractContextManager[None]:
+        return self._tuning.storage.together()
+
+    def take(self, count: int) -> Iterator[Candidate]:
+        if count > 1:
+            waiting = self._tuning.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            self._tuning.storage.expect(max(0, min(count, self.left) - len(waiting)))
+        return super().take(count)
+
+    @property
+    def left(self) -> int:
+        return 0 if self._stopped.is_set() else max(0, self._trials - len(self._taken()))
+
+    def _taken(self) -> list[FrozenTrial]:
+        """The trials that are finished, or will be if all goes well."""
+        trials = self._tuning.study.get_trials(deepcopy=False)
+        # Otherwise a trial that nobody trains any more may seem to be running for ever.
+        abandoned_are_found = self._tuning.storage.finds_abandoned
+        taken = [
+            trial
+            for trial in trials
+            if trial.state in FINISHED
+            or (
+                trial.state == TrialState.RUNNING
+                and (abandoned_are_found or trial.number in self._asked)
+            )
+        ]
+        # Their place is kept until they are in the queue.
+        return taken + lost(trials) if abandoned_are_found else taken
+
+    def __next__(self) -> "StudyCandidate":
+        raise_if_interrupted()
+        trial = self._ask()
+        tuning = self._tuning
+        # All that another process needs to train it again is stored at once.
+        with self.together():
+            chosen = tuning.space.suggest(trial)
+            # A trial that takes up an abandoned one has its seed already.
+            seed = trial.user_attrs.get("seed", tuning.seed + trial.number * self.runs)
+            seeds = range(seed, seed + self.runs)
+            return StudyCandidate(
+                tuning.study, trial, tuning.objective, chosen, tuning.steps, seeds, self._callbacks
+            )
+
+    def _ask(self) -> optuna.Trial:
+        study = self._tuning.study
+        while self.left:
+            trial = study.ask()
+            number = trial.number
+            self._asked.add(number)
+            earlier = [other for other in self._taken() if other.number < number]
+            trials = study.get_trials(deepcopy=False)
+            if len(earlier) < self._trials and not is_repeated(trials[number], trials):
+                return trial
+            trial.set_user_attr(ERROR, "another process began the last trial at the same moment")
+            study.tell(trial, state=TrialState.FAIL)
+        raise StopIteration
+
+
+class StudyCandidate(Candidate):
+    """A trial of a study, judged by the mean of its runs.
+
+    On leaving its context the trial is told as complete, pruned or failed. A diverged trial is told
+    as pruned, so that samplers learn to stay away from where it was, and carries the attribute
+    `diverged`. Every trial keeps the `epochs` it was trained and the `seconds` from entering the
+    context to leaving it.
+
+    Attributes:
+        number: of the trial in its study.
+    """
+
+    trial: optuna.Trial
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        trial: optuna.Trial,
+        objective: Criterion,
+        configuration: Configuration,
+        steps: int | None,
+        seeds: Sequence[int],
+        callbacks: Sequence[Callback],
+    ):
+        super().__init__(configuration, seeds, steps, objective.name, trial)
+        self.number = trial.number
+        self._study = study
+        self._callbacks = callbacks
+        self._values: list[float] = []
+        self._state = TrialState.COMPLETE
+        self._given_up = False  # by others, who took this process for dead
+        self._attributes: dict[str, Any] = {}
+        self._begun = time.perf_counter()
+        trial.set_user_attr("seed", self.seeds[0])
+
+    def record(self, **attributes: Any) -> None:
+        self._attributes.update(attributes)
+
+    def report(self, epoch: int, *logs: Mapping[str, float]) -> bool:
+        lost = any(map(self.diverges, logs))
+        self.record(epochs=epoch + 1)
+        if lost:
+            self.record(diverged=True)
+            self._state = TrialState.PRUNED
+            return False
+        self._values = [float(run[self.objective]) for run in logs]
+        try:
+            self.trial.report(self._mean, epoch)
+            pruned = self.trial.should_prune()
+        except UpdateFinishedTrialError:
+            self._given_up = True
+            return False
+        if pruned:
+            self._state = TrialState.PRUNED
+        return not pruned
+
+    @property
+    def _mean(self) -> float:
+        return sum(self._values) / len(self._values)
+
+    def __enter__(self) -> "StudyCandidate":
+        self._begun = time.perf_counter()
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if self._given_up:
+            return
+        self.record(seconds=round(time.perf_counter() - self._begun, 3))
+        if error is not None:
+            self.record(**{ERROR: f"{kind.__name__}: {error}"})
+            self._state = TrialState.FAIL
+        if len(self._values) > 1:
+            self.record(values=self._values, spread=float(np.std(self._values, ddof=1)))
+        for name, value in self._attributes.items():
+            self.trial.set_user_attr(name, value)
+        value = self._mean if self._state == TrialState.COMPLETE else None
+        told = self._study.tell(self.trial, value, self._state)
+        if self._state != TrialState.FAIL:
+            for callback in self._callbacks:
+                callback(self._study, told)
+
+
+@contextmanager
+def stoppable(study: optuna.Study) -> Iterator[Event]:
+    """Lets `study.stop()` set an event: grid samplers call it, and Optuna refuses it here."""
+    stopped = Event()
+    study.stop = stopped.set  # type: ignore[method-assign]
+    try:
+        yield stopped
+    finally:
+        del study.stop

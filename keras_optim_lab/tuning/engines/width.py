@@ -1,0 +1,62 @@
+"""How many rows a population has."""
+
+import logging
+from typing import Literal
+
+from keras_optim_lab.tuning.engines.engine import Candidates
+from keras_optim_lab.tuning.engines.memory import Need, check_width_fits, free_memory
+
+_log = logging.getLogger("keras_optim_lab")
+
+# Rows that "auto" wants: more do not make a vectorized step of a small model faster, and a loop
+# only needs enough of them that its start does not count. Samplers learn from trials that have
+# ended, so not all may train at once.
+_VECTORIZED_ROWS = 64
+_LOOPED_ROWS = 8
+_WEIGHTS_AT_ONCE = 2**23
+_GENERATIONS = 2
+
+
+def chosen_width(
+    wanted: int | Literal["auto"],
+    candidates: Candidates,
+    need: Need,
+    numbers: int,
+    workers: int,
+    vectorized: bool,
+) -> int:
+    """The rows of all populations together, with room for whole candidates.
+
+    Args:
+        wanted: what a user asked for.
+        candidates: that are to be trained.
+        need: the memory that rows need.
+        numbers: that the weights of one row are made of.
+        workers: how many programs run at once.
+        vectorized: whether all rows step together.
+
+    Raises:
+        ValueError: no candidate has room.
+        MemoryError: so many rows do not fit.
+    """
+    runs = candidates.runs
+    at_once = None if vectorized else workers
+    left = max(1, candidates.left) * runs
+    if wanted == "auto":
+        width = _VECTORIZED_ROWS if vectorized else _LOOPED_ROWS * workers
+        width = min(width, max(workers, _WEIGHTS_AT_ONCE // max(1, numbers)))
+        if candidates.sampled:
+            width = min(width, max(workers, left // _GENERATIONS))
+        width = max(runs, min(width, need.widest(free_memory(), at_once), left) // runs * runs)
+        check_width_fits(need, width, at_once)
+        return width
+    if wanted < runs:
+        raise ValueError(
+            f"population={wanted} has no room for one trial of seeds_per_trial={runs}; "
+            f"give at least {runs}."
+        )
+    if wanted > left:
+        _log.info("population=%d is cut to the %d rows that are left.", wanted, left)
+    width = min(wanted, left)
+    check_width_fits(need, width, at_once)
+    return width // runs * runs
