@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch
-from torch.utils import _pytree as tree
 
 from keras_optim_lab.backend.torch.memory import value
 from keras_optim_lab.backend.torch.numbers import Numbers
+from keras_optim_lab.backend.torch.private import tree
 from keras_optim_lab.backend.torch.recording import recorded
 from keras_optim_lab.backend.torch.scalars import Memory, Scalars, flat
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from keras_optim_lab.backend.torch.private import inductor
+
 
 class UncheckedProgram:
     """A compiled function of a list of tensors, called without checking what its caller sees to.
@@ -29,10 +31,8 @@ class UncheckedProgram:
             None,
             function.__closure__,
         )
-        # Not part of PyTorch's public interface; without it every call is checked.
-        self._compile = _inductor(cores)
-        backend = self._remember if self._compile else "inductor"
-        self._checked = torch.compile(own, dynamic=True, fullgraph=True, backend=backend)
+        self._compile = inductor(cores)
+        self._checked = torch.compile(own, dynamic=True, fullgraph=True, backend=self._remember)
         self._direct: dict[tuple, Callable] = {}
         self._found: Callable | None = None
 
@@ -58,14 +58,6 @@ class UncheckedProgram:
 
         self._found = direct if sources is not None else None
         return program
-
-
-def _inductor(cores):
-    try:
-        from torch._inductor.compile_fx import compile_fx
-    except ImportError:
-        return None
-    return partial(compile_fx, config_patches={"cpp.threads": cores})
 
 
 def _sources(inputs) -> list[Callable[..., Any]] | None:

@@ -7,7 +7,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from keras_optim_lab.backend.float64 import kept_in_keras
-from keras_optim_lab.backend.torch.images import functorch
+from keras_optim_lab.backend.torch.private import transformed
 
 
 def compiled(function):
@@ -69,7 +69,7 @@ def _product(y, x, u, **options):
 
 
 def jvp(function, x, v):
-    if functorch.peek_interpreter_stack() is not None:  # inside of vmap or its like
+    if transformed():
         return torch.func.jvp(function, (x,), (v,))[1]
     recorded = torch.is_grad_enabled()
     with torch.enable_grad():

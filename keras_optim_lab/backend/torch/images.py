@@ -2,9 +2,7 @@
 
 import torch
 
-# Not part of PyTorch's public interface, which has no way to see all rows from within one.
-functorch = torch._C._functorch
-is_of_rows = functorch.is_batchedtensor
+from keras_optim_lab.backend.torch.private import is_of_rows, with_rows, without_rows
 
 
 class RowImages(torch.overrides.TorchFunctionMode):
@@ -26,28 +24,14 @@ class RowImages(torch.overrides.TorchFunctionMode):
 
 
 def _convolved(x, kernel, *, groups=1, **settings):
-    kernels = _all_rows(kernel, 0)
+    kernels = without_rows(kernel, 0)
     together, groups = kernels.flatten(0, 1), groups * len(kernels)
     return _side_by_side(lambda x: torch.conv2d(x, together, groups=groups, **settings), x)
 
 
 def _side_by_side(function, x):
     """A function of images, (samples, channels, height, width), that keeps channels in groups."""
-    images = _all_rows(x, 1)
+    images = without_rows(x, 1)
     result = function(images.flatten(1, 2).contiguous(memory_format=torch.channels_last))
     parts = result.unflatten(1, (images.shape[1], -1))
-    return functorch._add_batch_dim(parts, 1, functorch.maybe_get_level(x))
-
-
-def _all_rows(x, axis):
-    """What all rows have for a tensor of one of them, with the rows along this axis."""
-    return functorch.get_unwrapped(x).movedim(functorch.maybe_get_bdim(x), axis)
-
-
-def of_all_rows(condition):
-    """The conditions of the rows that vmap does at once, or None outside of it."""
-    if not is_of_rows(condition):
-        return None
-    while is_of_rows(condition):
-        condition = functorch.get_unwrapped(condition)
-    return condition
+    return with_rows(parts, 1, like=x)

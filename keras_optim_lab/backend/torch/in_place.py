@@ -17,6 +17,7 @@ from keras_optim_lab.backend.torch.beginning import Beginning, Survey
 from keras_optim_lab.backend.torch.compiling import compiler
 from keras_optim_lab.backend.torch.kernels import Compiled, Recorded, block_size
 from keras_optim_lab.backend.torch.memory import Place, Scratch, value
+from keras_optim_lab.backend.torch.private import compiler_error
 from keras_optim_lab.backend.torch.scalars import Scalars, flat
 from keras_optim_lab.backend.torch.updates import dense
 
@@ -92,7 +93,7 @@ class InPlace:
             g = place.gather([gradients[i] for i in bundle.indices])
             try:
                 kernel(place, g, h, bundle)
-            except torch._dynamo.exc.TorchDynamoException as error:
+            except compiler_error() as error:
                 if self._optimizer.execution != "auto":
                     raise
                 # Nothing has been written yet: a compiler fails before the first number.

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 
 from keras_optim_lab.backend.torch.kernels import block_size
+from keras_optim_lab.backend.torch.private import copy_each
 from keras_optim_lab.backend.torch.updates import dense
 
 
@@ -59,7 +60,7 @@ class Place:
     def gather(self, gradients):
         if self._gradients is None:
             return dense(gradients[0]).reshape(self._shape)
-        torch._foreach_copy_(self._gradients, gradients)
+        copy_each(self._gradients, gradients)
         return self._gradient
 
     def pieces(self, gradients, part):

@@ -5,6 +5,8 @@ import math
 import torch
 from keras.src.backend.torch.core import get_device
 
+from keras_optim_lab.backend.murmur import mixed
+
 
 def noise(seed, step):
     return _RowNoise(seed, step)
@@ -30,18 +32,11 @@ class _RowNoise(torch.overrides.TorchFunctionMode):
         if not training or p == 0:
             return x
         self._calls += 1
-        numbers = torch.arange(math.prod(x.shape), device=x.device).reshape(x.shape)
-        drawn = _mixed(_mixed(self._key * 0x9E3779B1 + self._calls) + numbers)
+        key = torch.as_tensor(self._key * 0x9E3779B1 + self._calls & 0xFFFFFFFF).int()
+        numbers = torch.arange(math.prod(x.shape), dtype=torch.int32, device=x.device)
+        drawn = mixed(mixed(key) + numbers.reshape(x.shape)).long() & 0xFFFFFFFF
         kept = drawn >= int(p * 2**32)
         return torch.where(kept, x / (1.0 - p), torch.zeros_like(x))
-
-
-def _mixed(bits):
-    """The finalizer of MurmurHash3: every bit of the result depends on every bit given."""
-    bits = bits & 0xFFFFFFFF
-    bits = ((bits ^ (bits >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
-    bits = ((bits ^ (bits >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
-    return bits ^ (bits >> 16)
 
 
 def normal(shape, dtype, seed, step):

@@ -15,6 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
 
 from keras_optim_lab.backend.torch.fusion import fuse
+from keras_optim_lab.backend.torch.private import schema
 
 _COPY = torch.ops.aten.copy_.default
 
@@ -67,9 +68,9 @@ def _suits_any_length(node: Node) -> bool:
 def _is_pointwise(node: Node) -> bool:
     operation = node.target
     return "out" in node.kwargs or (
-        isinstance(operation, torch._ops.OpOverload)
+        isinstance(operation, type(_COPY))
         and torch.Tag.pointwise in operation.tags
-        and not operation._schema.is_mutable
+        and not schema(operation).is_mutable
     )
 
 
@@ -136,10 +137,10 @@ def _write(node: Node, place: Node) -> None:
 @functools.cache
 def _writing(operation):
     """The form of an operation that writes its result into `out`, or None."""
-    wanted = [(a.name, str(a.type)) for a in operation._schema.arguments]
+    wanted = [(a.name, str(a.type)) for a in schema(operation).arguments]
     packet = operation.overloadpacket
     for form in (getattr(packet, name) for name in packet.overloads()):
-        *arguments, out = form._schema.arguments or [None]
+        *arguments, out = schema(form).arguments or [None]
         if [(a.name, str(a.type)) for a in arguments] == wanted and out.is_out:
             return form
     return None

@@ -6,7 +6,8 @@ import keras
 import torch
 from keras.src.backend.torch.core import get_device
 
-from keras_optim_lab.backend.torch.images import RowImages, of_all_rows
+from keras_optim_lab.backend.torch.images import RowImages
+from keras_optim_lab.backend.torch.private import compiler_error, of_all_rows
 
 # Its Python would wait for the other's; the operations themselves use all cores.
 WORKERS = 1
@@ -97,7 +98,7 @@ class _Compiled:
     def __call__(self, *arguments):
         try:
             return self._call(*arguments)
-        except torch._dynamo.exc.TorchDynamoException as error:
+        except compiler_error() as error:
             _log.info("the update is not compiled (%s)", str(error).partition("\n")[0])
             self._call = _in_blocks(self._function)
             return self._call(*arguments)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils import _pytree as tree
+
+from keras_optim_lab.backend.torch.private import tree
 
 
 class Scalars(NamedTuple):

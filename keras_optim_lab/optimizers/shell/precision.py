@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_optim_lab import backend
+from keras_optim_lab.backend.murmur import mixed
 
 HALF = ("float16", "bfloat16")
 
@@ -68,20 +69,8 @@ def rounded_at_random(x, t, *, start: int, key: int):
         key: tells the slots of a weight apart.
     """
     places = ops.reshape(ops.arange(math.prod(x.shape), dtype="int32"), x.shape)
-    noise = _mixed(_mixed(places + start) + _mixed(ops.cast(t, "int32") * 64 + key))
+    noise = mixed(mixed(places + start) + mixed(ops.cast(t, "int32") * 64 + key))
     bits = ops.view(ops.cast(x, "float32"), "int32")
     bits = ops.bitwise_and(bits + ops.bitwise_and(noise, 0xFFFF), -0x10000)
     rounded = ops.where(ops.isfinite(x), ops.view(bits, "float32"), ops.cast(x, "float32"))
     return ops.cast(rounded, "bfloat16")
-
-
-def _mixed(bits):
-    """The finalizer of MurmurHash3: every bit of the result depends on every bit given."""
-    bits = ops.bitwise_xor(bits, _shifted(bits, 16)) * -0x7A143595
-    bits = ops.bitwise_xor(bits, _shifted(bits, 13)) * -0x3D4D51CB
-    return ops.bitwise_xor(bits, _shifted(bits, 16))
-
-
-def _shifted(bits, count: int):
-    """To the right, zeros coming in: the shift of an int32 repeats its sign."""
-    return ops.bitwise_and(ops.right_shift(bits, count), 2 ** (32 - count) - 1)
