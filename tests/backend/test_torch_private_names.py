@@ -2,11 +2,7 @@
 
 from pkgutil import resolve_name
 
-import keras
 import pytest
-
-if keras.backend.backend() != "torch":
-    pytest.skip("only of PyTorch more is used than it publishes", allow_module_level=True)
 
 from keras_optim_lab.backend.torch.private import NAMES
 
