@@ -15,6 +15,7 @@ from keras_optim_lab.reports.study_figures import (
     log_if_wide,
     styled,
 )
+from keras_optim_lab.reports.writing import or_none
 from keras_optim_lab.tuning.evaluation import Evaluation, Runs
 
 PUBLISHED_COLOR = "#2b6cb0"
@@ -44,7 +45,7 @@ def beside_published(
     figure.add_scatter(
         x=list(published),
         y=[mean for mean, _ in published.values()],
-        error_y={"array": [_or_none(spread) or 0 for _, spread in published.values()]},
+        error_y={"array": [or_none(spread) or 0 for _, spread in published.values()]},
         mode="markers",
         name="published",
         marker={"color": PUBLISHED_COLOR, "size": 9, "symbol": "diamond"},
@@ -63,12 +64,12 @@ def default_and_tuned(pairs: Mapping[str, Evaluation], metric: str) -> go.Figure
         ("default", DEFAULT_COLOR, [pairs[name].default for name in names]),
         ("tuned", TUNED_COLOR, [pairs[name].tuned for name in names]),
     ):
-        means = [_or_none(each.mean(metric)) for each in runs]
+        means = [or_none(each.mean(metric)) for each in runs]
         ends += [mean for mean in means if mean is not None]
         figure.add_scatter(
             x=means,
             y=names,
-            error_x={"array": [_or_none(each.spread(metric)) or 0 for each in runs]},
+            error_x={"array": [or_none(each.spread(metric)) or 0 for each in runs]},
             mode="markers",
             name=label,
             marker={"color": color, "size": 9},
@@ -139,7 +140,3 @@ def _values(runs: Runs) -> list[float]:
 def _short(values: Any) -> list[float]:
     """Few digits, since pages are kept under version control."""
     return [float(f"{value:.5g}") for value in values]
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -8,6 +8,7 @@ from keras_optim_lab import tasks
 from keras_optim_lab.experiments.experiment import Experiment
 from keras_optim_lab.experiments.names import declaration_of
 from keras_optim_lab.experiments.parts import OnProgress, Part
+from keras_optim_lab.reports.writing import or_none
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.evaluation import Runs
 from keras_optim_lab.tuning.repetitions import Curves, Training, of_split, train
@@ -39,7 +40,9 @@ class FreshRuns:
             return  # before the data are read
 
         def keep(trained: Training, curves: Curves) -> None:
-            result = {"curves": {name: _json(curve) for name, curve in of_split(curves).items()}}
+            result = {
+                "curves": {name: [*map(or_none, curve)] for name, curve in of_split(curves).items()}
+            }
             self._experiment.records.add(self._settings(trained), result, **self._experiment.stamp)
 
         train(
@@ -89,8 +92,3 @@ class FreshRuns:
             "seed": one.seed,
             "backend": self._experiment.backend,
         }
-
-
-def _json(curve: Sequence[float]) -> list[float | None]:
-    """Null for what JSON has no number for."""
-    return [value if math.isfinite(value) else None for value in curve]

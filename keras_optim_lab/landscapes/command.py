@@ -184,14 +184,7 @@ def _surface(function: str | None, name: str | None, start: tuple[float, ...] | 
     if (function is None) == (name is None):
         raise ValueError('Say where: --function "x**2" or --surface rosenbrock, one of the two.')
     found = surfaces.get(name) if name is not None else surfaces.of_formula(function or "")
-    if start is None:
-        return found
-    if len(start) != found.dimension:
-        raise ValueError(
-            f"--start takes {found.dimension} numbers for {found.formula}. "
-            f"Received: {', '.join(map(str, start))}"
-        )
-    return surfaces.started(found, start)
+    return found if start is None else surfaces.started(found, start)
 
 
 def _numbers(text: str | None) -> tuple[float, ...] | None:

@@ -124,20 +124,15 @@ class _Drawing:
 
     def _graph(self, axes: Any) -> None:
         (x,) = self.view.axes
-        low, high = self.view.values.min(), self.view.values.max()
-        room = 0.08 * (high - low)
         axes.plot(x, self.view.values, color="#5b6880", lw=2.4)
-        axes.set(xlabel="x", ylabel="f(x)", xlim=(x[0], x[-1]), ylim=(low - room, high + room))
+        axes.set(xlabel="x", ylabel="f(x)", xlim=(x[0], x[-1]), ylim=self.view.graph_span)
 
     def _losses(self, axes: Any) -> None:
         view = self.view
         every = np.concatenate([view.losses(runner) for runner in view.race.runners])
         axes.set(xlabel="step", xlim=(0, view.frames[-1]))
-        if view.above_least:
-            high = min(every.max(), 1e4 * view.values.max())
-            axes.set(ylabel="f − min f", yscale="log", ylim=(every.min() / 2, 2 * high))
-        else:
-            axes.set(ylabel="f", ylim=view.span(every))
+        label, scale = ("f − min f", "log") if view.above_least else ("f", "linear")
+        axes.set(ylabel=label, yscale=scale, ylim=view.loss_span(every))
 
 
 def _palette(colors: Sequence[str]) -> Any:

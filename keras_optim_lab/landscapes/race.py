@@ -65,11 +65,6 @@ def race(
     found = _surface(surface)
     steps = check_steps("race", steps)
     if start is not None:
-        if np.shape(start) != (found.dimension,):
-            raise ValueError(
-                f"race: `start` must be {found.dimension} numbers on {found.name}. "
-                f"Received: start={start!r}"
-            )
         found = surfaces.started(found, start)
     value = float(ops.convert_to_numpy(found(np.asarray(found.start, "float32"))))
     if not np.isfinite(value):

@@ -41,8 +41,6 @@ def graph(view: View) -> go.Figure:
     """In one dimension: balls on the function's graph, and what each method sees of it."""
     figure = _beside_losses()
     (x,) = view.axes
-    low, high = float(np.nanmin(view.values)), float(np.nanmax(view.values))
-    room = 0.08 * (high - low)
     figure.add_scatter(
         x=x,
         y=view.values,
@@ -54,7 +52,7 @@ def graph(view: View) -> go.Figure:
         col=1,
     )
     figure.update_xaxes(title="x", range=[x[0], x[-1]], row=1, col=1)
-    figure.update_yaxes(title="f(x)", range=[low - room, high + room], row=1, col=1)
+    figure.update_yaxes(title="f(x)", range=[*view.graph_span], row=1, col=1)
     _losses(figure, view)
     return animated(figure, view, _on_graph)
 
@@ -124,16 +122,16 @@ def _losses(figure: go.Figure, view: View) -> None:
             col=2,
         )
     figure.update_xaxes(title="step", range=[0, last], row=1, col=2)
-    joined = np.concatenate(every)
-    axis: dict[str, Any] = {"title": "f", "range": list(view.span(joined))}
+    span = view.loss_span(np.concatenate(every))
+    axis: dict[str, Any] = {"title": "f", "range": [*span]}
     if view.above_least:
-        low, high = np.log10(joined.min()), np.log10(min(joined.max(), 1e4 * view.values.max()))
+        low, high = np.log10(span)
         axis = {
             "title": "f − min f",
             "type": "log",
             "exponentformat": "power",
-            "dtick": max(1, round((high - low) / 6)),
-            "range": [low - 0.3, high + 0.3],
+            "dtick": max(1, round((high - low - 0.6) / 6)),
+            "range": [low, high],
         }
     figure.update_yaxes(**axis, row=1, col=2)
 

@@ -325,5 +325,14 @@ def of_formula(text: str, bounds=None, start=None) -> Surface:
 
 
 def started(surface: Surface, start) -> Surface:
-    """The surface with another usual start."""
+    """The surface with another usual start.
+
+    Raises:
+        ValueError: it is no point of the surface.
+    """
+    if np.shape(start) != (surface.dimension,):
+        raise ValueError(
+            f"`start` must be {surface.dimension} numbers on {surface.name}. "
+            f"Received: start={start!r}"
+        )
     return replace(surface, start=tuple(map(as_float, start)))

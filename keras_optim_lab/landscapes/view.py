@@ -90,8 +90,17 @@ class View:
         losses = runner.values[: runner.last + 1].astype("float64")
         return np.maximum(losses - self.least, 1e-12) if self.above_least else losses
 
-    def span(self, losses: np.ndarray) -> tuple[float, float]:
+    @property
+    def graph_span(self) -> tuple[float, float]:
+        """From the lowest to the highest of the values, with some room."""
+        low, high = float(np.nanmin(self.values)), float(np.nanmax(self.values))
+        room = 0.08 * (high - low)
+        return low - room, high + room
+
+    def loss_span(self, losses: np.ndarray) -> tuple[float, float]:
         """From the lowest to the highest of losses, as far as the surface that is shown reaches."""
+        if self.above_least:
+            return losses.min() / 2, 2 * min(losses.max(), 1e4 * self.values.max())
         low = max(float(losses.min()), float(np.nanmin(self.values)))
         high = min(float(losses.max()), float(np.nanmax(self.values)))
         room = 0.05 * (high - low) or 1.0

@@ -36,7 +36,9 @@ def write_report(tuning: TuningStudy, evaluation: Evaluation, path: Path) -> Pat
     page.paragraph(verdict(tuning, evaluation), "result")
     page.warnings("Before you trust this result", warnings_of(tuning, evaluation))
     settings(page, tuning)
-    _comparison(page, tuning, evaluation)
+    shown = f"{tuning.metric} on the {evaluation.split} split during these runs"
+    comparison(page, evaluation, f"Below: {shown}, their mean in bold.")
+    page.figure(figures.curves(tuning, evaluation))
     search(page, tuning)
     page.heading("How this was made")
     made_with = in_a_line(versions_of_study(keras.backend.backend()))
@@ -105,19 +107,16 @@ def call(template: Template, settings: Mapping[str, Any]) -> str:
     return f"{outer}({', '.join([*members, *given])})"
 
 
-def _comparison(page: Page, tuning: TuningStudy, evaluation: Evaluation) -> None:
+def comparison(page: Page, evaluation: Evaluation, below: str = "") -> None:
+    """Adds the table of default and tuned settings; the note ends on what is shown `below` it."""
     page.heading(f"Default and tuned settings on the {evaluation.split} split")
-    rows = [
-        [label, *(mean_and_spread(runs, metric) for metric in runs.scores)]
-        for label, runs in (("default", evaluation.default), ("tuned", evaluation.tuned))
-    ]
-    page.table(["settings", *evaluation.default.scores], rows)
-    page.paragraph(
-        f"From seeds that the search did not use: {over_seeds(len(evaluation.seeds))}. Below: "
-        f"{tuning.metric} on the {evaluation.split} split during these runs, their mean in bold.",
-        "note",
+    pair = {"default": evaluation.default, "tuned": evaluation.tuned}
+    page.table(
+        ["settings", *evaluation.default.scores],
+        [[n, *(mean_and_spread(runs, m) for m in runs.scores)] for n, runs in pair.items()],
     )
-    page.figure(figures.curves(tuning, evaluation))
+    over = over_seeds(len(evaluation.seeds))
+    page.paragraph(f"From seeds that the search did not use: {over}. {below}".rstrip(), "note")
 
 
 def search(page: Page, tuning: TuningStudy) -> None:

@@ -16,6 +16,11 @@ def plus_minus(mean: float, spread: float, digits: int = 4) -> str:
     return f"{mean:.{digits}g}" + ("" if math.isnan(spread) else f" ± {spread:.2g}")
 
 
+def or_none(value: float) -> float | None:
+    """None in place of NaN and infinity, which JSON and figures have no number for."""
+    return value if math.isfinite(value) else None
+
+
 def point(numbers: Sequence[float]) -> str:
     """`0.5`, or `(-1.2, 1)`."""
     shown = [f"{number:g}" for number in numbers]

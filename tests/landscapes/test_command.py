@@ -59,7 +59,7 @@ def test_mistakes_are_told_before_anything_is_run():
     assert "`beta_1` must be a number in [0, 1)" in refused(*PARABOLA, "--beta-1", "2")
     assert "one of table, markdown, csv, json" in refused(*PARABOLA, "--format", "xml")
     assert "--function" in refused("trace", "adam")
-    assert "takes 1 numbers" in refused(*PARABOLA[:-1], "1,2")
+    assert "`start` must be 1 numbers on x**2" in refused(*PARABOLA[:-1], "1,2")
     assert "numbers with commas" in refused(*PARABOLA[:-1], "a")
     assert "unknown function 'sinn'" in refused("trace", "adam", "--function", "sinn(x)")
     assert "leave out --learning-rate" in refused("race", "--tune", "--learning-rate", "1")

@@ -15,7 +15,6 @@ from keras_optim_lab.experiments.schema import Table, key
 from keras_optim_lab.experiments.search import Search, SearchKeys, check_space
 from keras_optim_lab.reports import report
 from keras_optim_lab.reports.html import Page
-from keras_optim_lab.reports.report import mean_and_spread, over_seeds
 from keras_optim_lab.tuning.evaluation import Evaluation
 from keras_optim_lab.tuning.study import TuningStudy
 
@@ -57,18 +56,10 @@ class Study(Experiment[StudyKeys]):
 
     def write(self, page: Page) -> None:
         tuning, evaluation = self._found
-        named = {"default": evaluation.default, "tuned": evaluation.tuned}
         report.settings(page, tuning)
-        page.heading("Default and tuned settings on the test split")
-        metrics = list(evaluation.default.scores)
-        page.table(
-            ["settings", *metrics],
-            [[label, *(mean_and_spread(r, m) for m in metrics)] for label, r in named.items()],
-        )
-        page.paragraph(
-            f"From seeds that the search did not use: {over_seeds(self.keys.seeds)}.", "note"
-        )
-        page.figure(figures.curves(named, self.keys.metric))
+        report.comparison(page, evaluation)
+        pair = {"default": evaluation.default, "tuned": evaluation.tuned}
+        page.figure(figures.curves(pair, self.keys.metric))
         report.search(page, tuning)
 
     def facts(self) -> list[tuple[str, str]]:
