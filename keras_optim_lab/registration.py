@@ -6,9 +6,12 @@ imports that module for it. The package imports its modules when they are first 
 """
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from types import ModuleType
 
 # What registers classes and functions.
 _REGISTERING = (
@@ -35,7 +38,12 @@ def _register() -> None:
 class _OnceKerasIsImported(MetaPathFinder):
     """Finds Keras as all others do, and has it followed by what registers with it."""
 
-    def find_spec(self, fullname, path, target=None):
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
         if fullname != "keras":
             return None
         sys.meta_path.remove(self)
@@ -46,7 +54,7 @@ class _OnceKerasIsImported(MetaPathFinder):
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
-            def followed(module):
+            def followed(module: ModuleType) -> None:
                 execute(module)
                 _register()
 

@@ -187,7 +187,7 @@ def _show_best(result: "TuningResult") -> None:
 def _run_trials(result: "TuningResult", trials: int, engine: "PopulationEngine") -> None:
     with _progress("", total=trials) as step:
 
-        def told(study, trial=None):
+        def told(study: Any, trial: Any = None) -> None:
             complete = any(t.state.name == "COMPLETE" for t in result.finished_trials)
             best = f"{result.objective.name} {study.best_value:.5g}" if complete else ""
             step(len(result.finished_trials), trials, f"best {best}" if best else "no result yet")

@@ -77,10 +77,10 @@ class Secants:
         self._shape = (_PAIRS, size)
         self._dtype = dtype
 
-    def first_state(self):
+    def first_state(self) -> tuple[Any, Any]:
         return ops.zeros(self._shape, self._dtype), ops.zeros(self._shape, self._dtype)
 
-    def advance(self, pairs, before: Point, after: Point) -> tuple[Any, Any]:
+    def advance(self, pairs: Any, before: Point, after: Point) -> tuple[Any, Any]:
         """The pairs with the step just taken, and the whole step from where it has led."""
         step, change = after.x - before.x, after.gradient - before.gradient
         curved = is_curved(step, change, before.gradient)
@@ -154,7 +154,7 @@ class Convergence:
         with np.errstate(over="ignore", invalid="ignore"):
             return self._small(point, whole, [whole], 0.0, stuck=True) or "no decrease"
 
-    def _converged(self, before: Seen, after: Seen, whole, status: int) -> str | None:
+    def _converged(self, before: Seen, after: Seen, whole: np.ndarray, status: int) -> str | None:
         moved = np.abs(after.x - before.x) > _ROUNDINGS * self._epsilon * np.abs(before.x)
         self._rests = 0 if moved.any() or not self._own_model else self._rests + 1
         stuck = status == NO_DECREASE or self._rests == _RESTS
@@ -165,7 +165,9 @@ class Convergence:
         small = self._trusted(after) and self._small(there, whole, steps, fell, stuck)
         return small or ("no decrease" if stuck else None)
 
-    def _small(self, point: Seen, whole, steps, fell: float, stuck: bool) -> str | None:
+    def _small(
+        self, point: Seen, whole: np.ndarray, steps: list[np.ndarray], fell: float, stuck: bool
+    ) -> str | None:
         ftol, xtol, gtol = self._tolerances
         scale = abs(point.value)
         left = abs(float(np.sum(point.gradient * whole))) / 2

@@ -38,7 +38,7 @@ def derivative(function: Callable[[Any], Any], x: Any, coordinate: int = 0, orde
     return function(x)
 
 
-def _check(x, coordinate: int, order: int) -> None:
+def _check(x: Any, coordinate: int, order: int) -> None:
     if as_whole(coordinate) is None:
         raise TypeError(f"coordinate: must be an integer. Received: coordinate={coordinate!r}")
     if len(x.shape) < 2:
@@ -55,5 +55,5 @@ def _check(x, coordinate: int, order: int) -> None:
     whole_number("order", order, what="as the function itself is function(x)")
 
 
-def _along(function, tangent):
+def _along(function: Callable[[Any], Any], tangent: Any) -> Callable[[Any], Any]:
     return lambda x: backend.derivatives().jvp(function, x, tangent)

@@ -18,13 +18,13 @@ def objective_of(fun: Callable[[Any], Any], optimizer: Optimizer, layout: Layout
     if not (isinstance(optimizer, CurvatureOptimizer) and optimizer.least_squares):
         return Objective(lambda x: _scalar(fun(layout.split(x)), layout.dtype), layout=layout)
 
-    def outputs(x):
+    def outputs(x: Any) -> Any:
         return _residuals(fun(layout.split(x)), layout.dtype)
 
     return Objective(lambda x: half_of_squares(outputs(x)), outputs, half_of_squares, layout)
 
 
-def _scalar(value, dtype: str):
+def _scalar(value: Any, dtype: str) -> Any:
     value = ops.convert_to_tensor(value)
     if tuple(value.shape) != ():
         raise TypeError(
@@ -34,7 +34,7 @@ def _scalar(value, dtype: str):
     return ops.cast(value, dtype)
 
 
-def _residuals(value, dtype: str):
+def _residuals(value: Any, dtype: str) -> Any:
     value = ops.convert_to_tensor(value)
     if tuple(value.shape) == ():
         raise TypeError(
@@ -55,7 +55,7 @@ def checked_start(x0: Any) -> Any:
     return keras.tree.map_structure(_checked_leaf, x0)
 
 
-def _checked_leaf(leaf):
+def _checked_leaf(leaf: Any) -> Any:
     array = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
     dtype = str(array.dtype).rpartition(".")[2]
     if "float" not in dtype:

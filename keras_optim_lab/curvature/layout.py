@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -36,25 +37,25 @@ class Layout:
         """Where each tensor lies in the vector."""
         return [slice(a, b) for a, b in itertools.pairwise([0, *self._ends])]
 
-    def join(self, tree: Any):
+    def join(self, tree: Any) -> Any:
         """The tensors one after the other."""
         leaves = keras.tree.flatten(tree)
         flat = [ops.reshape(ops.cast(leaf, self.dtype), (-1,)) for leaf in leaves]
         return flat[0] if len(flat) == 1 else ops.concatenate(flat)
 
-    def split(self, x):
+    def split(self, x: Any) -> Any:
         """The container of tensors, each in its own dtype."""
         pieces = zip([0, *self._ends[:-1]], self._ends, self._shapes, self._dtypes, strict=True)
         leaves = [ops.cast(ops.reshape(x[a:b], shape), dtype) for a, b, shape, dtype in pieces]
         return keras.tree.pack_sequence_as(self._structure, leaves)
 
-    def mapped(self, function, x):
+    def mapped(self, function: Callable[[Any], Any], x: Any) -> Any:
         """The vector after `function` of each tensor, which may return a smaller one to spread."""
         parts = keras.tree.flatten(self.split(x))
         spread = [ops.broadcast_to(function(part), part.shape) for part in parts]
         return self.join(spread)
 
-    def filled(self, numbers) -> Any:
+    def filled(self, numbers: Any) -> Any:
         """A vector with one number for all of each tensor."""
         sizes = np.diff([0, *self._ends])
         return ops.convert_to_tensor(np.repeat(np.asarray(numbers, self.dtype), sizes))

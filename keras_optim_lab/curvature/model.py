@@ -37,7 +37,7 @@ else:
 class CurvatureTrainer(KerasTrainer):
     """The training step of a model that any optimizer can train; stands before a Keras model."""
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> None:
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         if scaled and isinstance(self.optimizer.inner_optimizer, GivenTheLoss):
             # It scales gradients, of which a curvature method gets none from Keras.
@@ -47,12 +47,12 @@ class CurvatureTrainer(KerasTrainer):
             self.optimizer.take_over(self)
         return super().make_train_function(force)
 
-    def train_step(self, *arguments):
+    def train_step(self, *arguments: Any) -> Any:
         if not isinstance(self.optimizer, GivenTheLoss):
             return super().train_step(*arguments)
         return backend.derivatives().with_variables(self, self._curvature_step, *arguments)
 
-    def _curvature_step(self, data) -> dict[str, Any]:
+    def _curvature_step(self, data: Any) -> dict[str, Any]:
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         self._build_for(x)
         check_trainable(type(self.optimizer).__name__, self)
@@ -60,7 +60,7 @@ class CurvatureTrainer(KerasTrainer):
         with backend.derivatives().precision(layout.dtype):
             return self._step_on(layout, data)
 
-    def _step_on(self, layout: Layout, data) -> dict[str, Any]:
+    def _step_on(self, layout: Layout, data: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         objective = ModelObjective(self, data, layout)
         predicted = None
@@ -71,7 +71,7 @@ class CurvatureTrainer(KerasTrainer):
         loss_tracker(self).update_state(loss, sample_weight=samples)
         return self.compute_metrics(x, y, predicted, sample_weight)
 
-    def _build_for(self, x) -> None:
+    def _build_for(self, x: Any) -> None:
         """What TensorFlow leaves to the first call, and to the optimizer's first gradients."""
         if not self.built:
             self(x)
@@ -98,12 +98,12 @@ class Model(CurvatureTrainer, keras.Model):
     wider, on one device.
     """
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Model":
         if cls is Model and functional_init_arguments(args, kwargs):
             return FunctionalModel.__new__(FunctionalModel, *args, **kwargs)
         return super().__new__(cls)
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         if functional_init_arguments(args, kwargs) and not isinstance(self, Functional):
             _make_functional(type(self))
             Functional.__init__(self, *args, **kwargs)
@@ -115,7 +115,7 @@ class Model(CurvatureTrainer, keras.Model):
 class FunctionalModel(Model, Functional):
     """What `kol.Model(inputs, outputs)` makes."""
 
-    def __init__(self, inputs, outputs, name=None, **kwargs):
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any):
         Functional.__init__(self, inputs, outputs, name=name, **kwargs)
 
 

@@ -41,14 +41,14 @@ class ModelObjective(Objective):
         self._noise = backend.derivatives().noise_key()
         self._outputs: Layout | None = None
 
-    def forward(self, x) -> Any:
+    def forward(self, x: Any) -> Any:
         """The model's outputs at x; variables that change in a call are assigned."""
         _, predicted, scope = self._forward(x)
         for variable, _ in self._others:
             variable.assign(scope.get_current_value(variable))
         return predicted
 
-    def _forward(self, vector):
+    def _forward(self, vector: Any) -> tuple[Any, Any, keras.StatelessScope]:
         model = self._model
         x, y, sample_weight = self._batch
         with self._scope(self._layout.split(vector)) as scope, self._same_noise():
@@ -56,13 +56,13 @@ class ModelObjective(Objective):
             loss = loss_of_batch(model, x, y, predicted, sample_weight, training=True)
         return ops.cast(loss, self._layout.dtype), predicted, scope
 
-    def _joined_outputs(self, vector):
+    def _joined_outputs(self, vector: Any) -> Any:
         predicted = self._forward(vector)[1]
         if self._outputs is None:
             self._outputs = Layout(predicted)
         return self._outputs.join(predicted)
 
-    def _loss_of_outputs(self, outputs):
+    def _loss_of_outputs(self, outputs: Any) -> Any:
         assert self._outputs is not None
         x, y, sample_weight = self._batch
         with self._scope(self._first):
@@ -70,11 +70,11 @@ class ModelObjective(Objective):
             loss = loss_of_batch(self._model, x, y, predicted, sample_weight, training=True)
         return ops.cast(loss, self._layout.dtype)
 
-    def _scope(self, weights):
+    def _scope(self, weights: Any) -> keras.StatelessScope:
         mapping = [*zip(self._weights, weights, strict=True), *self._others]
         return keras.StatelessScope(state_mapping=mapping, collect_losses=True)
 
-    def _same_noise(self):
+    def _same_noise(self) -> Any:
         return backend.rows().noise(self._noise, 0)
 
 

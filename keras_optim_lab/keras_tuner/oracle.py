@@ -272,7 +272,9 @@ class OptunaOracle(keras_tuner.Oracle):
                 return values
         return None
 
-    def _at_random(self, sampler: RandomSampler, trial: FrozenTrial):
+    def _at_random(
+        self, sampler: RandomSampler, trial: FrozenTrial
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, BaseDistribution]]:
         params: dict[str, Any] = {}
         distributions: dict[str, BaseDistribution] = {}
 

@@ -6,6 +6,7 @@ An oracle of one's own is made by overriding methods whose helpers KerasTuner na
 import functools
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import keras_tuner
 from keras_tuner.src.engine import oracle as engine
@@ -28,7 +29,7 @@ def synchronized(method: Callable) -> Callable:
     locked = keras_tuner.synchronized(method)
 
     @functools.wraps(method)
-    def gives_back(oracle, *args, **kwargs):
+    def gives_back(oracle: keras_tuner.Oracle, *args: Any, **kwargs: Any) -> Any:
         thread = threading.current_thread().name
         held = engine.THREADS[oracle] == thread
         try:

@@ -80,7 +80,9 @@ def _declare(
     }
 
 
-def _declare_one(hp, name: str, distribution: BaseDistribution, default: Any) -> Any:
+def _declare_one(
+    hp: keras_tuner.HyperParameters, name: str, distribution: BaseDistribution, default: Any
+) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return _declare_choice(hp, name, list(distribution.choices), default)
     assert isinstance(distribution, FloatDistribution)  # all else SearchSpace refuses
@@ -91,7 +93,9 @@ def _declare_one(hp, name: str, distribution: BaseDistribution, default: Any) ->
     return hp.Float(name, low, high, step=step, sampling=sampling, default=default)
 
 
-def _declare_choice(hp, name: str, choices: list[Any], default: Any) -> Any:
+def _declare_choice(
+    hp: keras_tuner.HyperParameters, name: str, choices: list[Any], default: Any
+) -> Any:
     # KerasTuner would turn bools into integers, and takes choices of one type only.
     if all(isinstance(choice, bool) for choice in choices):
         if len(choices) == 1:

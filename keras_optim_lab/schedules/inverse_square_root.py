@@ -1,5 +1,7 @@
 """For trainings whose length is not known."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -26,6 +28,6 @@ class InverseSquareRoot(Schedule):
         self.learning_rate = check_number(owner, "learning_rate", learning_rate)
         self.warmup_steps = check_steps(owner, "warmup_steps", warmup_steps)
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         t = (ops.cast(step, "float32") + 1.0) / self.warmup_steps
         return self.learning_rate * ops.minimum(t, 1.0 / ops.sqrt(t))

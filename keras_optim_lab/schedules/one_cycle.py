@@ -1,6 +1,7 @@
 """Up and down once."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -46,7 +47,7 @@ class OneCycle(Schedule):
         self.start = self.peak / 25 if start is None else check_number(owner, "start", start)
         self.end = self.start / 10_000 if end is None else check_number(owner, "end", end)
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         i = ops.cast(step, "float32")
         top = self.rise * self.steps - 1.0
         up = self.start + (self.peak - self.start) * _half_cosine(i / max(top, 1e-6))
@@ -55,6 +56,6 @@ class OneCycle(Schedule):
         return ops.where(i < top, up, down)
 
 
-def _half_cosine(share):
+def _half_cosine(share: Any) -> Any:
     """½ (1 − cos πx), whose small values keep their digits as a square of a sine."""
     return ops.square(ops.sin(math.pi / 2 * ops.clip(share, 0.0, 1.0)))

@@ -17,7 +17,7 @@ from keras_optim_lab.schedules.schedule import (
 DECAYS = ("constant", "linear", "cosine")
 
 
-def factor(iterations, steps, warmup, decay):
+def factor(iterations: Any, steps: Any, warmup: Any, decay: Any) -> Any:
     """The learning rate as a share of its peak, in float32.
 
         rise  = min(1, (i + 1) / max(1, W)),    W = warmup · steps
@@ -80,7 +80,7 @@ class WarmupDecay(Schedule):
         self.warmup = check_warmup(owner, warmup)
         self.decay = check_decay(owner, "decay", decay)
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         code = DECAYS.index(self.decay)
         return self.learning_rate * factor(step, self.steps, self.warmup, code)
 

@@ -1,5 +1,7 @@
 """A long constant rate with a short decay at its end."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -59,7 +61,7 @@ class WarmupStableDecay(Schedule):
                 f"together. Received: warmup={warmup!r}, decay={decay!r}"
             )
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         i = ops.cast(step, "float32")
         rise = ops.minimum((i + 1.0) / max(self.warmup * self.steps, 1.0), 1.0)
         falling = self.decay * self.steps
