@@ -71,6 +71,9 @@ def find_learning_rate(
 ) -> RangeTest:
     """Trains a compiled model while the learning rate grows from step to step.
 
+        found = kol.find_learning_rate(model, x, y)
+        model.optimizer.learning_rate = found.steepest
+
     It ends early once the smoothed loss is four times its lowest value, or no longer finite.
     Weights, optimizer and metrics are afterwards as they were before.
 
@@ -83,6 +86,9 @@ def find_learning_rate(
         batch_size: samples of each.
         smoothing: decay rate of the average of losses, in [0, 1).
         seed: of the order of the samples.
+
+    Returns:
+        The rates and their losses, of which `steepest` is a learning rate to begin with.
 
     Raises:
         TypeError, ValueError: an argument is wrong, the model's learning rate is a schedule, it has

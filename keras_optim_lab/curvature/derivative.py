@@ -13,7 +13,7 @@ from keras_optim_lab.arguments import as_whole, whole_number
 def derivative(function: Callable[[Any], Any], x: Any, coordinate: int = 0, order: int = 1) -> Any:
     """∂ⁿu/∂xⱼⁿ of a function u that treats every row of x alone, as a network does.
 
-        u_xx = kol.derivative(self, x, coordinate=0, order=2)    # in a model's compute_loss
+        u_xx = kol.derivative(model, x, coordinate=0, order=2)    # of `self`, in its compute_loss
 
     Args:
         function: from x of shape (samples, coordinates) to (samples, …).

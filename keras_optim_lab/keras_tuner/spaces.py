@@ -42,6 +42,10 @@ def optimizer(
         prefix: of the names, such as "critic.learning_rate". KerasTuner gives one value to all
             hyperparameters of one name, so a second optimizer needs one.
 
+    Returns:
+        An optimizer with the values of this trial, or with the defaults while KerasTuner asks
+        which hyperparameters there are.
+
     Raises:
         TypeError, ValueError: an argument is wrong. Nothing has been declared by then.
     """

@@ -13,9 +13,17 @@ from keras_optim_lab.keras_tuner.oracle import OptunaOracle
 class OptunaTuner(keras_tuner.Tuner):
     """`keras_tuner.Tuner` that reports every epoch, so that a pruner may stop a trial.
 
+        pruner = optuna.pruners.MedianPruner()
+        oracle = kol.keras_tuner.OptunaOracle("val_loss", max_trials=50, pruner=pruner)
+        tuner = kol.keras_tuner.OptunaTuner(oracle, hypermodel, directory="searches")
+        tuner.search(x, y, validation_data=(x_val, y_val), epochs=20)
+
     KerasTuner's own tuners tell their oracle of a trial when it has ended. Takes the arguments of
     `keras_tuner.Tuner`; `oracle` must be an `OptunaOracle`. A tuner of your own that calls
     `oracle.update_trial` in its `on_epoch_end` sets `oracle.reported_by_epoch = True` instead.
+
+    Raises:
+        TypeError: the oracle is none of this package's.
     """
 
     def __init__(self, oracle: OptunaOracle, *args: Any, **kwargs: Any):

@@ -14,9 +14,17 @@ class InverseSquareRoot(Schedule):
 
         peak · min(t/W, √(W/t)),    t = 1, 2, …
 
+    The fall has no end, so that training may go on for as long as it pays.
+
+        rate = kol.schedules.InverseSquareRoot(1e-3, warmup_steps=4000)
+        model.compile(optimizer=kol.Adam(rate), loss="mse")
+
     Args:
         learning_rate: the peak, a finite number ≥ 0.
         warmup_steps: W, the step of the peak: an integer ≥ 1.
+
+    Raises:
+        TypeError, ValueError: an argument is none of what is said above.
 
     Reference:
         Vaswani et al., 2017, arXiv:1706.03762, section 5.3, where the peak is (d W)^(−½) for

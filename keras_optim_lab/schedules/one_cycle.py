@@ -20,12 +20,18 @@ class OneCycle(Schedule):
     carries training to flat minima; the long fall settles it there. The momentum goes the
     other way: `beta_1=OneCycle(0.85, steps, start=0.95, end=0.95)`.
 
+        rate = kol.schedules.OneCycle(1e-2, steps=2000)
+        model.compile(optimizer=kol.Momentum(rate), loss="mse")
+
     Args:
         peak: the value in the middle, a finite number ≥ 0.
         steps: of the whole training, batches per epoch times epochs: an integer ≥ 1.
         rise: share of the steps on the way to the peak, in [0, 1).
         start: first value; by default a 25th of the peak.
         end: last value; by default a 10,000th of the start.
+
+    Raises:
+        TypeError, ValueError: an argument is none of what is said above.
 
     Reference:
         Smith & Topin, 2017, arXiv:1708.07120; numbers and cosines as in fastai and in PyTorch's

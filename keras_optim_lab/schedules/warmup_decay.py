@@ -18,7 +18,11 @@ DECAYS = ("constant", "linear", "cosine")
 
 
 def factor(iterations: Any, steps: Any, warmup: Any, decay: Any) -> Any:
-    """The learning rate as a share of its peak, in float32.
+    """The learning rate as a share of its peak.
+
+        kol.schedules.factor(np.arange(10), 10, 0.2, kol.schedules.DECAYS.index("cosine"))
+
+    By steps i it is
 
         rise  = min(1, (i + 1) / max(1, W)),    W = warmup · steps
         left  = min(1, max(0, steps − i) / (steps − W))
@@ -36,6 +40,12 @@ def factor(iterations: Any, steps: Any, warmup: Any, decay: Any) -> Any:
         steps: of the whole training, at least 1.
         warmup: share of them in [0, 1).
         decay: index into `DECAYS`.
+
+    Returns:
+        The share, in [0, 1]: a float32 tensor of the arguments' shape.
+
+    Raises:
+        Nothing of its own: arguments that are tensors cannot be looked at.
     """
     i, steps, warmup = (ops.cast(number, "float32") for number in (iterations, steps, warmup))
     risen = warmup * steps
@@ -60,11 +70,17 @@ class WarmupDecay(Schedule):
     so that every step of the training has η > 0. After `steps` steps η stays at its end: the peak,
     or 0. W need not be whole; `factor` has the formula for any.
 
+        rate = kol.schedules.WarmupDecay(1e-2, steps=2000, warmup=0.1, decay="cosine")
+        model.compile(optimizer=kol.Adam(rate), loss="mse")
+
     Args:
         learning_rate: the peak, a finite number ≥ 0.
         steps: of the whole training, batches per epoch times epochs: an integer ≥ 1.
         warmup: share of the steps in which η rises, in [0, 1).
         decay: "constant", "linear" or "cosine".
+
+    Raises:
+        TypeError, ValueError: an argument is none of what is said above.
 
     Reference:
         Linear warm-up: Goyal et al., 2017, arXiv:1706.02677, section 2.2. Half a cosine:

@@ -29,12 +29,18 @@ class WarmupStableDecay(Schedule):
     The long middle does not depend on the length of the training: a checkpoint of it can be
     continued for as long as one likes, and cooled down at any time. After `steps` steps η is 0.
 
+        rate = kol.schedules.WarmupStableDecay(1e-3, steps=2000, warmup=0.05, decay=0.2)
+        model.compile(optimizer=kol.AdamW(rate), loss="mse")
+
     Args:
         learning_rate: the peak, a finite number ≥ 0.
         steps: of the whole training, batches per epoch times epochs: an integer ≥ 1.
         warmup: share of the steps in which η rises, in [0, 1).
         decay: share of the steps in which it falls, in [0, 1); with `warmup` at most 1.
         shape: "linear" or "sqrt".
+
+    Raises:
+        TypeError, ValueError: an argument is none of what is said above.
 
     Reference:
         Hu et al., 2024, arXiv:2404.06395, section 4; the root: Hägele et al., 2024,

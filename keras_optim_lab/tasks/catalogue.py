@@ -13,17 +13,30 @@ _DECLARED: dict[str, BuiltInTask] = {
 
 
 def names() -> list[str]:
-    """Returns the names of the built-in tasks."""
+    """The names of the built-in tasks.
+
+        kol.tasks.names()    # ["digits-mlp", "digits-cnn", …]
+
+    Returns:
+        What `get` takes, in the order in which the command lists it.
+    """
     return list(_DECLARED)
 
 
 def get(name: str) -> Task:
     """Loads the built-in task of this name.
 
+        task = kol.tasks.get("digits-mlp")
+        model = task.build(kol.Adam(), seed=0)
+
     Args:
         name: one of `names()`.
 
+    Returns:
+        The task, with its data.
+
     Raises:
+        TypeError: the name is no string.
         ValueError: there is no such task, or a data file is damaged.
         FileNotFoundError: a data set is not on this machine and cannot be downloaded.
         ModuleNotFoundError: the package that brings the data is not installed.
@@ -41,9 +54,12 @@ def get(name: str) -> Task:
 
 
 def describe() -> list[BuiltInTask]:
-    """Returns what is known of every built-in task without loading data or building a model.
+    """What is known of every built-in task without loading data or building a model.
 
-    Each row has `name`, `summary`, `weights` (trainable), `samples` (training, validation and
-    test), `batch_size` and `epochs`.
+        small = [task.name for task in kol.tasks.describe() if task.weights < 10_000]
+
+    Returns:
+        A row for each, with `name`, `summary`, `weights` (trainable), `samples` (training,
+        validation and test), `batch_size` and `epochs`.
     """
     return list(_DECLARED.values())

@@ -57,7 +57,9 @@ from keras_optim_lab.tasks.splits import Split, SplitName, SplitParts, length, t
 class Task:
     """Data, model, loss, batch size and epochs: everything about a training run but the optimizer.
 
-        task = Task(model=build_model, train=(x, y), validation=(x_val, y_val), loss="mse")
+        task = kol.Task(model=build_model, train=(x, y), validation=(x_val, y_val), loss="mse")
+        model = task.build(kol.Adam(), seed=0)
+        task.fit(model, seed=0)
 
     A split is (x, y) or (x, y, sample_weight) of arrays of equal first dimension, each of them an
     array or a dict or list of arrays; or a data pipeline, a `keras.utils.PyDataset`, a
@@ -224,7 +226,20 @@ class Task:
     def build(
         self, optimizer: keras.optimizers.Optimizer | str, seed: int, trial: Any = None
     ) -> keras.Model:
-        """Returns the compiled model of `build_model`."""
+        """Builds and compiles the model of `build_model`.
+
+        Args:
+            optimizer: a fresh one, of this package's or Keras's, or a name of Keras's.
+            seed: that its weights are drawn from.
+            trial: what a model that depends on the trial is built from.
+
+        Returns:
+            A model for `fit` and `evaluate`.
+
+        Raises:
+            TypeError, ValueError: as `build_model`; or the optimizer belongs to another model, or
+                cannot train this one.
+        """
         check_optimizer(optimizer)
         model = self.build_model(seed, trial)
         if isinstance(optimizer, GivenTheLoss):
@@ -248,8 +263,18 @@ class Task:
     ) -> keras.callbacks.History:
         """Trains a model from `build` and validates it after every epoch.
 
-        `seed` draws the order of the samples, except of a pipeline, which has its own; `epochs`
-        replaces the task's own.
+        Args:
+            model: is changed.
+            seed: that the order of the samples is drawn from; a pipeline has its own.
+            callbacks: of Keras's.
+            epochs: in place of the task's own.
+            verbose: as in `keras.Model.fit`.
+
+        Returns:
+            Keras's history, with the logs of every epoch.
+
+        Raises:
+            TypeError, ValueError: an argument is wrong; nothing has been trained by then.
         """
         check_callbacks(callbacks)
         train, clock = self.train, []
@@ -268,9 +293,14 @@ class Task:
         )
 
     def evaluate(self, model: keras.Model, split: SplitName) -> dict[str, float]:
-        """Returns the loss and the metrics of a model from `build` on one split, by name.
+        """Measures a model from `build` on one split.
 
-        Metrics of several numbers, such as `F1Score(average=None)`, are left out.
+        Returns:
+            The loss and the metrics by name; those of several numbers, such as
+            `F1Score(average=None)`, are left out.
+
+        Raises:
+            ValueError: there is no such split.
         """
         data = self._whole_batches(self._split(split))
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
