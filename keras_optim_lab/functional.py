@@ -10,25 +10,17 @@ backend. Both functions are pure, so `jax.jit(adam.update)`, `jax.vmap`, `tf.fun
 """
 
 from collections.abc import Sequence
-from types import NoneType
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
-from keras import Variable, ops
 
 from keras_optim_lab.optimizers import Optimizer, catalogue
-from keras_optim_lab.optimizers.shell.bundles import Treatment, Weight, advance, bundles
 from keras_optim_lab.optimizers.shell.fields import KerasArgument
-from keras_optim_lab.optimizers.shell.precision import arithmetic_dtype, check_real
-from keras_optim_lab.optimizers.shell.slots import Place, Record, Slot
+from keras_optim_lab.optimizers.shell.precision import check_real
+from keras_optim_lab.optimizers.shell.slots import Place
+from keras_optim_lab.optimizers.shell.step import State, Step
 
-
-class State(NamedTuple):
-    """What an optimizer remembers: steps taken, slots by name, scalars shared by all weights."""
-
-    step: Any
-    slots: dict[str, Any]
-    shared: dict[str, Any]
+__all__ = ["Functional", "State"]
 
 
 class Functional:
@@ -60,7 +52,8 @@ class Functional:
             )
         self.optimizer = optimizer
         self._paths = paths
-        self._held_numbers = held_numbers(optimizer)
+        self._numbers = optimizer.held_numbers()
+        self._steps: dict[Any, Step] = {}
 
     def init(self, params) -> State:
         """The state before the first step, for parameters of this structure and shape.
@@ -68,31 +61,13 @@ class Functional:
         Raises:
             TypeError: an array holds complex numbers or integers.
         """
-        opt, places, flat = self.optimizer, self._places(params), keras.tree.flatten(params)
-        kinds = [(place.path, array.dtype) for place, array in zip(places, flat, strict=True)]
-        check_real(f"functional: {type(opt).__name__}", kinds)
-        opt.check_places(places, ())
-        dtype = arithmetic_dtype(keras.config.floatx())
-        return State(
-            step=ops.zeros((), "int32"),
-            slots={
-                slot.name: keras.tree.pack_sequence_as(
-                    params,
-                    [self._first(slot, place, p) for place, p in zip(places, flat, strict=True)],
-                )
-                for slot in opt.slots_for(array.dtype for array in flat)
-            },
-            shared={
-                slot.name: ops.convert_to_tensor(slot.first_value(opt), dtype)
-                for slot in opt.shared_slots
-            },
-        )
-
-    def _first(self, slot: Slot, place: Place, parameter):
-        """A slot's first value; where a parameter has none, an array without numbers."""
-        layout = slot.layout(self.optimizer, place, parameter.dtype)
-        shape, dtype = layout or ((0,), "float32")
-        return ops.full(shape, slot.first_value(self.optimizer), dtype=dtype)
+        places = self._places(params)
+        dtypes = [array.dtype for array in keras.tree.flatten(params)]
+        paths = [place.path for place in places]
+        owner = f"functional: {type(self.optimizer).__name__}"
+        check_real(owner, zip(paths, dtypes, strict=True))
+        self.optimizer.check_places(places, ())
+        return _packed(params, self._step(params).first_state())
 
     def update(self, params, gradients, state: State, **hyperparameters):
         """Parameters and state after one step.
@@ -123,71 +98,25 @@ class Functional:
             params, gradients, state: as in `update`.
             held: by name, every numeric hyperparameter; None for one that is not used.
         """
-        opt = self.optimizer
         keras.tree.assert_same_structure(params, gradients)
-        shared, h = opt.prepare(Record(state.shared), opt.scalars(held, state.step))
-        weights = keras.tree.flatten(params)
-        gradients = keras.tree.flatten(gradients)
+        weights, gradients = keras.tree.flatten(params), keras.tree.flatten(gradients)
         for w, g in zip(weights, gradients, strict=True):
             _check_same_shape(w, g)
-        places = self._places(params)
-        parts = opt.parts(places)
-        slots = self._slots(places, weights, state)
-        new_shared, new_h = opt.surveyed(dict(shared), dict(h), gradients, weights, slots, parts)
-        plan = bundles(
-            [
-                Weight(place.shape, opt.kind(place, w.dtype), Treatment(part=part))
-                for place, w, part in zip(places, weights, parts, strict=True)
-            ],
-            elementwise=opt.elementwise,
-        )
-        new_weights, new_slots = advance(
-            opt,
-            plan,
-            dict(enumerate(weights)),
-            dict(enumerate(gradients)),
-            dict(enumerate(slots)),
-            new_h,
-        )
-        return keras.tree.pack_sequence_as(
-            params, [new_weights[i] for i in range(len(weights))]
-        ), State(
-            step=state.step + 1,
-            slots={
-                name: keras.tree.pack_sequence_as(
-                    params,
-                    [new_slots[i].get(name, old) for i, old in enumerate(keras.tree.flatten(tree))],
-                )
-                for name, tree in state.slots.items()
-            },
-            shared=new_shared,
-        )
+        weights, state = self._step(params)(weights, gradients, _flat(state), held)
+        return keras.tree.pack_sequence_as(params, weights), _packed(params, state)
 
     def shown(self, params, state: State, held: dict[str, Any]):
         """Parameters as an evaluation is to see them, after a step with the values `held`."""
-        opt = self.optimizer
-        if not opt.averages:
-            return params
-        h = opt.scalars(held, state.step)
-        weights, places = keras.tree.flatten(params), self._places(params)
-        parts = opt.parts(places)
-        slots = self._slots(places, weights, state)
-        shown = [
-            opt.shown(w, Record(own), h(part=part))
-            for w, own, part in zip(weights, slots, parts, strict=True)
-        ]
+        shown = self._step(params).shown(keras.tree.flatten(params), _flat(state), held)
         return keras.tree.pack_sequence_as(params, shown)
 
-    def _slots(self, places, weights, state: State) -> list[dict[str, Any]]:
-        """The slots of each weight by name, without those that it has not."""
-        opt = self.optimizer
-        found: list[dict[str, Any]] = [{} for _ in weights]
-        for slot in opt.slots_for(w.dtype for w in weights):
-            values = keras.tree.flatten(state.slots[slot.name])
-            for own, place, w, value in zip(found, places, weights, values, strict=True):
-                if slot.layout(opt, place, w.dtype):
-                    own[slot.name] = value
-        return found
+    def _step(self, params) -> Step:
+        places = self._places(params)
+        dtypes = [keras.backend.standardize_dtype(w.dtype) for w in keras.tree.flatten(params)]
+        key = (*places, *dtypes)
+        if key not in self._steps:
+            self._steps[key] = Step(self.optimizer, places, dtypes)
+        return self._steps[key]
 
     def _places(self, params) -> list[Place]:
         """Where each array stands: its path within the containers, unless it was told."""
@@ -204,28 +133,19 @@ class Functional:
             raise TypeError(
                 f"functional: no hyperparameter {sorted(unknown)[0]!r}; there are {list(fields)}"
             )
-        held = dict(self._held_numbers)
-        for name, field in fields.items():
-            if name in hyperparameters:
-                held[name] = field.to_held(hyperparameters[name])
-        return at_step(self.optimizer, held, step)
+        given = {name: fields[name].to_held(value) for name, value in hyperparameters.items()}
+        return self.optimizer.held(step, {**self._numbers, **given})
 
 
-def held_numbers(optimizer: Optimizer) -> dict[str, float | None]:
-    """The hyperparameters that are numbers or None, as their variables hold them."""
-    return {
-        name: None if field.given(optimizer) is None else field.to_held(field.number(optimizer))
-        for name, field in optimizer.numeric.items()
-        if isinstance(field.given(optimizer), Variable | NoneType)
-    }
+def _flat(state: State) -> State:
+    """With lists of slots."""
+    return state._replace(slots={n: keras.tree.flatten(own) for n, own in state.slots.items()})
 
 
-def at_step(optimizer: Optimizer, held: dict[str, Any], step) -> dict[str, Any]:
-    """Those hyperparameters, and what schedules and callables give for the others at a step."""
-    return {
-        name: held[name] if name in held else field.evaluate(field.given(optimizer), step)
-        for name, field in optimizer.numeric.items()
-    }
+def _packed(params, state: State) -> State:
+    """With slots in containers like the parameters'."""
+    packed = {n: keras.tree.pack_sequence_as(params, own) for n, own in state.slots.items()}
+    return state._replace(slots=packed)
 
 
 def _check_same_shape(parameter, gradient) -> None:

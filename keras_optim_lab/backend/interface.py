@@ -135,17 +135,42 @@ class Derivatives(Protocol):
         """
 
 
+class Updater(Protocol):
+    """Takes steps of weights that are variables; `now()` gives the count and what is held.
+
+    Gradients come in the order of the weights, None for those that stay.
+    """
+
+    def run(self, gradients: list, now: Function) -> None:
+        """A step in the way that is fastest here, on every device that holds the weights.
+
+        Gradients of devices that share a batch are added up first.
+        """
+
+    def can_run_alone(self) -> bool:
+        """Whether `run_alone` may be called now."""
+
+    def run_alone(self, gradients: list, now: Function, iterations: Any) -> None:
+        """A step of all weights with nothing of Keras's around it, which is then counted.
+
+        Gradients are as they come.
+        """
+
+
 class Updates(Protocol):
     """What the step of an optimizer needs.
 
     Attributes:
         JOINED: numbers in the largest weight that is joined with others to one vector.
-        InPlace: from an optimizer to a function that writes steps straight into the weights; None
-            for backends whose tensors never change.
+        Updater: from a step, and variables for weights, slots by name and shared state, to what
+            takes such steps.
     """
 
     JOINED: int
-    InPlace: Callable[[Any], Any]
+    Updater: Callable[..., "Updater"]
+
+    def register(self, record: type) -> None:
+        """Has the backend know a class of mappings, made of a dict, as a node of trees."""
 
     def dense(self, gradient: Any) -> Any:
         """A dense gradient in at least float32; rows that occur twice are summed."""
@@ -159,22 +184,14 @@ class Updates(Protocol):
     def clip(self, x: Any, bound: float) -> Any:
         """x with what is beyond ±bound brought there, in one pass; NaN stays."""
 
-    def eagerly(self, optimizer: Any) -> AbstractContextManager:
-        """Within it, variables are created and assigned at once, also while a step is traced."""
+    def eagerly(self, variable: Any) -> AbstractContextManager:
+        """Within it, variables are created and assigned at once, where this one lives.
 
-    def beside(self, optimizer: Any, variable: Any) -> AbstractContextManager:
-        """Within it, variables are created on the devices of this one."""
-
-    def on_every_device(
-        self, optimizer: Any, update: Function, gradients: list, indices: list[int]
-    ) -> None:
-        """`update(gradients, indices)` on every device that holds the weights.
-
-        Gradients of devices that share a batch are added up first.
+        Also while a step is traced.
         """
 
-    def run(self, execution: str, write: Function, gradients: dict[int, Any], h: dict) -> None:
-        """`write(gradients, h)`, which updates variables, in the way that is fastest here."""
+    def beside(self, variable: Any) -> AbstractContextManager:
+        """Within it, variables are created on the devices of this one."""
 
 
 class Backend(Rows, Derivatives, Updates, Protocol):

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import functools
 import tempfile
 
 import jax
@@ -12,6 +13,7 @@ from jax.experimental import sparse
 from jax.experimental.compilation_cache import compilation_cache
 from jax.extend import core
 
+from keras_optim_lab.backend import updating
 from keras_optim_lab.backend.float64 import kept_in_keras
 from keras_optim_lab.backend.host import cores
 
@@ -265,8 +267,13 @@ def with_variables(model, step, *arguments):
 JOINED = 0  # XLA selects every number of joined weights among all of them: slower than many kernels
 
 
-def InPlace(optimizer):  # noqa: N802
-    return None
+@functools.cache
+def register(record):
+    jax.tree_util.register_pytree_node(
+        record,
+        lambda values: (tuple(values.values()), tuple(values)),
+        lambda names, values: record(dict(zip(names, values, strict=True))),
+    )
 
 
 def dense(gradient):
@@ -288,17 +295,13 @@ def clip(x, bound):
     return jnp.clip(x, -bound, bound)
 
 
-def eagerly(optimizer):
+def eagerly(variable):
     return contextlib.nullcontext()
 
 
-def beside(optimizer, variable):
+def beside(variable):
     return contextlib.nullcontext()
 
 
-def on_every_device(optimizer, update, gradients, indices):
-    update(gradients, indices)
-
-
-def run(execution, write, gradients, h):
-    write(gradients, h)
+class Updater(updating.Updater):
+    value = staticmethod(value)

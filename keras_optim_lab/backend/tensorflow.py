@@ -1,10 +1,12 @@
 """What only TensorFlow can do."""
 
 import contextlib
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_optim_lab.backend import updating
 from keras_optim_lab.backend.host import cores
 
 # Programs that train many rows at once; `backend.interface` says what each does.
@@ -266,8 +268,8 @@ JOINED = 0  # XLA selects every number of joined weights among all of them: slow
 _WORTH_COMPILING = 2**17
 
 
-def InPlace(optimizer):  # noqa: N802
-    return None
+def register(record):
+    pass  # it takes every mapping for a container
 
 
 def dense(gradient):
@@ -291,18 +293,18 @@ def clip(x, bound):
 
 
 @contextlib.contextmanager
-def eagerly(optimizer):
-    own = optimizer._distribution_strategy
+def eagerly(variable):
+    own: Any = getattr(_native(variable), "distribute_strategy", None)
     with tf.init_scope():
         # Keras is in the scope of the strategy when it builds, and not before a fit.
-        there = own is tf.distribute.get_strategy()
-        with contextlib.nullcontext() if there else own.scope():
+        elsewhere = own is not None and own is not tf.distribute.get_strategy()
+        with own.scope() if elsewhere else contextlib.nullcontext():
             yield
 
 
 @tf.autograph.experimental.do_not_convert
-def beside(optimizer, variable):
-    return optimizer._distribution_strategy.extended.colocate_vars_with(_native(variable))
+def beside(variable):
+    return tf.distribute.get_strategy().extended.colocate_vars_with(_native(variable))
 
 
 def value(variable):
@@ -314,43 +316,57 @@ def _native(variable):
     return variable.value if isinstance(variable, keras.Variable) else variable
 
 
-@tf.autograph.experimental.do_not_convert
-def on_every_device(optimizer, update, gradients, indices):
-    variables = [optimizer._trainable_variables[i] for i in indices]
-    values = [_native(variable) for variable in variables]
-    pairs = optimizer._all_reduce_sum_gradients(list(zip(gradients, values, strict=True)))
+class Updater(updating.Updater):
+    value = staticmethod(value)
 
-    def on_each(distribution, gradients):
-        # The first weight stands for all: within an update, each reads its device's own copy.
-        distribution.extended.update(
-            values[0], lambda _, *own: update(own, indices), args=gradients, group=False
+    @tf.autograph.experimental.do_not_convert
+    def run(self, gradients, now):
+        there = [i for i, gradient in enumerate(gradients) if gradient is not None]
+        here = tf.distribute.get_replica_context()
+        given = [gradients[i] for i in there]
+        if here is not None and here.num_replicas_in_sync > 1:
+            given = here.all_reduce(tf.distribute.ReduceOp.SUM, given)
+
+        def update(_, *own):
+            by_index = dict(zip(there, own, strict=True))
+            super(Updater, self).run([by_index.get(i) for i in range(len(gradients))], now)
+
+        def on_each(strategy, gradients):
+            # The first weight stands for all: within an update, each reads its device's own copy.
+            first = _native(self.weights[there[0]])
+            strategy.extended.update(first, update, args=gradients, group=False)
+
+        tf.__internal__.distribute.interim.maybe_merge_call(
+            on_each, tf.distribute.get_strategy(), tuple(given)
         )
 
-    tf.__internal__.distribute.interim.maybe_merge_call(
-        on_each, optimizer._distribution_strategy, tuple(gradient for gradient, _ in pairs)
-    )
+    def advance(self, gradients, h):
+        if not self._compiles(gradients):
+            super().advance(gradients, h)
+            return
+
+        def advanced():
+            super(Updater, self).advance(gradients, h)
+
+        # Variables are read and assigned inside: their tensors would be copied on their way out.
+        gradients, h = tf.nest.map_structure(_read, (gradients, h))
+        tf.function(advanced, jit_compile=True, autograph=False)()
+
+    def _compiles(self, gradients) -> bool:
+        """Whether XLA is to compile a step inside a graph; one that is run eagerly never."""
+        method = self.step.method
+        if tf.executing_eagerly() or tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            return False
+        if method.execution != "auto":
+            return method.execution == "compiled"
+        # XLA has decompositions of matrices only as loops: slower than any step saves.
+        sizes = (gradient.shape.num_elements() for gradient in filter(_is_given, gradients))
+        return not method.branches and sum(sizes) > _WORTH_COMPILING
 
 
-def run(execution, write, gradients, h):
-    if not _compiles(execution, gradients):
-        write(gradients, h)
-        return
-
-    def written():
-        write(gradients, h)
-
-    # Variables are read and assigned inside: their tensors would be copied on their way out.
-    gradients, h = tf.nest.map_structure(_read, (gradients, h))
-    tf.function(written, jit_compile=True, autograph=False)()
+def _is_given(x) -> bool:
+    return x is not None
 
 
 def _read(x):
     return None if x is None else tf.convert_to_tensor(x)
-
-
-def _compiles(execution, gradients) -> bool:
-    """Whether XLA is to compile a step inside a graph; a step that is run eagerly never."""
-    if tf.executing_eagerly() or tf.distribute.get_strategy().num_replicas_in_sync > 1:
-        return False
-    numbers = sum(gradient.shape.num_elements() for gradient in gradients.values())
-    return execution == "compiled" or (execution == "auto" and numbers > _WORTH_COMPILING)

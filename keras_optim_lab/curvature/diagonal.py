@@ -16,9 +16,15 @@ from keras_optim_lab.optimizers.rules.ranges import (
     SOPHIA_GAMMA,
     SOPHIA_RATE,
 )
-from keras_optim_lab.optimizers.shell.fields import choice, count, decay, nonnegative, rate
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter
-from keras_optim_lab.optimizers.shell.slots import Record
+from keras_optim_lab.optimizers.shell.fields import (
+    Hyperparameter,
+    choice,
+    count,
+    decay,
+    nonnegative,
+    rate,
+)
+from keras_optim_lab.optimizers.shell.record import Record
 
 _PROBES = ("signs", "normal")
 _PROBES_DOC = 'Distribution of z: "signs" (−1 or 1) or "normal".'

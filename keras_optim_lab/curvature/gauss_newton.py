@@ -6,8 +6,14 @@ from keras_optim_lab.curvature.spectrum import Spectrum
 from keras_optim_lab.curvature.step_rules import NOT_FINITE, STEP_RULES, trust_region
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.ranges import MARQUARDT_DAMPING
-from keras_optim_lab.optimizers.shell.fields import choice, nonnegative, rate, switch
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Slot
+from keras_optim_lab.optimizers.shell.fields import (
+    Hyperparameter,
+    choice,
+    nonnegative,
+    rate,
+    switch,
+)
+from keras_optim_lab.optimizers.shell.slots import Slot
 
 
 @register("gauss_newton", year=1809)

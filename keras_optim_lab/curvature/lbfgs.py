@@ -5,8 +5,8 @@ from keras_optim_lab.curvature.objective import Point
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
 from keras_optim_lab.curvature.step_rules import NO_DECREASE, NOT_FINITE, STEP_RULES, TAKEN
 from keras_optim_lab.optimizers.catalogue import register
-from keras_optim_lab.optimizers.shell.fields import choice, count, rate, switch
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Slot
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, choice, count, rate, switch
+from keras_optim_lab.optimizers.shell.slots import Slot
 
 
 def _for_each_pair(optimizer, place):

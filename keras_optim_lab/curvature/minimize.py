@@ -23,9 +23,8 @@ from keras_optim_lab.curvature.sam import SAM
 from keras_optim_lab.curvature.spectrum import Spectrum
 from keras_optim_lab.curvature.step_rules import Effort
 from keras_optim_lab.curvature.walk import Walk
-from keras_optim_lab.functional import Functional, State, at_step, held_numbers
+from keras_optim_lab.functional import Functional, State
 from keras_optim_lab.optimizers import Optimizer, catalogue
-from keras_optim_lab.optimizers.shell.slots import Record
 
 _EXACT = 500  # weights up to which a full Hessian may have the last word
 _MOST_STEPS = 10_000_000
@@ -129,7 +128,7 @@ class Minimizer:
             return program.run(start, steps, tolerances, numbers)
 
     def _numbers(self, hyperparameters: dict[str, float]) -> dict[str, float | None]:
-        numbers = held_numbers(self.optimizer)
+        numbers = self.optimizer.held_numbers()
         owner = type(self.optimizer).__name__
         for name, value in hyperparameters.items():
             if name == "tol":
@@ -170,7 +169,7 @@ class _Program:
     def _traced(self, point: Point, state, iteration, numbers):
         self.owner.traces += 1
         state, pairs = state
-        held = at_step(self.optimizer, numbers, iteration)
+        held = self.optimizer.held(iteration, numbers)
         after, state, effort = self._method.advance(self.objective, point, state, iteration, held)
         if after.gradient is None:
             after = self.objective.point(after.x)
@@ -208,12 +207,11 @@ class _Curvature:
         self.layout = layout
 
     def first_state(self):
-        return dict(self.optimizer.first_state(self.layout))
+        return self.optimizer.first_state(self.layout)
 
     def advance(self, objective, point, state, iteration, held):
         h = self.optimizer.scalars(held, iteration).cast(self.layout.dtype)
-        after, state, effort = self.optimizer.advance(objective, point, Record(state), h)
-        return after, dict(state), effort
+        return self.optimizer.advance(objective, point, state, h)
 
 
 class _FirstOrder:

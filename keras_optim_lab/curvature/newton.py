@@ -6,8 +6,15 @@ from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
 from keras_optim_lab.curvature.spectrum import Spectrum, smallest
 from keras_optim_lab.curvature.step_rules import NOT_FINITE, STEP_RULES
 from keras_optim_lab.optimizers.catalogue import register
-from keras_optim_lab.optimizers.shell.fields import choice, count, nonnegative, rate, switch
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Slot
+from keras_optim_lab.optimizers.shell.fields import (
+    Hyperparameter,
+    choice,
+    count,
+    nonnegative,
+    rate,
+    switch,
+)
+from keras_optim_lab.optimizers.shell.slots import Slot
 
 _STEP_RULE = "How far to go: the whole step, Armijo's halving, or a search for strong Wolfe steps."
 _LEAST_COSINE = 0.1  # of the angle between a direction and that of steepest descent

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_optim_lab import backend
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.objective import Objective, Point
@@ -13,7 +14,8 @@ from keras_optim_lab.curvature.step_rules import Effort
 from keras_optim_lab.optimizers.shell.fields import DecayRate, KerasArgument
 from keras_optim_lab.optimizers.shell.freezing import joining, rebuild
 from keras_optim_lab.optimizers.shell.optimizer import Optimizer
-from keras_optim_lab.optimizers.shell.slots import Place, Record, Slot
+from keras_optim_lab.optimizers.shell.record import Record
+from keras_optim_lab.optimizers.shell.slots import Place, Slot
 
 
 class CurvatureOptimizer(GivenTheLoss, Optimizer, kw_only=True):
@@ -67,6 +69,7 @@ class CurvatureOptimizer(GivenTheLoss, Optimizer, kw_only=True):
 
     def first_state(self, layout: Layout) -> Record:
         """The state before the first step, for weights of this layout."""
+        backend.updates().register(Record)
         return Record(
             {
                 slot.name: ops.full(shape, slot.first_value(self), dtype=layout.dtype)
@@ -147,7 +150,7 @@ class CurvatureOptimizer(GivenTheLoss, Optimizer, kw_only=True):
     def take_step(self, objective: Objective, layout: Layout):
         weights = self._trainable_variables
         state = Record({n: ops.convert_to_tensor(v) for n, v in self._state_variables.items()})
-        held = {name: field.current(self) for name, field in self.numeric.items()}
+        held = self.held(self._iterations)
         h = self._of_each(self.scalars(held, self.iterations).cast(layout.dtype), held, layout)
         x = layout.join([ops.convert_to_tensor(weight) for weight in weights])
         point = self.start(objective, x, state)

@@ -5,8 +5,7 @@ from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.ranges import SAM_RADIUS
-from keras_optim_lab.optimizers.shell.fields import nonnegative, switch
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, nonnegative, switch
 from keras_optim_lab.optimizers.wrappers.composed import Wrapper
 
 

@@ -212,18 +212,18 @@ def _curved_steps(optimizer: CurvatureOptimizer, function, start: np.ndarray, st
     layout = Layout(start)
     objective = Objective(lambda x: _value(function, layout.split(x), 0))
 
-    def step(point: Point, state: dict[str, Any], iteration, held: dict[str, Any]):
+    def step(point: Point, state: Record, iteration, held: dict[str, Any]):
         h = optimizer.scalars(held, iteration).cast(layout.dtype)
-        after, new, effort = optimizer.advance(objective, point, Record(state), h)
+        after, new, effort = optimizer.advance(objective, point, state, h)
         if after.gradient is None:
             after = objective.point(after.x)
-        return after, dict(new), [ops.cast(count, "int32") for count in effort[:3]]
+        return after, new, [ops.cast(count, "int32") for count in effort[:3]]
 
     derivatives = backend.derivatives()
     follow = derivatives.compiled(step)
     x = layout.join(ops.convert_to_tensor(start))
     point = Point(x, *derivatives.compiled(objective.value_and_gradient)(x))
-    state: dict[str, Any] = dict(optimizer.first_state(layout))
+    state = optimizer.first_state(layout)
     for t in range(1, steps + 1):
         held = _held(optimizer, t - 1)
         after, state, (evaluations, gradients, products) = follow(
@@ -267,14 +267,8 @@ def _value(function, x, step):
 
 def _held(optimizer: Optimizer, step) -> dict[str, Any]:
     """Every hyperparameter as its variable would hold it, with all digits of a number."""
-    held: dict[str, Any] = {}
-    for name, field in optimizer.numeric.items():
-        source = field.given(optimizer)
-        if isinstance(source, Variable):
-            held[name] = np.asarray(field.to_held(field.number(optimizer)), "float64")
-        else:
-            held[name] = None if source is None else field.evaluate(source, step)
-    return held
+    numbers = optimizer.held_numbers().items()
+    return optimizer.held(step, {n: x if x is None else np.float64(x) for n, x in numbers})
 
 
 def _tensors(held: dict[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from keras_optim_lab.optimizers.catalogue import get as get
 from keras_optim_lab.optimizers.catalogue import names as names
 from keras_optim_lab.optimizers.catalogue import register as register
 from keras_optim_lab.optimizers.methods import *  # noqa: F403
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter as Hyperparameter
-from keras_optim_lab.optimizers.shell.slots import Record as Record
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter as Hyperparameter
+from keras_optim_lab.optimizers.shell.record import Record as Record
 from keras_optim_lab.optimizers.shell.slots import Slot as Slot
 
 if not typing.TYPE_CHECKING:  # which goes by the imports

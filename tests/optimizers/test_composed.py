@@ -468,7 +468,7 @@ def test_a_step_that_is_not_finite_changes_nothing_bit_for_bit(dtype):
     optimizer = kol.SkipNonFinite(
         kol.groups({"head": kol.ScheduleFreeAdamW(0.1)}, default=kol.Prodigy(initial_distance=0.1))
     )
-    kept = kol.SkipNonFinite(optimizer.optimizer.detached())
+    kept = kol.SkipNonFinite(optimizer.optimizer.changed({}))
     infinite, no_number = ({**GRADIENTS[1], "head/bias": np.full(4, x)} for x in (np.inf, np.nan))
     path = walk(optimizer, [GRADIENTS[0], infinite, no_number, GRADIENTS[2]], dtype)
     expected = walk(kept, [GRADIENTS[0], GRADIENTS[2]], dtype)
@@ -486,7 +486,7 @@ def test_adaptive_clipping_and_centralized_gradients_reach_methods_that_look_at_
     flat = {name: g - g.reshape(-1, g.shape[-1]).mean(0) for name, g in GRADIENTS[0].items()}
     flat = {name: g if len(SHAPES[name]) > 1 else GRADIENTS[0][name] for name, g in flat.items()}
     prodigy = kol.Prodigy(initial_distance=0.1)
-    found = walk(kol.CentralizedGradients(prodigy.detached()), [GRADIENTS[0]] * 3)
+    found = walk(kol.CentralizedGradients(prodigy.changed({})), [GRADIENTS[0]] * 3)
     assert_close(found, walk(prodigy, [flat] * 3))
 
 
@@ -694,15 +694,15 @@ def test_lookahead_adaptive_clipping_and_groups_are_those_of_optax():
     import optax
 
     adam = kol.Adam(0.1)
-    found = walk(kol.Lookahead(adam.detached(), steps=3, share=0.25))
+    found = walk(kol.Lookahead(adam.changed({}), steps=3, share=0.25))
     assert_close(found, optax_path(optax.lookahead(optax.adam(0.1), 3, 0.25), slow=True))
     # Kernels of three axes have two of outputs there.
-    found = walk(kol.AdaptiveClipping(adam.detached(), clipping=0.1, epsilon=0.5))
+    found = walk(kol.AdaptiveClipping(adam.changed({}), clipping=0.1, epsilon=0.5))
     clipped = optax.chain(optax.adaptive_grad_clip(0.1, 0.5), optax.adam(0.1))
     for weights, others in zip(found, optax_path(clipped), strict=True):
         for name in list(SHAPES)[1:]:
             np.testing.assert_allclose(weights[name], others[name], rtol=1e-5, atol=1e-6)
-    found = walk(kol.groups({"head": kol.GradientDescent(0.3)}, default=adam.detached()))
+    found = walk(kol.groups({"head": kol.GradientDescent(0.3)}, default=adam.changed({})))
     labels = {name: "head" if "head" in name else "rest" for name in SHAPES}
     each = {"head": optax.sgd(0.3), "rest": optax.adam(0.1)}
     assert_close(found, optax_path(optax.multi_transform(each, labels)))

@@ -6,12 +6,13 @@ import pytest
 from keras import ops
 
 import keras_optim_lab as kol
-from keras_optim_lab import backend, functional, optimizers
+from keras_optim_lab import functional, optimizers
 from keras_optim_lab.functional import Functional
 from keras_optim_lab.optimizers import Adam, GradientDescent, RAdam
 from keras_optim_lab.optimizers.shell.bundles import Weight, bundles
 from keras_optim_lab.optimizers.shell.fields import decay, rate
-from keras_optim_lab.optimizers.shell.optimizer import Optimizer, Slot
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
+from keras_optim_lab.optimizers.shell.slots import Slot
 from tests.frameworks import arrays as numpy_arrays
 from tests.frameworks import tensors
 from tests.optimizers.conftest import as_array
@@ -355,7 +356,7 @@ def test_without_a_compiler_rules_run_in_blocks(monkeypatch, walk, start, gradie
     monkeypatch.setattr(in_place, "_compiled", {})
     optimizer = Adam(0.1)
     walk(optimizer, start, gradients[:3])
-    assert isinstance(optimizer._in_place._kernel, in_place.Recorded)
+    assert isinstance(optimizer._cohorts[0].updater._kernel, in_place.Recorded)
     assert not in_place._compiled
 
 
@@ -379,7 +380,9 @@ def test_weights_without_a_gradient_leave_the_others_together(walk, assert_same_
     steps[0][1] = None
     optimizer = Adam(0.1)
     path = walk(optimizer, start, steps)
-    assert sorted(bundle.indices for bundle in optimizer._plan) == [(0, 2, 3), (1,)]
+    assert sorted(
+        bundle.indices for bundle in optimizer._cohorts[0].updater.step.plan(steps[1])
+    ) == [(0, 2, 3), (1,)]
     alone = walk(Adam(0.1, execution="per_tensor"), start, steps)
     assert_same_path(path, alone, rtol=1e-6, atol=1e-7)
 
@@ -405,6 +408,8 @@ def test_what_keras_does_around_an_update_is_left_out_only_where_it_is_nothing(
     assert int(as_array(optimizer._iterations)) == 4
 
 
-def test_only_pyin_place_in_place():
-    in_place = backend.updates().InPlace(GradientDescent())
-    assert (in_place is not None) == (keras.backend.backend() == "torch")
+def test_only_pytorch_takes_steps_with_nothing_of_kerass_around(walk):
+    optimizer = GradientDescent(0.1)
+    walk(optimizer, [np.ones(3, "float32")], [[np.ones(3, "float32")]])
+    (cohort,) = optimizer._cohorts
+    assert cohort.updater.can_run_alone() == (keras.backend.backend() == "torch")

@@ -10,7 +10,7 @@ from keras_optim_lab.backend.torch.derivatives import (
     value_and_gradient,
     with_variables,
 )
-from keras_optim_lab.backend.torch.in_place import InPlace
+from keras_optim_lab.backend.torch.in_place import Updater
 from keras_optim_lab.backend.torch.noise import noise, noise_key, normal, signs
 from keras_optim_lab.backend.torch.rows import (
     COMPILES,
@@ -38,8 +38,7 @@ from keras_optim_lab.backend.torch.updates import (
     dense,
     eagerly,
     lerp,
-    on_every_device,
-    run,
+    register,
     value,
 )
 
@@ -48,8 +47,8 @@ __all__ = [
     "JOINED",
     "JOINS_WEIGHTS",
     "WORKERS",
-    "InPlace",
     "Program",
+    "Updater",
     "beside",
     "clip",
     "compiled",
@@ -68,14 +67,13 @@ __all__ = [
     "noise",
     "noise_key",
     "normal",
-    "on_every_device",
     "on_host",
     "precision",
     "prefers_vectorized",
     "put_row",
+    "register",
     "reuse_compiled_programs",
     "row_gradients",
-    "run",
     "signs",
     "take",
     "update_rows",

@@ -14,30 +14,27 @@ from keras_optim_lab.backend.torch.scalars import Memory, Scalars, flat
 class Beginning:
     """Computes the shared state and scalars of a step."""
 
-    def __init__(self, optimizer):
-        self._optimizer = optimizer
-        given = {n: f for n, f in optimizer.numeric.items() if f.given(optimizer) is not None}
-        self._held, self._fields = [*given], [*given.values()]
+    def __init__(self, step, shared):
+        self._step = step
+        self._shared = shared
         self._program: Any = None
 
-    def __call__(self):
-        optimizer = self._optimizer
-        shared = optimizer._shared_variables
-        held = [field.current(optimizer) for field in self._fields]
-        values = map(value, (optimizer.iterations, *held, *shared.values()))
+    def __call__(self, count, held):
+        given = [number for number in held.values() if number is not None]
+        values = map(value, (count, *given, *self._shared.values()))
         tensors = [x if isinstance(x, torch.Tensor) else torch.as_tensor(x) for x in values]
         if self._program is None:
-            self._program = self._made(tensors)
+            self._program = self._made([*held], [n for n in held if held[n] is not None], tensors)
         return self._program(*tensors)
 
-    def _made(self, tensors):
-        optimizer, held, shared = self._optimizer, self._held, [*self._optimizer._shared_variables]
+    def _made(self, names, held, tensors):
+        step, shared = self._step, [*self._shared]
         count = len(shared)
 
-        def named(iterations, *values):
-            numbers = {**dict.fromkeys(optimizer.numeric), **dict(zip(held, values, strict=False))}
+        def named(taken, *values):
+            numbers = {**dict.fromkeys(names), **dict(zip(held, values, strict=False))}
             state = dict(zip(shared, values[len(held) :], strict=True))
-            return optimizer.first_numbers(iterations, numbers, state)
+            return step.prepared(state, numbers, taken)
 
         def begin(*tensors):
             state, h = named(*tensors)
@@ -53,7 +50,7 @@ class Beginning:
 
         _, layout = flat(named(*tensors)[1])
         device = tensors[0].device
-        key = (optimizer.form, device, *held, *[tensor.dtype for tensor in tensors])
+        key = (step.method.form, device, *held, *[tensor.dtype for tensor in tensors])
         if device.type == "cpu":
             program = recorded(("numbers", *key), begin, *tensors, kind=Numbers)
             if isinstance(program, Numbers):
@@ -67,8 +64,8 @@ class Beginning:
 class Survey:
     """Computes what a step needs of all weights together."""
 
-    def __init__(self, optimizer):
-        self._optimizer = optimizer
+    def __init__(self, step):
+        self._step = step
         self._programs: dict = {}
 
     def __call__(self, shared, h, pieces):
@@ -84,19 +81,19 @@ class Survey:
         return dict(zip(shared, results, strict=False)), Scalars(results[count:], found)
 
     def _made(self, names, scalars, parts, layout, tensors):
-        optimizer = self._optimizer
+        step = self._step
         start, end = len(names), len(names) + len(scalars.places)
 
         def named(*tensors):
             of_pieces = tree.tree_unflatten(tensors[end:], layout)
             shared = dict(zip(names, tensors, strict=False))
             columns = zip(*of_pieces, strict=True)
-            return optimizer.surveyed(shared, scalars(tensors[start:end]), *columns, [*parts])
+            return step.surveyed(shared, scalars(tensors[start:end]), *columns, [*parts])
 
         def survey(*tensors):
             shared, h = named(*tensors)
             return [*(shared[name] for name in names), *flat(h)[0]]
 
-        key = ("survey", optimizer.form, tensors[0].device, layout, *parts)
+        key = ("survey", step.method.form, tensors[0].device, layout, *parts)
         kinds = [(tuple(tensor.shape), tensor.dtype) for tensor in tensors]
         return recorded((*key, *kinds), survey, *tensors), flat(named(*tensors)[1])[1]

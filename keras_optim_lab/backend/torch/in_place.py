@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
+from keras_optim_lab.backend import updating
+from keras_optim_lab.backend.torch import updates
 from keras_optim_lab.backend.torch.beginning import Beginning, Survey
 from keras_optim_lab.backend.torch.compiling import compiler
 from keras_optim_lab.backend.torch.kernels import Compiled, Recorded, block_size
@@ -31,95 +33,100 @@ _log = logging.getLogger("keras_optim_lab")
 _compiled: dict = {}
 
 
-class InPlace:
-    """Writes one optimizer's steps straight into its weights and slots."""
+class Updater(updating.Updater):
+    """Writes the steps of some weights straight into them and their slots."""
 
-    def __init__(self, optimizer):
-        self._optimizer = optimizer
+    value = staticmethod(updates.value)
+
+    def __init__(self, step, weights, slots, shared):
+        super().__init__(step, weights, slots, shared)
+        self._method = step.method
         self._places: dict = {}
         self._scratch = Scratch()
-        self._beginning = Beginning(optimizer)
-        self._survey = Survey(optimizer)
+        self._beginning = Beginning(step, shared)
+        self._survey = Survey(step)
         self._kernel: Any = None
         self._spent = 0.0
 
-    def possible(self) -> bool:
+    def can_run_alone(self):
         return not (in_stateless_scope() or torch.compiler.is_compiling())
 
-    def begin(self, plan, variables, gradients, slots):
-        """Shared state and scalars of this step, where programs compute them; else None.
+    @torch.no_grad()
+    def run_alone(self, gradients, now, iterations):
+        self._run_in_place(gradients, now)
+        value(iterations).add_(1)
 
-        The weights are those of the plan; the others are found by their indices.
-        """
-        optimizer = self._optimizer
-        looks = optimizer.surveys and not (optimizer.elementwise and plan)
-        if looks or optimizer.execution == "per_tensor":
-            return None
-        shared, h = self._beginning()
-        if not optimizer.surveys:
+    @torch.no_grad()
+    def run(self, gradients, now):
+        if self.can_run_alone():
+            self._run_in_place(gradients, now)
+        else:
+            super().run(gradients, now)
+
+    def _run_in_place(self, gradients, now):
+        plan = self.step.plan(gradients)
+        shared, h = self._begin(plan, gradients, *now())
+        self._update(plan, gradients, h)
+        # Last: scalars in h may be the variables' own memory.
+        for name, variable in self.shared.items():
+            value(variable).copy_(shared[name])
+
+    def _begin(self, plan, gradients, count, held):
+        """Shared state and scalars of this step, by programs where there can be some."""
+        method = self._method
+        looks = method.surveys and not (method.elementwise and plan)
+        if looks or method.execution == "per_tensor":
+            shared = {name: value(variable) for name, variable in self.shared.items()}
+            wide = [None if gradient is None else dense(gradient) for gradient in gradients]
+            shared, h = self.step.begin(*self._read(), wide, shared, held, count)
+            return shared, Scalars(*flat(h))
+        shared, h = self._beginning(count, held)
+        if not method.surveys:
             return shared, h
         pieces = [
             piece
             for bundle in plan
-            for piece in self._place(bundle, variables, slots).pieces(
+            for piece in self._place(bundle).pieces(
                 [gradients[i] for i in bundle.indices], bundle.treatment.part
             )
         ]
         return self._survey(shared, h, pieces)
 
-    @torch.no_grad()
-    def step(self, gradients) -> None:
-        """A step of all weights, which joined together, and of nothing else."""
-        optimizer = self._optimizer
-        plan, variables, slots = optimizer._plan, optimizer._trainable_variables, optimizer._slots
-        begun = self.begin(plan, variables, gradients, slots)
-        if begun is None:
-            optimizer._update([*map(dense, gradients)], [*range(len(gradients))])
-        else:
-            shared, h = begun
-            self(plan, variables, gradients, slots, h)
-            for name, variable in optimizer._shared_variables.items():
-                value(variable).copy_(shared[name])
-        value(optimizer._iterations).add_(1)
-
-    def __call__(self, plan, variables, gradients, slots, h) -> None:
-        """Updates by the plan; the others are found by the indices of weights."""
-        if isinstance(h, dict):
-            h = Scalars(*flat(h))
+    def _update(self, plan, gradients, h) -> None:
         kernel = self._kernel or self._choose(h)
         begun = time.perf_counter()
         for bundle in plan:
-            place = self._place(bundle, variables, slots)
+            place = self._place(bundle)
             g = place.gather([gradients[i] for i in bundle.indices])
             try:
                 kernel(place, g, h, bundle)
             except compiler_error() as error:
-                if self._optimizer.execution != "auto":
+                if self._method.execution != "auto":
                     raise
                 # Nothing has been written yet: a compiler fails before the first number.
                 _log.info("the rule is not compiled (%s)", str(error).partition("\n")[0])
-                kernel = self._kernel = Recorded(self._optimizer, block_size())
+                kernel = self._kernel = Recorded(self._method, block_size())
                 kernel(place, g, h, bundle)
         self._spent += time.perf_counter() - begun
 
-    def _place(self, bundle, variables, slots):
+    def _place(self, bundle):
         place = self._places.get(bundle.indices)
         if place is None or not place.holds():
-            members = [variables[i] for i in bundle.indices]
-            states = [slots[i] for i in bundle.indices]
-            place = self._places[bundle.indices] = Place(bundle, members, states, self._scratch)
+            weights = [self.weights[i] for i in bundle.indices]
+            slots = {n: [self.slots[n][i] for i in bundle.indices] for n in self.step.has(bundle)}
+            place = self._places[bundle.indices] = Place(bundle, weights, slots, self._scratch)
         return place
 
     def _choose(self, h):
         """The kernel for this step; it is remembered once it will not change any more."""
-        execution = self._optimizer.execution
-        blocked = Recorded(self._optimizer, block_size())
+        execution = self._method.execution
+        blocked = Recorded(self._method, block_size())
         if execution == "per_tensor":
-            self._kernel = Recorded(self._optimizer, block=None, records=False)
-        elif not self._optimizer.elementwise:
+            self._kernel = Recorded(self._method, block=None, records=False)
+        elif not self._method.elementwise:
             # A recording knows one way only.
-            records = not self._optimizer.branches
-            self._kernel = Recorded(self._optimizer, block=None, records=records)
+            records = not self._method.branches
+            self._kernel = Recorded(self._method, block=None, records=records)
         elif execution == "blocked" or (execution == "auto" and not compiler()):
             self._kernel = blocked
         elif execution == "compiled" or self._code in _compiled or self._pays():
@@ -134,11 +141,11 @@ class InPlace:
     def _compile(self, h):
         code = self._code
         if code not in _compiled:
-            _compiled[code] = Compiled(self._optimizer, h.named(), cores=code[-1])
+            _compiled[code] = Compiled(self._method, h.named(), cores=code[-1])
         return _compiled[code]
 
     @functools.cached_property
     def _code(self):
         """What the compiled code depends on; a small model is updated before a core could help."""
-        numbers = sum(value(weight).numel() for weight in self._optimizer._trainable_variables)
-        return self._optimizer.form, 1 if numbers < _SHARED else torch.get_num_threads()
+        numbers = sum(value(weight).numel() for weight in self.weights)
+        return self._method.form, 1 if numbers < _SHARED else torch.get_num_threads()

@@ -14,8 +14,8 @@ _BLOCK = 2**17  # numbers for every core, which its cache holds a few times
 class Recorded:
     """A rule as PyTorch's own operations, over blocks of so many numbers or over all at once."""
 
-    def __init__(self, optimizer, block, *, records=True):
-        self._optimizer = optimizer
+    def __init__(self, method, block, *, records=True):
+        self._method = method
         self._block = block
         self._records = records
 
@@ -23,7 +23,7 @@ class Recorded:
         w, slots = place.weights, place.slots.values()
         numbers = h.on(place.device).tensors
         # Of groups those are surveyed that have gradients in this step.
-        form = h.layout.spec if self._optimizer.surveys else None
+        form = h.layout.spec if self._method.surveys else None
         whole = self._block is None or place.device.type != "cpu"
         size = place.length if whole else min(self._block, place.length)
         for first in range(0, place.length, size or 1):
@@ -37,12 +37,12 @@ class Recorded:
             place.programs[key](*arguments)
 
     def _program(self, place, arguments, layout, bundle):
-        optimizer, names, treatment = self._optimizer, list(place.slots), bundle.treatment
+        method, names, treatment = self._method, list(place.slots), bundle.treatment
 
         def update(start, w, g, *rest):
-            slots = dict(zip(names, rest, strict=False))
             h = layout(rest[len(names) :])
-            new_w, new_slots = optimizer.next_numbers(w, g, slots, h, start, treatment)
+            slots = type(h)(dict(zip(names, rest, strict=False)))
+            new_w, new_slots = method.next_weight(g, w, slots, h, treatment=treatment, start=start)
             w.copy_(new_w)
             for name, slot in slots.items():
                 slot.copy_(new_slots[name])
@@ -52,8 +52,8 @@ class Recorded:
             return update
         w = arguments[1]
         dtypes = [tensor.dtype for tensor in arguments]
-        surveyed = layout.spec if optimizer.surveys else None
-        general = ("rule", optimizer.form, surveyed, treatment, *names, w.device, *dtypes)
+        surveyed = layout.spec if method.surveys else None
+        general = ("rule", method.form, surveyed, treatment, *names, w.device, *dtypes)
         found = recordings.get(general)
         if found is not None and w.ndim == 1:
             return found
@@ -67,14 +67,20 @@ class Recorded:
 class Compiled:
     """A rule as one kernel that reads and writes every number once, for vectors of any length."""
 
-    def __init__(self, optimizer, h, *, cores):
-        form = optimizer.detached()
-        kinds = self._kinds = _kinds(h)
+    def __init__(self, method, h, *, cores):
+        form = method.changed({})  # without state, which no program is to keep
+        record, kinds = type(h), _kinds(h)
+        self._kinds = kinds
 
         def update(tensors, names, treatment):
             w, g, vector, start, *slots = tensors
-            new_w, new_slots = form.next_numbers(
-                w, g, dict(zip(names, slots, strict=True)), _apart(kinds, vector), start, treatment
+            new_w, new_slots = form.next_weight(
+                g,
+                w,
+                record(dict(zip(names, slots, strict=True))),
+                record(_apart(kinds, vector)),
+                treatment=treatment,
+                start=start,
             )
             w.copy_(new_w)
             for name, slot in zip(names, slots, strict=True):
@@ -82,7 +88,7 @@ class Compiled:
 
         self._update = UncheckedProgram(update, cores)
         self._eager = Recorded(form, block_size())
-        self._surveys = optimizer.surveys
+        self._surveys = method.surveys
 
     def __call__(self, place, g, h, bundle):
         w, slots = place.weights, place.slots

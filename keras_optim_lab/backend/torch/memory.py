@@ -1,6 +1,7 @@
 """Where the numbers of weights and slots lie."""
 
 import operator
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -35,10 +36,9 @@ class Place:
         self.programs: dict = {}
         self.weights = _side_by_side(variables, device, bundle.stacked)
         self.slots = {
-            name: _side_by_side([state[name] for state in slots], device, bundle.stacked)
-            for name in slots[0]
+            name: _side_by_side(own, device, bundle.stacked) for name, own in slots.items()
         }
-        self._variables = [*variables, *(slot for state in slots for slot in state.values())]
+        self._variables = [*variables, *chain(*slots.values())]
         self._pointers = self._point()
         self._dtype = value(variables[0]).dtype
         self._gradients = None

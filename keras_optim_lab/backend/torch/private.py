@@ -35,6 +35,7 @@ NAMES = {
     "torch.ops.aten.add.Tensor._schema": "which form of an operation writes its result into `out`",
     "torch.utils._pytree.tree_flatten": "keras.tree tells no structure by which programs are found",
     "torch.utils._pytree.tree_unflatten": "makes the structure again",
+    "torch.utils._pytree.register_pytree_node": "the only way to have it know a container",
 }
 
 copy_each = torch._foreach_copy_

@@ -1,8 +1,11 @@
 """Steps of an optimizer; `backend.interface` says what each does."""
 
 import contextlib
+import functools
 
 import torch
+
+from keras_optim_lab.backend.torch.private import tree
 
 JOINED = 2**16  # numbers: a call of a program takes as long as updating about so many
 
@@ -27,18 +30,18 @@ def clip(x, bound):
     return torch.clamp(x, -bound, bound)
 
 
-def eagerly(optimizer):
+def eagerly(variable):
     return contextlib.nullcontext()
 
 
-def beside(optimizer, variable):
+def beside(variable):
     return contextlib.nullcontext()
 
 
-def on_every_device(optimizer, update, gradients, indices):
-    with torch.no_grad():
-        update(gradients, indices)
-
-
-def run(execution, write, gradients, h):
-    write(gradients, h)
+@functools.cache
+def register(record):
+    tree.register_pytree_node(
+        record,
+        lambda values: ([*values.values()], [*values]),
+        lambda values, names: record(dict(zip(names, values, strict=True))),
+    )

@@ -2,8 +2,9 @@ from keras import ops
 
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.ranges import ADAGRAD_RATE, EPSILON
-from keras_optim_lab.optimizers.shell.fields import constant, nonnegative, rate
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer, Slot
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, constant, nonnegative, rate
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
+from keras_optim_lab.optimizers.shell.slots import Slot
 
 
 @register("adagrad", year=2011)

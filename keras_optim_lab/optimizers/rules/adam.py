@@ -8,8 +8,9 @@ from keras_optim_lab.optimizers.rules.ranges import (
     EPSILON,
     WEIGHT_DECAY,
 )
-from keras_optim_lab.optimizers.shell.fields import decay, nonnegative, rate, switch
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer, Slot
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, decay, nonnegative, rate, switch
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
+from keras_optim_lab.optimizers.shell.slots import Slot
 
 
 @register("adam", year=2014)

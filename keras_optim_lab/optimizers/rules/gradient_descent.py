@@ -1,7 +1,7 @@
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.ranges import SGD_RATE
-from keras_optim_lab.optimizers.shell.fields import rate
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, rate
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 
 
 @register("gradient_descent", year=1847)

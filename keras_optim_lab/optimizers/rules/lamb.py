@@ -9,8 +9,8 @@ from keras_optim_lab.optimizers.rules.ranges import (
     LAMB_BETA_1,
     LAMB_WEIGHT_DECAY,
 )
-from keras_optim_lab.optimizers.shell.fields import decay, nonnegative, rate
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, decay, nonnegative, rate
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 
 
 @register("lamb", year=2019)

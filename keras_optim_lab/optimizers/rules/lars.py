@@ -1,8 +1,8 @@
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.norms import norm, ratio
 from keras_optim_lab.optimizers.rules.ranges import ALGOPERF_MOMENTUM_RATE, MOMENTUM_DECAY
-from keras_optim_lab.optimizers.shell.fields import decay, nonnegative, rate
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, decay, nonnegative, rate
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 
 
 @register("lars", year=2017)

@@ -2,8 +2,8 @@ from keras import ops
 
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.ranges import LION_BETA_1, LION_BETA_2, LION_RATE
-from keras_optim_lab.optimizers.shell.fields import decay, rate
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, decay, rate
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 
 
 @register("lion", year=2023)

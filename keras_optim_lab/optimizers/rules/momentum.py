@@ -1,7 +1,7 @@
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.ranges import MOMENTUM_DECAY, MOMENTUM_RATE
-from keras_optim_lab.optimizers.shell.fields import decay, rate, switch
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, decay, rate, switch
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 
 
 @register("momentum", year=1964)

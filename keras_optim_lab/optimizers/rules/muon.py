@@ -6,8 +6,17 @@ from keras import ops
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.matrices import as_matrices, matrix_shape, orthogonalized
 from keras_optim_lab.optimizers.rules.ranges import MUON_MOMENTUM, MUON_RATE
-from keras_optim_lab.optimizers.shell.fields import count, decay, nonnegative, pattern, rate, switch
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer, Slot
+from keras_optim_lab.optimizers.shell.fields import (
+    Hyperparameter,
+    count,
+    decay,
+    nonnegative,
+    pattern,
+    rate,
+    switch,
+)
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
+from keras_optim_lab.optimizers.shell.slots import Slot
 
 
 def _velocity(optimizer, place):

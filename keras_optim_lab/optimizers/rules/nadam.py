@@ -2,8 +2,9 @@ from keras import ops
 
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.ranges import ADAM_RATE, BETA_2, EPSILON, NADAM_BETA_1
-from keras_optim_lab.optimizers.shell.fields import decay, nonnegative, rate
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer, Slot
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, decay, nonnegative, rate
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
+from keras_optim_lab.optimizers.shell.slots import Slot
 
 
 @register("nadam", year=2016)

@@ -8,8 +8,8 @@ from keras_optim_lab.optimizers.rules.ranges import (
     NADAM_BETA_1,
     WEIGHT_DECAY,
 )
-from keras_optim_lab.optimizers.shell.fields import decay, nonnegative, rate
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, decay, nonnegative, rate
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 
 
 @register("nadamw", year=2016)

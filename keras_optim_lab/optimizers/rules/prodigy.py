@@ -2,9 +2,17 @@ from keras import ops
 
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.ranges import ADAM_BETA_1, BETA_2, EPSILON, PRODIGY_RATE
-from keras_optim_lab.optimizers.shell.fields import Decay, constant, decay, nonnegative, rate
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer, Slot
+from keras_optim_lab.optimizers.shell.fields import (
+    Decay,
+    Hyperparameter,
+    constant,
+    decay,
+    nonnegative,
+    rate,
+)
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 from keras_optim_lab.optimizers.shell.precision import arithmetic_dtype, bounded
+from keras_optim_lab.optimizers.shell.slots import Slot
 
 
 @register("prodigy", year=2023)

@@ -12,8 +12,8 @@ from keras_optim_lab.optimizers.rules.ranges import (
     WEIGHT_DECAY,
 )
 from keras_optim_lab.optimizers.shell.averaging import AveragedOptimizer
-from keras_optim_lab.optimizers.shell.fields import decay, nonnegative, rate
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Slot
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, decay, nonnegative, rate
+from keras_optim_lab.optimizers.shell.slots import Slot
 
 _DECAY = "Decay λ ≥ 0 of the point at which gradients are taken, part of the step."
 

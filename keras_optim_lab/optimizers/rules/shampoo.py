@@ -11,8 +11,17 @@ from keras_optim_lab.optimizers.rules.kronecker import (
 )
 from keras_optim_lab.optimizers.rules.norms import norm
 from keras_optim_lab.optimizers.rules.ranges import ALGOPERF_RATE, SHAMPOO_BETA_1
-from keras_optim_lab.optimizers.shell.fields import choice, count, decay, nonnegative, rate, switch
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer, Slot
+from keras_optim_lab.optimizers.shell.fields import (
+    Hyperparameter,
+    choice,
+    count,
+    decay,
+    nonnegative,
+    rate,
+    switch,
+)
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
+from keras_optim_lab.optimizers.shell.slots import Slot
 
 
 def _velocity(optimizer, place):

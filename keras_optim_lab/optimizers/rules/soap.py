@@ -17,8 +17,16 @@ from keras_optim_lab.optimizers.rules.ranges import (
     SOAP_RATE,
     WEIGHT_DECAY,
 )
-from keras_optim_lab.optimizers.shell.fields import Decay, count, decay, nonnegative, rate
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer, Slot
+from keras_optim_lab.optimizers.shell.fields import (
+    Decay,
+    Hyperparameter,
+    count,
+    decay,
+    nonnegative,
+    rate,
+)
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
+from keras_optim_lab.optimizers.shell.slots import Slot
 
 
 @register("soap", year=2024)

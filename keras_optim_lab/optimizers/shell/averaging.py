@@ -69,7 +69,8 @@ class Following(Optimizer):
         was_followed = "_is_followed" in self.__dict__
         super()._check_variables_are_known(variables)
         if not was_followed and "_is_followed" in self.__dict__:
-            with backend.updates().eagerly(self):  # TensorFlow has not run this first step yet
+            # TensorFlow has not run this first step yet.
+            with backend.updates().eagerly(self._iterations):
                 self.to_gradient_point(variables)
 
     # Where the weights are.

@@ -1,18 +1,15 @@
 """Which weights one call of a rule updates, and how they are put together for it.
 
-Every backend plans its step with `bundles`. TensorFlow and JAX then run `advance`, which is pure;
-PyTorch keeps the slots of a bundle in one piece of memory and updates them in place.
+TensorFlow and JAX put tensors together for every call; PyTorch keeps the slots of a bundle in one
+piece of memory and updates them in place.
 """
 
 import math
 from collections.abc import Collection, Hashable, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from keras import ops
-
-if TYPE_CHECKING:
-    from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 
 # Numbers. A joined vector of this size, with its gradient and slots, still fits into the cache.
 _JOINED = 2**18
@@ -149,31 +146,3 @@ def bundles(weights: Sequence[Weight], *, elementwise: bool, small: int = 0) -> 
         found.append(Bundle(tuple(chunk), members, start, not elementwise))
         start += found[-1].size
     return found
-
-
-def advance(
-    optimizer: "Optimizer",
-    plan: Sequence[Bundle],
-    weights: dict[int, Any],
-    gradients: dict[int, Any],
-    slots: dict[int, dict[str, Any]],
-    h: dict[str, Any],
-) -> tuple[dict[int, Any], dict[int, dict[str, Any]]]:
-    """The weights and slots after one step, by the weights' indices; a pure function of tensors."""
-    new_weights = dict(weights)
-    new_slots = {i: dict(own) for i, own in slots.items()}
-    for bundle in plan:
-        members = bundle.indices
-        w, slot = optimizer.next_numbers(
-            bundle.pack([weights[i] for i in members]),
-            bundle.pack([gradients[i] for i in members]),
-            {name: bundle.pack([slots[i][name] for i in members]) for name in slots[members[0]]},
-            h,
-            bundle.start,
-            bundle.treatment,
-        )
-        new_weights.update(zip(members, bundle.unpack(w), strict=True))
-        parts = {name: bundle.unpack(value) for name, value in slot.items()}
-        for k, i in enumerate(members):
-            new_slots[i] = {name: pieces[k] for name, pieces in parts.items()}
-    return new_weights, new_slots

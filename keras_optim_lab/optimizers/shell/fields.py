@@ -319,18 +319,18 @@ class Numeric(Field):
         """Sets the field of the optimizer that has it."""
         setattr(self.holder(optimizer), self.name, value)
 
-    def current(self, optimizer):
-        """What is held at the optimizer's present step, as a variable or tensor, or None."""
+    def at(self, optimizer, count):
+        """What is held after `count` steps, as a variable or tensor, or None."""
         source = self.given(optimizer)
         if source is None or isinstance(source, Variable):
             return source
-        return self.evaluate(source, optimizer._iterations)
-
-    def evaluate(self, source, iterations):
-        """What a schedule or callable makes the field hold at a step."""
-        value = source(iterations) if isinstance(source, LearningRateSchedule) else source()
+        value = source(count) if isinstance(source, LearningRateSchedule) else source()
         # A Python number is turned into what is held first: float32 keeps few digits of 1 − β.
         return self.to_held(value if isinstance(value, float) else ops.cast(value, "float32"))
+
+    def current(self, optimizer):
+        """What is held at the optimizer's present step."""
+        return self.at(optimizer, getattr(optimizer, "_iterations", None))
 
     def number(self, optimizer) -> float | None:
         """The present value as a Python number: the one that was given, not its float32."""

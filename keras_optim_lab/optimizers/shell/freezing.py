@@ -5,12 +5,12 @@ rule that is told t = 1 with empty slots begins as it is meant to, beside weight
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 from keras import Variable, ops
 
-from keras_optim_lab.optimizers.shell.following import training_model
+from keras_optim_lab.optimizers.shell.following import key, training_model
 
 if TYPE_CHECKING:
     from keras_optim_lab.optimizers.shell.optimizer import Optimizer
@@ -23,7 +23,8 @@ _AVERAGE, _ACCUMULATED = "Keras's average", "Keras's accumulated gradient"
 def carry_over(optimizer: "Optimizer", variables: list) -> None:
     """Builds the optimizer on other weights; those that it has had keep their state."""
     stays, births = joining(optimizer, variables)
-    old, shared = [*states(optimizer)], optimizer._cohorts
+    old = [*states(optimizer)]
+    shared = {cohort.birth: cohort.shared for cohort in optimizer._cohorts}
     rebuild(optimizer, variables, births)
     for variable, new, i in zip(variables, states(optimizer), stays, strict=True):
         for name, state in new.items():
@@ -31,9 +32,9 @@ def carry_over(optimizer: "Optimizer", variables: list) -> None:
                 state.assign(old[i][name])
             elif name == _AVERAGE:
                 state.assign(ops.copy(ops.cast(variable, state.dtype)))  # JAX gives it away
-    for birth, state in optimizer._cohorts.items():
-        for name, variable in shared.get(birth, {}).items():
-            state[name].assign(variable)
+    for cohort in optimizer._cohorts:
+        for name, variable in shared.get(cohort.birth, {}).items():
+            cohort.shared[name].assign(variable)
 
 
 def joining(optimizer: "Optimizer", variables: list) -> tuple[list[int | None], list[int]]:
@@ -69,31 +70,7 @@ def states(optimizer: "Optimizer") -> Iterator[dict[str, Variable]]:
 def own_variables(optimizer: "Optimizer") -> list[Variable]:
     """All variables that belong to the weights and not to the optimizer's configuration."""
     of_weights = [variable for own in states(optimizer) for variable in own.values()]
-    return of_weights + [v for state in optimizer._cohorts.values() for v in state.values()]
-
-
-def key(optimizer: "Optimizer", variable) -> Any:
-    return optimizer._var_key(variable)
-
-
-def differs(optimizer: "Optimizer", variables) -> bool:
-    own = [key(optimizer, variable) for variable in optimizer._trainable_variables]
-    return own != [key(optimizer, variable) for variable in variables]
-
-
-def check_same_model(optimizer: "Optimizer", model: keras.Model) -> None:
-    """Refuses a second model: the state of the first one's weights would be lost."""
-    here = {key(optimizer, weight) for weight in model.weights}
-    lost = [v.path for v in optimizer._trainable_variables if key(optimizer, v) not in here]
-    if lost and int(ops.convert_to_numpy(optimizer.iterations)):
-        name = type(optimizer).__name__
-        raise ValueError(
-            f"{name} was built for another set of weights and has trained them. The model "
-            f"{model.name!r} has no {', '.join(lost)}, whose state would be lost. Give this model "
-            f"an optimizer of its own, {name}.from_config(optimizer.get_config()); or, if the "
-            "other weights are done with, call optimizer.build(model.trainable_variables): "
-            "weights that stay keep their state."
-        )
+    return of_weights + [v for cohort in optimizer._cohorts for v in cohort.shared.values()]
 
 
 def check_trainable(who: str, model: keras.Model) -> None:

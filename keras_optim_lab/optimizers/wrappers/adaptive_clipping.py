@@ -2,8 +2,7 @@ from keras import ops
 
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.ranges import CLIPPING
-from keras_optim_lab.optimizers.shell.fields import nonnegative
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, nonnegative
 from keras_optim_lab.optimizers.wrappers.composed import Wrapper
 
 

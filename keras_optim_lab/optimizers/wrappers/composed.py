@@ -18,7 +18,8 @@ from keras_optim_lab.optimizers.shell.averaging import Following
 from keras_optim_lab.optimizers.shell.fields import Field, Numeric, OfTheWhole
 from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 from keras_optim_lab.optimizers.shell.paths import Whereabouts
-from keras_optim_lab.optimizers.shell.slots import Place, Record, Slot
+from keras_optim_lab.optimizers.shell.record import Record
+from keras_optim_lab.optimizers.shell.slots import Place, Slot
 
 
 class Member(Field):

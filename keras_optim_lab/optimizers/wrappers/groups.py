@@ -13,6 +13,7 @@ from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.shell.fields import Constant, Field, KerasArgument, Numeric
 from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 from keras_optim_lab.optimizers.shell.paths import as_named_here
+from keras_optim_lab.optimizers.shell.record import Record
 from keras_optim_lab.optimizers.shell.slots import Place, Slot
 from keras_optim_lab.optimizers.wrappers.composed import (
     Composed,
@@ -286,22 +287,23 @@ class Groups(Composed):
                 shared, h = self.put(shared, key, part), self.put(h, key, inner)
         return shared, h
 
-    def step(self, g, w, slot, h):
-        key, *part = h.part
-        own = self.view(slot, key), self.view(h, key)(part=tuple(part))
-        step, inner = self.members[key].step(g, w, *own)
+    def rule(self, g, w, slot, h):
+        key, own = self._part_of(h)
+        step, inner = self.members[key].rule(g, w, self.view(slot, key), own)
         return step, self.put(slot, key, inner)
 
-    def rule(self, g, w, slot, h):
-        key, *part = h.part
-        own = self.view(slot, key), self.view(h, key)(part=tuple(part))
-        step, inner = self.members[key].rule(g, w, *own)
-        return step, self.put(slot, key, inner)
+    def decayed(self, step, w, h):
+        key, own = self._part_of(h)
+        return self.members[key].decayed(step, w, own)
 
     def shown(self, w, slot, h):
+        key, own = self._part_of(h)
+        return self.members[key].shown(w, self.view(slot, key), own)
+
+    def _part_of(self, h: Record) -> tuple[str, Record]:
+        """The member that trains these weights, and its hyperparameters."""
         key, *part = h.part
-        each = self.members[key]
-        return each.shown(w, self.view(slot, key), self.view(h, key)(part=tuple(part)))
+        return key, self.view(h, key)(part=tuple(part))
 
     def fast_weights(self, place):
         key = self.member_of(place)
@@ -311,10 +313,6 @@ class Groups(Composed):
     @property
     def form(self):
         return (*super().form, self.reference, tuple(self.members))
-
-    def detached(self):
-        rules = {key: each.detached() for key, each in self._rules.items()}
-        return type(self)(rules, self.default.detached(), self.reference)
 
 
 def groups(rules: Mapping[Key, Any], default: Optimizer | str, **arguments: Any) -> Groups:

@@ -2,8 +2,8 @@ from typing import Any, cast
 
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.ranges import LAYERWISE_DECAY
-from keras_optim_lab.optimizers.shell.fields import nonnegative
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Optimizer
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, nonnegative
+from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 from keras_optim_lab.optimizers.wrappers.composed import Wrapper
 
 
@@ -45,7 +45,7 @@ class LayerwiseDecay(Wrapper):
     def rule(self, g, w, slot, h):
         depth, *part = h.part
         h = self.optimizer.at_rate(h, h.within(self.own).decay ** float(depth))
-        return self.optimizer.step(g, w, slot, h(part=tuple(part)))
+        return self.optimizer.decayed_rule(g, w, slot, h(part=tuple(part)))
 
 
 def layerwise(optimizer: Optimizer | str, decay: float = 0.9, **arguments: Any) -> LayerwiseDecay:

@@ -2,8 +2,8 @@ from keras import ops
 
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.ranges import LOOKAHEAD_SHARE
-from keras_optim_lab.optimizers.shell.fields import count, nonnegative
-from keras_optim_lab.optimizers.shell.optimizer import Hyperparameter, Slot
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, count, nonnegative
+from keras_optim_lab.optimizers.shell.slots import Slot
 from keras_optim_lab.optimizers.wrappers.composed import Wrapper
 
 
@@ -44,7 +44,7 @@ class Lookahead(Wrapper):
     def rule(self, g, w, slot, h):
         own = h.within(self.own)
         start = ops.where(h.t < 2.0, w, slot[f"{self.own}.slow"])
-        step, slot = self.optimizer.step(g, w, slot, h)
+        step, slot = self.optimizer.decayed_rule(g, w, slot, h)
         returns = ops.equal(ops.mod(h.t, float(self.steps)), 0.0)
         slow = ops.where(returns, start + own.share * (w - step - start), start)
         return ops.where(returns, w - slow, step), slot(**{f"{self.own}.slow": slow})

@@ -35,7 +35,7 @@ class SkipNonFinite(Wrapper):
         """How many steps have been left out."""
         if not self.built:
             return 0
-        counts = (shared[f"{self.own}.skipped"] for shared in self._cohorts.values())
+        counts = (cohort.shared[f"{self.own}.skipped"] for cohort in self._cohorts)
         return max(int(ops.convert_to_numpy(count)) for count in counts)
 
     @property
@@ -61,6 +61,6 @@ class SkipNonFinite(Wrapper):
         finite = h[f"{self.own}.finite"]
         if not self.optimizer.elementwise:  # matrices of NaN have no eigenvectors to be sought
             g = ops.where(finite, g, ops.zeros_like(g))
-        step, new = self.optimizer.step(g, w, slot, h)
+        step, new = self.optimizer.decayed_rule(g, w, slot, h)
         kept = {name: ops.where(finite, value, slot[name]) for name, value in new.items()}
         return ops.where(finite, step, ops.zeros_like(step)), new(**kept)
