@@ -62,60 +62,37 @@ def tune(
         result = kol.tune("digits-mlp", optimizer="adam", trials=64)
         model.compile(optimizer=result.best_optimizer(), ...)
 
-    A study is kept while it runs: interrupted at any trial, the same call with the same `name`
-    continues it. Ctrl-C ends it at the end of an epoch, a second one at once.
+    Ctrl-C ends the study at the end of an epoch; the same call with its `name` continues it.
 
     Args:
         task: a `Task`, or the name of a built-in one.
-        optimizer: a name from the catalogue; an optimizer, such as `kol.Lookahead(kol.Adam())`, of
-            which the study changes the numbers that have a range and leaves the rest; or several
-            of these for the study to choose among. See `SearchSpace`.
+        optimizer: a name from the catalogue, an optimizer, or several of these; see `SearchSpace`.
         trials: how many finished trials the study is to have, earlier ones included.
-        seed: of the sampler; trial n trains with seed + n, or with the next `seeds_per_trial`
-            ones from seed + n · `seeds_per_trial`.
+        seed: of the sampler; the runs of the first trials are trained with seed, seed + 1, …
         sampler: any Optuna sampler, or "tpe" (the default), "random", "qmc".
         pruner: any Optuna pruner, or "median" (the default), "hyperband", "halving", "none".
-        storage: a path to a journal file, an Optuna URL or an Optuna storage; by default the
-            journal file `studies/NAME.journal`.
+        storage: a journal's path, an Optuna URL or storage; `studies/NAME.journal` by default.
         name: of the study; made from task, optimizer and time by default.
-        space: changes to the search space by field name: an Optuna distribution, a (low, high)
-            pair, or a value that fixes the field. `{"schedule": ["constant", "cosine"],
-            "warmup": (0.0, 0.2)}` also searches a schedule of the learning rate; see `SearchSpace`.
-        objective: what to improve: a name from the logs of an epoch, or a pair of it and
-            "minimize" or "maximize". Its value after the last epoch counts.
-        population: how many models train side by side as rows of one compiled program; "auto"
-            chooses by their size, the free memory and the trials left. A trial's result does not
-            depend on it, but which trials a sampler proposes does.
-        seeds_per_trial: runs of each trial, which is judged by their mean; the attributes
-            `values` and `spread` keep the rest.
-        confirm: how many of the best trials to train again with three fresh seeds each; the best
-            mean is then the result. With 0, the best single trial is.
+        space: changes to the search space, such as {"beta_1": (0.8, 0.99)}; see `SearchSpace`.
+        objective: a name in the logs, or a pair of it and "minimize" or "maximize".
+        population: models that train side by side in one program, which changes no trial's result.
+        seeds_per_trial: runs of each trial, which is judged by their mean.
+        confirm: of how many of the best trials three fresh runs each decide which is the best.
         callbacks: called as `callback(study, trial)` after every trial, as in Optuna.
 
     Returns:
-        A `TuningResult`.
+        The study's result, which it also keeps.
 
     Raises:
         ValueError, TypeError: an argument is wrong, or the named study exists with another space,
             task or objective. Nothing has been trained or stored by then.
-        OSError: the storage cannot be opened.
-        MemoryError: the data, or a population of the given width, do not fit.
+        OSError, MemoryError: the storage cannot be opened; so many models do not fit.
     """
-    trials = whole_number("trials", trials)
     engine = PopulationEngine(population)
-    confirm = whole_number("confirm", confirm, least=0)
+    trials, confirm = whole_number("trials", trials), whole_number("confirm", confirm, least=0)
     check_callbacks(callbacks)
     result = TuningResult.create(
-        task,
-        optimizer,
-        seed=seed,
-        sampler=sampler,
-        pruner=pruner,
-        storage=storage,
-        name=name,
-        space=space,
-        objective=objective,
-        seeds_per_trial=seeds_per_trial,
+        task, optimizer, seed, sampler, pruner, storage, name, space, objective, seeds_per_trial
     )
     result.run(trials, engine, callbacks)
     if confirm:

@@ -146,7 +146,7 @@ def fill(tuning, size: int, generator) -> None:
     from optuna.trial import TrialState
 
     from keras_optim_lab.tuning.storages.database import Database
-    from keras_optim_lab.tuning.storages.unstored import Changes
+    from keras_optim_lab.tuning.storages.store import Changes
 
     buffer = tuning.storage
     study_id = buffer.get_study_id_from_name(tuning.study.study_name)

@@ -43,7 +43,6 @@ class TuningStudy(StudyResult):
         cls,
         task: Task | str,
         optimizer: Searched,
-        *,
         seed: int = 0,
         sampler: str | BaseSampler | None = None,
         pruner: str | BasePruner | None = None,

@@ -56,8 +56,8 @@ class Rows:
                 first = self.epoch.first_state(plan[1], self.epoch.optimizer)
                 state = backend.rows().put_row(state, row, first)
         for epoch in range(epochs):
-            orders = self.epoch.orders([plan and RowEpoch(*plan, epoch) for plan in plans])
-            state, logs = self.program(state, orders, self.data)
+            inputs = self.epoch.inputs([plan and RowEpoch(*plan, epoch) for plan in plans])
+            state, logs = self.program(state, inputs, self.data)
         numbers = {name: keras.ops.convert_to_numpy(values) for name, values in logs.items()}
         return [
             (self._variables(state, row), {name: values[row] for name, values in numbers.items()})
@@ -101,7 +101,7 @@ _compile = Epoch.program
 def kept_program(epoch: Epoch, data):
     """Stands for `Epoch.program` where the trials are tested and not how they are compiled."""
     model = epoch.model
-    shapes = [tuple(part.shape) for part in keras.tree.flatten([epoch.orders([]), data])]
+    shapes = [tuple(part.shape) for part in keras.tree.flatten([epoch.inputs([]), data])]
     settings = (epoch.width, epoch.form, epoch.scheduled, repr(epoch.optimizer))
     key = repr(
         (settings, shapes, model.shapes, model.task.loss, model.train_metrics, model.log_names)

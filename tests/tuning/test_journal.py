@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from keras_optim_lab.tuning.storages import journal as journal_module
 from keras_optim_lab.tuning.storages.journal import LocalJournal
 from keras_optim_lab.tuning.storages.storage import load_study
-from keras_optim_lab.tuning.storages.unstored import Changes
+from keras_optim_lab.tuning.storages.store import Changes
 
 pytestmark = pytest.mark.once
 

@@ -1,6 +1,6 @@
 """An epoch of a population as one compiled program."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import keras
@@ -22,8 +22,8 @@ Form = Literal["vectorized", "looped"]
 State = dict[str, Any]
 
 
-class Orders(NamedTuple):
-    """What each row is to do in an epoch; the rows are the first axis of every array.
+class Inputs(NamedTuple):
+    """What comes into an epoch for each row; the rows are the first axis of every array.
 
     Attributes:
         active: whether it trains at all.
@@ -92,28 +92,28 @@ class Epoch:
         self._update_rows = self._vectorized_update(runs) if self._vectorized else self._update
 
     def program(self, data: Any) -> Any:
-        """The compiled program: (state, orders, data) -> (state, logs).
+        """The compiled program: (state, inputs, data) -> (state, logs).
 
         Raises:
             Exception: of the backend, where the rows cannot be trained in this form.
         """
         function = self._epoch if self._vectorized else self._row_by_row
         rows = backend.rows()
-        orders = self.orders([])
+        inputs = self.inputs([])
         if not rows.COMPILES:
-            orders, data = self._one_step(orders, data)
-        return rows.Program(function, self.empty(), orders, data)
+            inputs, data = self._one_step(inputs, data)
+        return rows.Program(function, self.empty(), inputs, data)
 
-    def _one_step(self, orders: Orders, data: Any) -> tuple[Orders, Any]:
-        """Orders for all rows to take one step with each size of batch, and the data for it."""
+    def _one_step(self, inputs: Inputs, data: Any) -> tuple[Inputs, Any]:
+        """Inputs for all rows to take one step with each size of batch, and the data for it."""
         train, validation = data
         size = self.model.task.batch_size
         samples = keras.tree.flatten(validation)[0].shape[0]
         used = min(samples, size + samples % size)
         return (
-            orders._replace(
-                active=ops.ones_like(orders.active),
-                batches=orders.batches[:1] if self._vectorized else orders.batches[:, :1],
+            inputs._replace(
+                active=ops.ones_like(inputs.active),
+                batches=inputs.batches[:1] if self._vectorized else inputs.batches[:, :1],
             ),
             (train, keras.tree.map_structure(lambda array: array[:used], validation)),
         )
@@ -157,8 +157,8 @@ class Epoch:
             lambda value: ops.zeros((self.width, *value.shape), value.dtype), row
         )
 
-    def orders(self, wanted: Sequence[RowEpoch | None]) -> Orders:
-        """The orders for what each row is wanted to do; one that is wanted for nothing stays."""
+    def inputs(self, wanted: Sequence[RowEpoch | None]) -> Inputs:
+        """The inputs for what each row is wanted to do; one that is wanted for nothing stays."""
         wanted = [*wanted, *[None] * (self.width - len(wanted))]
         some = next(
             (row for row in wanted if row),
@@ -182,7 +182,7 @@ class Epoch:
             }
         return keras.tree.map_structure(
             ops.convert_to_tensor,
-            Orders(
+            Inputs(
                 active=np.array([row is not None for row in wanted]),
                 batches=batches.swapaxes(0, 1) if self._vectorized else batches,
                 rest=indices[:, self._whole :],
@@ -202,51 +202,48 @@ class Epoch:
 
     # The program: pure functions of tensors.
 
-    def _row_by_row(self, state: State, orders: Orders, data: Any):
-        def one(state: State, orders: Orders):
+    def _row_by_row(self, state: State, inputs: Inputs, data: Any):
+        def one(state: State, inputs: Inputs):
             return rows.cond(
-                orders.active, lambda state: self._epoch(state, orders, data), self._idle, state
+                inputs.active, lambda state: self._epoch(state, inputs, data), idle, state
             )
 
-        rows = backend.rows()
-        return rows.map_rows(one, list(self._idle(None)[1]))(state, orders)
+        def idle(state: State):
+            return state, {name: ops.full((), np.nan, "float32") for name in names}
 
-    def _idle(self, state: State | None):
+        rows = backend.rows()
         names = [*self._train_logs, *(f"val_{name}" for name in self.model.log_names)]
-        return state, {name: ops.full((), np.nan, "float32") for name in names}
+        return rows.map_rows(one, names)(state, inputs)
 
-    def _epoch(self, state: State, orders: Orders, data: Any):
+    def _epoch(self, state: State, inputs: Inputs, data: Any):
         train, validation = data
-        rows = backend.rows()
+        gradient = self.model.row_gradients if self._vectorized else self.model.gradient
 
         def step(indices, carry):
-            batch = keras.tree.map_structure(lambda array: rows.take(array, indices), train)
             state, metrics = carry
-            return self._step(state, metrics, batch, orders)
+            weights, optimizer = state["weights"], state["optimizer"]
+            gradients, (others, metrics) = gradient(
+                *(weights, state["others"], metrics, state["seed"], optimizer.step),
+                _taken(train, indices),
+            )
+            weights, optimizer = self._update_rows(
+                weights, gradients, optimizer, inputs.held, inputs.schedule
+            )
+            return {**state, "weights": weights, "others": others, "optimizer": optimizer}, metrics
 
-        carry = _repeat(
-            orders.batches.shape[0],
-            lambda i, carry: step(orders.batches[i], carry),
-            (state, self._first_metrics()),
-        )
-        if orders.rest.shape[-1]:
-            carry = step(orders.rest, carry)
+        carry = state, self._first_metrics()
+        # Programs hold the body of no round too, and cannot take a batch where there is none.
+        if count := inputs.batches.shape[0]:
+            carry = backend.rows().fori_loop(
+                count, lambda i, carry: step(inputs.batches[i], carry), carry
+            )
+        if inputs.rest.shape[-1]:
+            carry = step(inputs.rest, carry)
         state, metrics = carry
         logs = self._logs(metrics, self._train_logs)
-        for name, value in self._validation(state, orders, validation).items():
+        for name, value in self._validation(state, inputs, validation).items():
             logs[f"val_{name}"] = value
         return state, logs
-
-    def _step(self, state: State, metrics, batch, orders: Orders):
-        gradient = self.model.row_gradients if self._vectorized else self.model.gradient
-        optimizer = state["optimizer"]
-        gradients, (others, metrics) = gradient(
-            state["weights"], state["others"], metrics, state["seed"], optimizer.step, batch
-        )
-        weights, optimizer = self._update_rows(
-            state["weights"], gradients, optimizer, orders.held, orders.schedule
-        )
-        return {**state, "weights": weights, "others": others, "optimizer": optimizer}, metrics
 
     def _vectorized_update(self, runs: int):
         rows = backend.rows()
@@ -275,9 +272,8 @@ class Epoch:
         weights, optimizer = self._functional.advance(weights, gradients, optimizer, held)
         return self.model.constrained(weights), optimizer
 
-    def _validation(self, state: State, orders: Orders, data: Any):
-        rows = backend.rows()
-        weights = self._each(self._shown)(state["weights"], state["optimizer"], orders.held)
+    def _validation(self, state: State, inputs: Inputs, data: Any):
+        weights = self._each(self._shown)(state["weights"], state["optimizer"], inputs.held)
         size = self.model.task.batch_size
         samples = keras.tree.flatten(data)[0].shape[0]
         whole = samples // size
@@ -290,10 +286,13 @@ class Epoch:
             )(weights, state["others"], metrics)
 
         def at(i):
-            indices = i * size + ops.arange(size, dtype="int32")
-            return keras.tree.map_structure(lambda array: rows.take(array, indices), data)
+            return _taken(data, i * size + ops.arange(size, dtype="int32"))
 
-        metrics = _repeat(whole, lambda i, metrics: more(at(i), metrics), self._first_metrics())
+        metrics = self._first_metrics()
+        if whole:
+            metrics = backend.rows().fori_loop(
+                whole, lambda i, metrics: more(at(i), metrics), metrics
+            )
         if samples % size:
             rest = keras.tree.map_structure(lambda array: array[whole * size :], data)
             metrics = more(rest, metrics)
@@ -325,9 +324,8 @@ class Epoch:
         return self.model.log_names if self.model.train_metrics else ["loss"]
 
 
-def _repeat(count: int, body: Callable[[Any, Any], Any], carry: Any) -> Any:
-    # Programs hold the body of no round too, and cannot take a batch where there is none.
-    return backend.rows().fori_loop(count, body, carry) if count else carry
+def _taken(data: Any, indices: Any) -> Any:
+    return keras.tree.map_structure(lambda array: backend.rows().take(array, indices), data)
 
 
 def on_device(task: Task) -> Any:

@@ -8,7 +8,7 @@ from keras import ops
 from keras_optim_lab import backend
 from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.engine import Candidate
-from keras_optim_lab.tuning.engines.epoch import Epoch, Orders, RowEpoch
+from keras_optim_lab.tuning.engines.epoch import Epoch, Inputs, RowEpoch
 
 
 class Seat:
@@ -83,11 +83,11 @@ class Population:
         wanted: list[RowEpoch | None] = [None] * self._epoch.width
         for seat in filter(None, self._seats):
             wanted[seat.place] = seat.wanted()
-        self._pending = pool.submit(self._train, self._epoch.orders(wanted), clock)
+        self._pending = pool.submit(self._train, self._epoch.inputs(wanted), clock)
 
-    def _train(self, orders: Orders, clock: Clock) -> dict[str, list[float]]:
+    def _train(self, inputs: Inputs, clock: Clock) -> dict[str, list[float]]:
         with clock:
-            self._state, logs = self._program(self._state, orders, self._data)
+            self._state, logs = self._program(self._state, inputs, self._data)
             return {name: ops.convert_to_numpy(values).tolist() for name, values in logs.items()}
 
     def wait(self) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Hashable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any, Literal
 
@@ -142,7 +142,9 @@ class _Run:
                     while self._compile():
                         with self.candidates.together():
                             self._seat()
-                    self._start(pool, running)
+                    for population in self._rested(running):
+                        population.start(pool, self._clock)
+                        running.append(population)
                     if not running:
                         break
                     running[0].wait()
@@ -154,6 +156,10 @@ class _Run:
                 raise
             finally:
                 self._clock.stop()
+
+    def _rested(self, running: deque[Population]) -> list[Population]:
+        every = [each for group in self._groups.values() for each in group.populations]
+        return [each for each in every if each.occupied and each not in running]
 
     def _tell(self, ended: list[Candidate]) -> None:
         """Tells all of them, also if a callback raises an error for one."""
@@ -204,13 +210,6 @@ class _Run:
             group.waiting.append(candidate)
         return drawn
 
-    def _start(self, pool: Executor, running: deque[Population]) -> None:
-        for group in self._groups.values():
-            for population in group.populations:
-                if population.occupied and population not in running:
-                    population.start(pool, self._clock)
-                    running.append(population)
-
     def _compile(self) -> bool:
         """Compiles a program for each group without one; returns whether there were any."""
         new = [group for group in self._groups.values() if not group.populations]
@@ -245,9 +244,9 @@ class _Run:
         self._forms = [epoch.form]
         self._programs.append(program)
         populations = []
-        first = sum(len(each.rows) for group in self._groups.values() for each in group.populations)
+        row = sum(len(each.rows) for group in self._groups.values() for each in group.populations)
         for i in range(count):
-            last = first + (seats // count + (i < seats % count)) * runs
-            populations.append(Population(epoch, program, self._data, range(first, last), runs))
-            first = last
+            rows = range(row, row + (seats // count + (i < seats % count)) * runs)
+            populations.append(Population(epoch, program, self._data, rows, runs))
+            row = rows.stop
         return populations

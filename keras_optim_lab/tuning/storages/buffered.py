@@ -22,8 +22,7 @@ from keras_optim_lab.tuning.storages.abandoned import ERROR
 from keras_optim_lab.tuning.storages.database import Database
 from keras_optim_lab.tuning.storages.optuna_private import id_of
 from keras_optim_lab.tuning.storages.retrying import patiently
-from keras_optim_lab.tuning.storages.store import Store
-from keras_optim_lab.tuning.storages.unstored import Changes
+from keras_optim_lab.tuning.storages.store import Changes, Store
 
 _log = logging.getLogger("keras_optim_lab")
 _number = attrgetter("number")
@@ -141,18 +140,12 @@ class BufferedStorage(BaseStorage):
         param_value_internal: float,
         distribution: BaseDistribution,
     ) -> None:
-        with self._change(trial_id) as change:
-            if change is None:
-                self._write_through(
-                    self.storage.set_trial_param,
-                    trial_id,
-                    param_name,
-                    param_value_internal,
-                    distribution,
-                )
-                return
+        if trial_id not in self._own:
+            write, value = self.storage.set_trial_param, param_value_internal
+            self._write_through(write, trial_id, param_name, value, distribution)
+            return
+        with self._change(trial_id) as (trial, changes):
             self._check_distribution(trial_id, param_name, distribution)
-            trial, changes = change
             value = distribution.to_external_repr(param_value_internal)
             trial.params = {**trial.params, param_name: value}
             trial.distributions = {**trial.distributions, param_name: distribution}
@@ -168,8 +161,8 @@ class BufferedStorage(BaseStorage):
         known = self._distributions.setdefault(study_id, {})
         if name not in known:
             trials = self.get_all_trials(study_id, deepcopy=False)
-            held = (each.distributions[name] for each in trials if name in each.distributions)
-            known[name] = next(held, wanted)
+            former = (each.distributions[name] for each in trials if name in each.distributions)
+            known[name] = next(former, wanted)
         check_distribution_compatibility(known[name], wanted)
 
     def set_trial_intermediate_value(
@@ -202,14 +195,15 @@ class BufferedStorage(BaseStorage):
                 trials = self._call(self._store.trials, study_id, self._own)
                 if self._depth:
                     self._seen[study_id] = trials
-            found = _replaced(
-                trials, [own for id, own in self._own.items() if self._studies.get(id) == study_id]
-            )
+            found = _replaced(trials, self._own_of(study_id))
             if states is not None:
                 found = [trial for trial in found if trial.state in states]
             for trial in found if states == (TrialState.WAITING,) else ():
                 self._studies[id_of(trial)] = study_id  # it may be begun next
         return copy.deepcopy(found) if deepcopy else found
+
+    def _own_of(self, study_id: int) -> list[FrozenTrial]:
+        return [own for id, own in self._own.items() if self._studies.get(id) == study_id]
 
     def _begin(self, study_id: int) -> FrozenTrial:
         if not self._begun.get(study_id):
@@ -217,9 +211,7 @@ class BufferedStorage(BaseStorage):
             begun = self._call(self._store.begin, study_id, count)
             for trial in begun:
                 self._store.keep(study_id, trial)
-            own = (
-                each.number for id, each in self._own.items() if self._studies.get(id) == study_id
-            )
+            own = (each.number for each in self._own_of(study_id))
             if begun[0].number > max([len(self._seen.get(study_id, ())) - 1, *own]) + 1:
                 self._seen.pop(study_id, None)  # others have begun some since it was read
             self._begun[study_id] = deque(begun)
@@ -246,23 +238,19 @@ class BufferedStorage(BaseStorage):
         self, trial_id: int, kind: str, key: Any, value: Any, write: Callable[..., None]
     ) -> None:
         """Changes one of the trial's values of a kind; `write` is for trials of others."""
-        with self._change(trial_id) as change:
-            if change is None:
-                self._write_through(write, trial_id, key, value)
-                return
-            trial, changes = change
+        if trial_id not in self._own:
+            self._write_through(write, trial_id, key, value)
+            return
+        with self._change(trial_id) as (trial, changes):
             known = getattr(trial, kind)
             changes.set(kind, key, value, stored=key in known)
             setattr(trial, kind, {**known, key: value})
 
     @contextmanager
-    def _change(self, trial_id: int) -> Iterator[tuple[FrozenTrial, Changes] | None]:
-        """A copy of an own trial to change, and where its changes are kept; None of another's."""
+    def _change(self, trial_id: int) -> Iterator[tuple[FrozenTrial, Changes]]:
+        """A copy of an own trial to change, and where its changes are kept."""
         with self._lock:
-            own = self._own.get(trial_id)
-            if own is None:
-                yield None
-                return
+            own = self._own[trial_id]
             if own.state.is_finished():
                 raise UpdateFinishedTrialError(f"Trial {own.number} has finished already.")
             # Whoever has been given the trial before sees it as it was.
@@ -273,11 +261,9 @@ class BufferedStorage(BaseStorage):
                 self.flush()
 
     def _finish(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
-        with self._change(trial_id) as change:
-            assert change is not None
+        with self._change(trial_id) as (trial, changes):
             if state == TrialState.RUNNING:
                 return False
-            trial, changes = change
             trial.state = state
             trial.values = None if values is None else list(values)
             if state.is_finished():
@@ -345,6 +331,8 @@ class BufferedStorage(BaseStorage):
         self._call(self.storage.delete_study, study_id)
         self._forget(study_id)
 
+    # All that is left to the storage as it is.
+
     set_study_user_attr = _left_to_the_storage("set_study_user_attr")
     set_study_system_attr = _left_to_the_storage("set_study_system_attr")
     get_study_id_from_name = _left_to_the_storage("get_study_id_from_name")
@@ -353,9 +341,7 @@ class BufferedStorage(BaseStorage):
     get_study_user_attrs = _left_to_the_storage("get_study_user_attrs")
     get_study_system_attrs = _left_to_the_storage("get_study_system_attrs")
     get_all_studies = _left_to_the_storage("get_all_studies")
-
-    def remove_session(self) -> None:
-        self.storage.remove_session()
+    remove_session = _left_to_the_storage("remove_session")
 
     def _write_through(self, write: Callable[..., Any], *arguments: Any) -> Any:
         """Writes what is not of this process's own trials, and so has to be read again."""

@@ -16,29 +16,21 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from keras_optim_lab.tuning.storages.optuna_private import (
-    StudyModel,
-    StudyUserAttributeModel,
-    TrialHeartbeatModel,
-    TrialIntermediateValueModel,
-    TrialModel,
-    TrialParamModel,
-    TrialSystemAttributeModel,
-    TrialUserAttributeModel,
-    TrialValueModel,
-    id_of,
-    stale_trials,
-    trials_of,
-)
-from keras_optim_lab.tuning.storages.store import Store
-from keras_optim_lab.tuning.storages.unstored import Changes
+from keras_optim_lab.tuning.storages.optuna_private import id_of, models, stale_trials, trials_of
+from keras_optim_lab.tuning.storages.store import Changes, Store
 
-_TABLES: dict[str, tuple[Any, Any]] = {
-    "intermediate_values": (TrialIntermediateValueModel, TrialIntermediateValueModel.step),
-    "user_attrs": (TrialUserAttributeModel, TrialUserAttributeModel.key),
-    "system_attrs": (TrialSystemAttributeModel, TrialSystemAttributeModel.key),
+_Trial: Any = models.TrialModel
+_Heartbeat: Any = models.TrialHeartbeatModel
+_Report: Any = models.TrialIntermediateValueModel
+_UserAttribute: Any = models.TrialUserAttributeModel
+_SystemAttribute: Any = models.TrialSystemAttributeModel
+
+_KEYS = {
+    "intermediate_values": _Report.step,
+    "user_attrs": _UserAttribute.key,
+    "system_attrs": _SystemAttribute.key,
 }
-_TRIALS: Any = TrialModel.__table__
+_TRIALS = _Trial.__table__
 
 
 class Database(Store):
@@ -76,9 +68,9 @@ class Database(Store):
     def claim(self, study_id: int, attributes: Mapping[str, object]) -> bool:
         with self._writing() as connection:
             self._lock_study(connection, study_id)
-            model = StudyUserAttributeModel
-            held = select(model.key).where(model.study_id == study_id, model.key.in_(attributes))
-            if connection.execute(held).first() is not None:
+            model = models.StudyUserAttributeModel
+            known = select(model.key).where(model.study_id == study_id, model.key.in_(attributes))
+            if connection.execute(known).first() is not None:
                 return False
             rows = [
                 {"study_id": study_id, "key": key, "value_json": dumps(value)}
@@ -90,9 +82,7 @@ class Database(Store):
     def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
         with self._writing() as connection:
             self._lock_study(connection, study_id)  # whoever numbers trials waits for others
-            before = (
-                select(func.count()).select_from(_TRIALS).where(TrialModel.study_id == study_id)
-            )
+            before = select(func.count()).select_from(_TRIALS).where(_Trial.study_id == study_id)
             first = connection.execute(before).scalar_one()
             begun = datetime.now()
             trials = []
@@ -112,7 +102,10 @@ class Database(Store):
         with self._storage.engine.begin() as connection:
             taken = connection.execute(
                 update(_TRIALS)
-                .where(TrialModel.trial_id == trial_id, TrialModel.state == TrialState.WAITING)
+                .where(
+                    _Trial.trial_id == trial_id,
+                    _Trial.state == TrialState.WAITING,
+                )
                 .values(state=TrialState.RUNNING, datetime_start=_utc_now())
             )
             if taken.rowcount:
@@ -126,8 +119,8 @@ class Database(Store):
         if trial_ids and self.heartbeat_interval is not None:
             with self._storage.engine.begin() as connection:
                 connection.execute(
-                    update(TrialHeartbeatModel)
-                    .where(TrialHeartbeatModel.trial_id.in_(trial_ids))
+                    update(_Heartbeat)
+                    .where(_Heartbeat.trial_id.in_(trial_ids))
                     .values(heartbeat=func.now())
                 )
 
@@ -136,15 +129,19 @@ class Database(Store):
             ids = [each.trial_id for each in changes]
             running = set(
                 connection.scalars(
-                    select(TrialModel.trial_id)
-                    .where(TrialModel.trial_id.in_(ids), TrialModel.state == TrialState.RUNNING)
+                    select(_Trial.trial_id)
+                    .where(
+                        _Trial.trial_id.in_(ids),
+                        _Trial.state == TrialState.RUNNING,
+                    )
                     .with_for_update()
                 )
             )
             changes = [each for each in changes if each.trial_id in running]
             for each in changes:
                 for kind, key in each.stored:
-                    model, column = _TABLES[kind]
+                    column = _KEYS[kind]
+                    model = column.class_
                     connection.execute(
                         delete(model).where(model.trial_id == each.trial_id, column == key)
                     )
@@ -155,7 +152,7 @@ class Database(Store):
                 told = [each.trial_id for each in changes if each.state == state]
                 connection.execute(
                     update(_TRIALS)
-                    .where(TrialModel.trial_id.in_(told))
+                    .where(_Trial.trial_id.in_(told))
                     .values(state=state, datetime_complete=_utc_now())
                 )
         return set(ids) - running
@@ -169,13 +166,13 @@ class Database(Store):
             yield connection
 
     def _lock_study(self, connection: Connection, study_id: int) -> None:
-        found = select(StudyModel.study_id).where(StudyModel.study_id == study_id)
+        found = select(models.StudyModel.study_id).where(models.StudyModel.study_id == study_id)
         if connection.execute(found.with_for_update()).first() is None:
             raise KeyError(f"There is no study with the id {study_id}.")
 
     def _first_signs(self, connection: Connection, trial_ids: Sequence[int]) -> None:
         if self.heartbeat_interval is not None:
-            connection.execute(insert(TrialHeartbeatModel), [{"trial_id": id} for id in trial_ids])
+            connection.execute(insert(_Heartbeat), [{"trial_id": id} for id in trial_ids])
 
 
 Row = dict[str, Any]
@@ -196,7 +193,7 @@ def _params(changes: Changes) -> list[Row]:
 def _reports(changes: Changes) -> list[Row]:
     rows = []
     for step, value in changes.intermediate_values.items():
-        stored, kind = TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+        stored, kind = _Report.intermediate_value_to_stored_repr(value)
         row = {"intermediate_value": stored, "intermediate_value_type": kind}
         rows.append({"trial_id": changes.trial_id, "step": step, **row})
     return rows
@@ -212,18 +209,18 @@ def _attributes(kind: str, changes: Changes) -> list[Row]:
 def _values(changes: Changes) -> list[Row]:
     rows = []
     for objective, value in enumerate(changes.values or ()):
-        stored, kind = TrialValueModel.value_to_stored_repr(value)
+        stored, kind = models.TrialValueModel.value_to_stored_repr(value)
         row = {"objective": objective, "value": stored, "value_type": kind}
         rows.append({"trial_id": changes.trial_id, **row})
     return rows
 
 
 _ROWS: dict[Any, Callable[[Changes], list[Row]]] = {
-    TrialParamModel: _params,
-    TrialIntermediateValueModel: _reports,
-    TrialUserAttributeModel: partial(_attributes, "user_attrs"),
-    TrialSystemAttributeModel: partial(_attributes, "system_attrs"),
-    TrialValueModel: _values,
+    models.TrialParamModel: _params,
+    _Report: _reports,
+    _UserAttribute: partial(_attributes, "user_attrs"),
+    _SystemAttribute: partial(_attributes, "system_attrs"),
+    models.TrialValueModel: _values,
 }
 
 

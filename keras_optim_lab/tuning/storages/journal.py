@@ -17,8 +17,7 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab.tuning.storages.optuna_private import JournalOperation, id_of
-from keras_optim_lab.tuning.storages.store import Store
-from keras_optim_lab.tuning.storages.unstored import Changes
+from keras_optim_lab.tuning.storages.store import Changes, Store
 
 # What Optuna's own journals begin holds no lock here, and may be anything from alive to gone.
 _UNKNOWN = timedelta(minutes=1)

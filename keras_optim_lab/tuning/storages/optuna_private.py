@@ -2,48 +2,22 @@
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import (
-    StudyModel,
-    StudyUserAttributeModel,
-    TrialHeartbeatModel,
-    TrialIntermediateValueModel,
-    TrialModel,
-    TrialParamModel,
-    TrialSystemAttributeModel,
-    TrialUserAttributeModel,
-    TrialValueModel,
-)
+from optuna.storages._rdb import models
 from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial
 
-__all__ = [
-    "JournalOperation",
-    "StudyModel",
-    "StudyUserAttributeModel",
-    "TrialHeartbeatModel",
-    "TrialIntermediateValueModel",
-    "TrialModel",
-    "TrialParamModel",
-    "TrialSystemAttributeModel",
-    "TrialUserAttributeModel",
-    "TrialValueModel",
-    "id_of",
-    "stale_trials",
-    "trials_of",
-]
+__all__ = ["NAMES", "JournalOperation", "id_of", "models", "stale_trials", "trials_of"]
 
-_TABLE = "a table: Optuna takes a transaction for every value of a trial, and we one for all"
+_TABLES = [
+    *("StudyModel", "StudyUserAttributeModel", "TrialModel", "TrialHeartbeatModel"),
+    *("TrialParamModel", "TrialIntermediateValueModel", "TrialValueModel"),
+    *("TrialUserAttributeModel", "TrialSystemAttributeModel"),
+]
+_ONE_FOR_ALL = "Optuna takes a transaction for every value of a trial, and we one for all"
 
 # By its path, what each is for. A test says which are missing in another version of Optuna.
 NAMES = {
-    **{
-        f"optuna.storages._rdb.models.{model.__name__}": _TABLE
-        for model in (
-            *(StudyModel, StudyUserAttributeModel, TrialModel, TrialHeartbeatModel),
-            *(TrialParamModel, TrialIntermediateValueModel, TrialValueModel),
-            *(TrialUserAttributeModel, TrialSystemAttributeModel),
-        )
-    },
+    **{f"optuna.storages._rdb.models.{table}": _ONE_FOR_ALL for table in _TABLES},
     "optuna.storages.RDBStorage._get_trials": "trials that are new by one query; public are all",
     "optuna.storages.RDBStorage._get_stale_trial_ids": "trials without a sign of life, which "
     "public functions also fail, those of this process too",
