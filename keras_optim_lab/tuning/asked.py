@@ -12,7 +12,6 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab.tuning.checks import Callback
-from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.engine import Candidate, Candidates
 from keras_optim_lab.tuning.interruption import raise_if_interrupted
 from keras_optim_lab.tuning.spaces.configuration import Configuration
@@ -82,16 +81,13 @@ class Asked(Candidates):
     def __next__(self) -> "StudyCandidate":
         raise_if_interrupted()
         trial = self._ask()
-        tuning = self._tuning
         # All that another process needs to train it again is stored at once.
         with self.together():
-            chosen = tuning.space.suggest(trial)
+            chosen = self._tuning.space.suggest(trial)
             # A trial that takes up an abandoned one has its seed already.
-            seed = trial.user_attrs.get("seed", tuning.seed + trial.number * self.runs)
+            seed = trial.user_attrs.get("seed", self._tuning.seed + trial.number * self.runs)
             seeds = range(seed, seed + self.runs)
-            return StudyCandidate(
-                tuning.study, trial, tuning.objective, chosen, tuning.steps, seeds, self._callbacks
-            )
+            return StudyCandidate(self._tuning, trial, chosen, seeds, self._callbacks)
 
     def _ask(self) -> optuna.Trial:
         study = self._tuning.study
@@ -115,26 +111,20 @@ class StudyCandidate(Candidate):
     as pruned, so that samplers learn to stay away from where it was, and carries the attribute
     `diverged`. Every trial keeps the `epochs` it was trained and the `seconds` from entering the
     context to leaving it.
-
-    Attributes:
-        number: of the trial in its study.
     """
 
     trial: optuna.Trial
 
     def __init__(
         self,
-        study: optuna.Study,
+        tuning: StudyResult,
         trial: optuna.Trial,
-        objective: Criterion,
         configuration: Configuration,
-        steps: int | None,
         seeds: Sequence[int],
         callbacks: Sequence[Callback],
     ):
-        super().__init__(configuration, seeds, steps, objective.name, trial)
-        self.number = trial.number
-        self._study = study
+        super().__init__(configuration, seeds, tuning.steps, tuning.objective.name, trial)
+        self._study = tuning.study
         self._callbacks = callbacks
         self._values: list[float] = []
         self._state = TrialState.COMPLETE

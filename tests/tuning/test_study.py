@@ -561,7 +561,7 @@ class Greedy:
 
     def run(self, task, candidates):
         while group := list(islice(candidates, self.room)):
-            self.drawn += [candidate.number for candidate in group]
+            self.drawn += [candidate.trial.number for candidate in group]
             for candidate in group:
                 with candidate:
                     candidate.report(0, {"val_loss": 1.0})

@@ -69,11 +69,11 @@ def test_trials_in_flight_are_trained_again_with_the_same_settings_and_seeds(tmp
     result.run(5, Formula())
     assert len(result.finished_trials) == 5
     failed = [trial for trial in result.study.trials if trial.state == TrialState.FAIL]
-    assert [trial.number for trial in failed] == [each.number for each in abandoned]
+    assert [trial.number for trial in failed] == [each.trial.number for each in abandoned]
     for candidate, trial in zip(abandoned, result.finished_trials, strict=False):
         assert trial.params == candidate.trial.params
         assert trial.user_attrs["seed"] == candidate.seeds[0]
-        assert trial.system_attrs["retry_history"] == [candidate.number]
+        assert trial.system_attrs["retry_history"] == [candidate.trial.number]
     assert len({trial.user_attrs["seed"] for trial in result.finished_trials}) == 5
 
 

@@ -69,7 +69,7 @@ class Population:
         place = slice(index * self._runs, (index + 1) * self._runs)
         optimizer = self._epoch.optimizer
         if self._epoch.starts_differ(candidate.configuration):
-            optimizer = candidate.configuration.optimizer(candidate.steps)
+            optimizer = candidate.optimizer()
         for row, seed in enumerate(candidate.seeds, place.start):
             first = self._epoch.first_state(seed, optimizer)
             self._state = backend.rows().put_row(self._state, row, first)
