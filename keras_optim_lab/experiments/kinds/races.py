@@ -200,14 +200,12 @@ class Races(Experiment[RacesKeys]):
             ),
             (
                 "Steps to the minimum",
-                self._by_surface(lambda on, _: on.arrived and str(on.arrived)),
+                self._by_surface(lambda on, _: _arrived(on, "{:d}")),
                 "From the usual start, with the learning rate tuned to the surface; – is never.",
             ),
             (
                 "Milliseconds to the minimum",
-                self._by_surface(
-                    lambda on, seconds: on.arrived and f"{1e3 * on.arrived * seconds:.3g}"
-                ),
+                self._by_surface(lambda on, seconds: _arrived(on, "{:.3g}", 1e3 * seconds)),
                 "The same steps, each as long as a step of one run takes: of a rule of gradients "
                 "inside one compiled program, of a curvature method as a call of one.",
             ),
@@ -235,13 +233,13 @@ class Races(Experiment[RacesKeys]):
             )
         return ["optimizer", "year", "bytes per weight", "solved", "random starts", *endless], rows
 
-    def _by_surface(self, cell: Callable[[OnSurface, float], str | int | None]) -> _Table:
+    def _by_surface(self, cell: Callable[[OnSurface, float], str]) -> _Table:
         """A row for each optimizer; `cell` is given what it did there and the seconds of a step."""
         rows = []
         for name, found in self._found.items():
-            on = [found.surfaces.get(surface) for surface in self._minima]
-            cells = [each and cell(each, found.step_seconds) for each in on]
-            rows.append([entry(name).cls.__name__, *(str(shown or "–") for shown in cells)])
+            every = [found.surfaces.get(surface) for surface in self._minima]
+            cells = [cell(on, found.step_seconds) if on else "–" for on in every]
+            rows.append([entry(name).cls.__name__, *cells])
         return ["optimizer", *self._minima], rows
 
     # Pictures and the document.
@@ -263,6 +261,11 @@ class Races(Experiment[RacesKeys]):
         picture = race.picture(folder / document.PICTURES / f"{surface.name}.png")
         shown = f"![The paths on {surface.name}{document.shown(picture.name)}"
         return f"On {surface.name}", [f"`{surface.formula}`: {surface.note}.", shown]
+
+
+def _arrived(on: OnSurface, form: str, each: float = 1) -> str:
+    """After how many steps, or what these take where one takes `each`; – is never."""
+    return "–" if on.arrived is None else form.format(on.arrived * each)
 
 
 KIND = Races
