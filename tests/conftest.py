@@ -35,11 +35,8 @@ BACKEND = keras.backend.backend()
 ONCE = "jax"
 
 # What Keras and the shell do around a rule depends on how they run it, not on what it computes.
-# PyTorch, which compiles nothing here, tries that with every optimizer; elsewhere one of each kind
-# does: joined, with state shared by all weights; with slots of other shapes; with decay within the
-# rule; by matrix; across all weights; showing an average.
+# PyTorch, which compiles nothing here, tries that with every optimizer; elsewhere one of each kind.
 EVERY_FORM = "torch"
-KINDS = {"nadam", "adafactor", "lamb", "muon", "prodigy", "schedule_free_adamw"}
 
 
 if BACKEND == "tensorflow" and os.environ["XLA_FLAGS"]:
@@ -87,16 +84,18 @@ def _is_a_kind(item) -> bool:
     """Whether a test has no optimizer among its parameters, or one that stands for its kind."""
     params = item.callspec.params.values() if hasattr(item, "callspec") else ()
     names = [getattr(value, "id", None) or getattr(value, "__name__", value) for value in params]
-    known = {_plain(name) for name in _forms()}
+    known, kinds = _forms()
     forms = {_plain(name) for name in names if isinstance(name, str)} & known
-    return not forms or bool(forms & {_plain(kind) for kind in KINDS})
+    return not forms or bool(forms & kinds)
 
 
 @cache
-def _forms() -> frozenset[str]:
-    from tests.optimizers.table import CASES
+def _forms() -> tuple[set[str], set[str]]:
+    """All forms of optimizers, and those that stand for their kind."""
+    from tests.optimizers.table import CASES, KINDS
 
-    return frozenset({case.id for case in CASES} | {case.name for case in CASES})
+    known = {_plain(name) for case in CASES for name in (case.id, case.name)}
+    return known, {_plain(kind) for kind in KINDS}
 
 
 def _plain(name: str) -> str:

@@ -182,8 +182,8 @@ def test_a_frozen_network_says_that_it_has_no_trainable_weights(make):
 
 FREEZABLE = [
     lambda: kol.LBFGS(full_batch=True),
-    lambda: kol.Newton(),
-    lambda: kol.LevenbergMarquardt(),
+    pytest.param(kol.Newton, marks=pytest.mark.once("torch")),  # which compiles no matrices
+    pytest.param(kol.LevenbergMarquardt, marks=pytest.mark.once("torch")),
     lambda: kol.AdaHessian(0.01),
     lambda: kol.SAM(kol.optimizers.Adam(0.01)),
 ]

@@ -12,3 +12,7 @@ from tests.oracles.case import Case
 _FILES = [import_module(f"tests.oracles.{file.name}") for file in iter_modules(oracles.__path__)]
 
 CASES: list[Case] = [case for file in _FILES for case in getattr(file, "CASES", ())]
+
+# One of each kind: joined, with state shared by all weights; with slots of other shapes; with decay
+# within the rule; by matrix; across all weights; showing an average.
+KINDS = {"nadam", "adafactor", "lamb", "muon", "prodigy", "schedule_free_adamw"}

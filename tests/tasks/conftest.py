@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_optim_lab.tasks import Task
-from tests.fit_without_xla import fit_without_xla  # noqa: F401
+from tests.fit_without_xla import eagerly, fit_without_xla  # noqa: F401
 
 
 def line() -> keras.Model:
@@ -33,7 +33,9 @@ def arguments():
 
 @pytest.fixture
 def make_task(arguments):
-    return lambda **changes: Task(**{**arguments, **changes})
+    """Makes tasks whose models TensorFlow trains without a trace: they take a few steps each."""
+    with eagerly():
+        yield lambda **changes: Task(**{**arguments, **changes})
 
 
 @pytest.fixture

@@ -121,6 +121,7 @@ def test_the_optimizers_of_a_study_share_the_trace_of_the_models_gradient(severa
     assert several[2]["model_traces"] == nine[1]["model_traces"]
 
 
+@pytest.mark.once("torch")
 def test_all_forms_of_a_study_together_have_no_more_rows_than_its_width(kept_programs):
     queued = [{"amsgrad": value} for value in (True, False, True, False)]
     space = {"amsgrad": CategoricalDistribution([True, False])}
@@ -207,6 +208,7 @@ def test_a_trial_diverges_when_one_of_its_seeds_does(kept_programs):
 # Bad input.
 
 
+@pytest.mark.once("torch")
 @pytest.mark.parametrize("population", [0, -1, 1.5, "many", None, True])
 def test_a_population_that_is_no_count_is_refused_before_anything_is_stored(population):
     storage = optuna.storages.InMemoryStorage()
@@ -222,6 +224,7 @@ def test_a_population_without_room_for_all_seeds_of_a_trial_is_refused_before_an
     assert result.study.trials == []
 
 
+@pytest.mark.once("torch")
 def test_a_population_is_cut_to_the_trials_that_are_left(task, kept_programs):
     engine = PopulationEngine(50)
     result = search(engine, task, trials=2)
@@ -238,6 +241,7 @@ def test_a_study_that_has_its_trials_already_trains_nothing(nine):
     assert len(result.study.trials) == 9
 
 
+@pytest.mark.once("torch")
 def test_a_builder_whose_models_change_their_shape_is_named():
     built = []
 
@@ -267,6 +271,7 @@ class PruneTheFirst(optuna.pruners.BasePruner):
         return trial.number == 0
 
 
+@pytest.mark.once("torch")
 def test_no_trial_is_begun_that_is_not_trained(tmp_path, kept_programs):
     storage = str(tmp_path / "s.journal")
     result = search(PopulationEngine(3), storage=storage, trials=7, pruner=PruneTheFirst())
@@ -281,7 +286,9 @@ def _running():
     return [thread for thread in threading.enumerate() if "population" in thread.name]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, LookupError])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, pytest.param(LookupError, marks=pytest.mark.once("torch"))]
+)
 def test_an_error_in_a_callback_fails_trials_in_flight_and_the_study_goes_on(error, kept_programs):
     def fail(study, trial):
         raise error("not now")
@@ -300,6 +307,7 @@ def test_an_error_in_a_callback_fails_trials_in_flight_and_the_study_goes_on(err
     assert not [t for t in result.study.trials if t.state == TrialState.RUNNING]
 
 
+@pytest.mark.once("torch")
 def test_an_error_in_a_callback_leaves_trials_that_ended_in_the_same_epoch_complete(kept_programs):
     told = []
 
@@ -316,6 +324,7 @@ def test_an_error_in_a_callback_leaves_trials_that_ended_in_the_same_epoch_compl
     assert [trial.number for trial in ended] == complete
 
 
+@pytest.mark.once("torch")
 def test_an_interruption_while_weights_are_drawn_leaves_a_study_that_goes_on(kept_programs):
     built = []
 
@@ -335,6 +344,7 @@ def test_an_interruption_while_weights_are_drawn_leaves_a_study_that_goes_on(kep
     assert len(result.finished_trials) == 6
 
 
+@pytest.mark.once("torch")
 def test_a_study_that_a_callback_stops_finishes_what_is_in_its_rows(kept_programs):
     result = search(None)
     result.run(50, PopulationEngine(2), callbacks=[lambda study, trial: study.stop()])

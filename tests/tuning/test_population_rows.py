@@ -11,7 +11,7 @@ from keras_optim_lab import backend
 from keras_optim_lab.optimizers import Adam, GradientDescent, Lookahead, Nadam, groups
 from keras_optim_lab.tuning.engines.pure_model import PureModel
 from keras_optim_lab.tuning.spaces.configuration import Configuration
-from tests.optimizers.table import CASES
+from tests.optimizers.table import CASES, KINDS
 from tests.tuning.populations import BACKEND, FORMS, Rows, ten_steps, variables
 
 layers = keras.layers
@@ -61,10 +61,11 @@ def assert_close(found, expected, rtol=1e-5, atol=1e-6):
 
 # The values of `Task.fit`.
 
-# Compiling takes most of the time. So every case is tried on PyTorch, which need not; elsewhere
-# every optimizer is, with its most options, and two in the form that the backend does not prefer.
+# Compiling takes most of the time. So every case is tried on PyTorch, which need not; elsewhere one
+# of each kind is and one that branches, and two in the form that the backend does not prefer. That
+# every rule is its own in each of many rows is shown in optimizers/test_functional.py.
 PREFERRED, OTHER = FORMS if backend.rows().prefers_vectorized() else reversed(FORMS)
-RICHEST = CASES if BACKEND == "torch" else list({case.name: case for case in CASES}.values())
+TRIED = [case for case in CASES if BACKEND == "torch" or case.id in {*KINDS, "soap"}]
 FEWER = ["momentum-nesterov", "nadam"]
 
 
@@ -83,7 +84,7 @@ def plain():
 @pytest.mark.parametrize(
     ("case", "form"),
     [
-        *((case, PREFERRED) for case in RICHEST),
+        *((case, PREFERRED) for case in TRIED),
         *((case, OTHER) for case in CASES if case.id in FEWER),
     ],
     ids=lambda part: getattr(part, "id", part),

@@ -231,7 +231,7 @@ def test_every_schedule_is_part_of_a_program_of_its_own():
     assert forms(summary) == 2 * bool(TRACES)
 
 
-@pytest.mark.only("tensorflow", "jax")  # on PyTorch nothing is traced
+@pytest.mark.once  # but not on PyTorch, where nothing is traced
 @pytest.mark.parametrize(("kept", "expected"), [(1, 4), (2, 3)])
 def test_the_model_that_was_used_least_recently_is_dropped(monkeypatch, kept, expected):
     monkeypatch.setattr(sequential_engine, "_KEPT", kept)
@@ -290,6 +290,7 @@ def test_an_optimizer_that_is_kept_tells_the_settings_of_its_present_trial():
 # What is kept of trials and studies.
 
 
+@pytest.mark.once("torch")
 @ENGINES
 def test_trials_and_studies_tell_what_trained_them(make_engine):
     engine = make_engine()
@@ -349,10 +350,10 @@ def undisturbed():
     ("make_engine", "seeds", "broken"),
     [
         (SequentialEngine, 1, 1),
-        pytest.param(SequentialEngine, 1, 2, marks=pytest.mark.once),
-        pytest.param(SequentialEngine, 2, 1, marks=pytest.mark.once),
-        (SequentialEngine, 2, 2),
-        pytest.param(FitEngine, 2, 2, marks=pytest.mark.once),
+        pytest.param(SequentialEngine, 1, 2, marks=pytest.mark.once("torch")),
+        pytest.param(SequentialEngine, 2, 1, marks=pytest.mark.once("torch")),
+        pytest.param(SequentialEngine, 2, 2, marks=pytest.mark.once("torch")),
+        pytest.param(FitEngine, 2, 2, marks=pytest.mark.once("torch")),
     ],
 )
 def test_a_run_that_diverges_ends_its_trial_as_diverged_and_the_next_one_trains(
@@ -378,6 +379,7 @@ class PruneAll(optuna.pruners.BasePruner):
         return True
 
 
+@pytest.mark.once("torch")
 @ENGINES
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_pruning_stops_the_last_run_of_a_trial(make_engine, seeds):
@@ -428,6 +430,7 @@ def of_some_width(trial):
     )
 
 
+@pytest.mark.once("torch")
 @ENGINES
 def test_a_model_that_is_built_from_the_trial_is_tuned_with_its_own_settings(make_engine):
     task = brief_task(model=of_some_width)
