@@ -105,7 +105,7 @@ def test_changing_numbers_between_fits_traces_nothing_again(
     if backend == "torch":
         from keras_optim_lab.backend.torch import recording
 
-        monkeypatch.setattr(recording, "recordings", {})
+        recording.recordings.clear()
     model = make_model(cls(weight_decay=0.0), build=False)  # but by `fit`
     model.fit(*data, batch_size=4, epochs=1, verbose=0)
     before = len(calls)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_optim_lab import functional, optimizers
-from tests import oracles
 from tests.frameworks import arrays, compiled, gradient, tensors
+from tests.oracles.adam import Adam as OracleAdam
 
 
 def square(theta):
@@ -31,7 +31,7 @@ def test_adam_takes_theta_from_a_half_to_two_fifths_on_the_square():
     assert float(arrays(state.slots["velocity"])) == pytest.approx(0.001, rel=1e-7)
     # Numbers of float32 lie 3e-8 apart there: the nearest to 0.4, or one beside it.
     assert abs(float(arrays(theta)) - 0.4) <= np.spacing(np.float32(0.4))
-    (by_hand,) = oracles.Adam(0.1).descend(0.5, [1.0])
+    (by_hand,) = OracleAdam(0.1).descend(0.5, [1.0])
     assert abs(by_hand - 0.4) <= 1e-8
 
 
@@ -89,7 +89,7 @@ def test_a_hundred_steps_of_adam_bring_theta_near_the_minimum_of_its_square():
     for _ in range(100):
         theta, state = step(theta, state)
         path.append(float(arrays(theta)))
-    oracle, w, slots = oracles.Adam(0.1), 0.5, {}
+    oracle, w, slots = OracleAdam(0.1), 0.5, {}
     by_hand = []
     for t in range(1, 101):
         w, slots = oracle.next(w, 2 * w, slots, t)
