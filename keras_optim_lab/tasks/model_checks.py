@@ -5,12 +5,14 @@ TensorFlow, an IndexError on PyTorch. Only what is certainly wrong is refused: o
 one of Keras's own, nothing is known.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+
+from keras_optim_lab.tasks.splits import Split
 
 Shape = tuple[int | None, ...]
 
@@ -20,6 +22,27 @@ class Fault(NamedTuple):
 
     received: str
     change: str
+
+
+def check_fits(
+    owner: str, model: keras.Model, splits: Mapping[str, Split], loss: Any, known: set[str]
+) -> None:
+    """Compares splits of arrays with a model, and notes in `known` those that fit such a model."""
+    inputs = [tuple(each.shape) for each in getattr(model, "inputs", None) or []]
+    weights = [tuple(each.shape) for each in model.weights]
+    taken: str | None = None
+    for name, split in splits.items():
+        key = repr((name, inputs, weights))
+        if key in known:
+            continue
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(split)
+        check_inputs(owner, name, model, x)
+        if compares_outputs(model) and y is not None:
+            shapes = output_shapes(owner, name, model, x, taken)
+            if shapes is not None:
+                taken = name
+                check_targets(owner, name, shapes, loss, y)
+        known.add(key)
 
 
 def check_inputs(owner: str, split: str, model: keras.Model, x: Any) -> None:

@@ -31,12 +31,7 @@ from keras_optim_lab.tasks.checks import (
     takes_trial,
 )
 from keras_optim_lab.tasks.class_weights import check_class_weight, weighted_by_class
-from keras_optim_lab.tasks.model_checks import (
-    check_inputs,
-    check_targets,
-    compares_outputs,
-    output_shapes,
-)
+from keras_optim_lab.tasks.model_checks import check_fits
 from keras_optim_lab.tasks.pipelines import (
     Pipeline,
     batch_count,
@@ -320,22 +315,7 @@ class Task:
 
     def _check_fits(self, model: keras.Model, splits: Mapping[str, Split]) -> None:
         """Compares each of these splits with a model, once for all models of its shapes."""
-        owner = f"task {self.name!r}"
-        inputs = [tuple(each.shape) for each in getattr(model, "inputs", None) or []]
-        weights = [tuple(each.shape) for each in model.weights]
-        taken: str | None = None
-        for name, split in splits.items():
-            key = repr((name, inputs, weights))
-            if key in self._fitting:
-                continue
-            x, y, _ = keras.utils.unpack_x_y_sample_weight(split)
-            check_inputs(owner, name, model, x)
-            if compares_outputs(model) and y is not None:
-                shapes = output_shapes(owner, name, model, x, taken)
-                if shapes is not None:
-                    taken = name
-                    check_targets(owner, name, shapes, self.loss, y)
-            self._fitting.add(key)
+        check_fits(f"task {self.name!r}", model, splits, self.loss, self._fitting)
 
     @cached_property
     def _fitting(self) -> set[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_optim_lab.keras_private import read_instead_of_building
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.engines.engine import Candidate, leave_to
@@ -70,7 +71,7 @@ class _KeptModels:
         if kept is not None and _can_take_over(kept, fresh):
             _take_over(kept, fresh)
             fresh = kept
-            fresh._symbolic_build = functools.partial(_read_first_batch, fresh)
+            read_instead_of_building(fresh, _read_first_batch)
         elif _holds_all_state(fresh):
             self._count_traces(fresh)
         else:
@@ -114,13 +115,12 @@ def _take_over(kept: keras.Model, fresh: keras.Model) -> None:
             field.give(optimizer, field.number(other))
 
 
-def _read_first_batch(model: keras.Model, iterator: Iterable[Any]) -> None:
+def _read_first_batch(iterator: Iterable[Any]) -> None:
     """Stands for what Keras does once in a model's first `fit`: it reads a batch to build metrics.
 
     PyTorch draws a random number whenever it begins to read data. Without this one, the unseeded
     dropout that follows would differ from that of a fresh model.
     """
-    del model._symbolic_build  # Keras's own is back, for the validation
     for _, _, data in iterator:
         if not isinstance(data, list | tuple):
             next(data)
