@@ -5,7 +5,6 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
@@ -15,6 +14,7 @@ from keras_optim_lab.comparison.command import compare_backends
 from keras_optim_lab.experiments.command import run
 from keras_optim_lab.landscapes.command import FIELDS_AS_OPTIONS, race, surfaces, trace
 from keras_optim_lab.redaction import without_password
+from keras_optim_lab.reports import tables
 from keras_optim_lab.terminal import Backend
 from keras_optim_lab.tune_commands import report, tune, worker
 
@@ -106,19 +106,15 @@ def optimizers(
         ("name", entries()),
         ("with kol.Model", entries(needs_objective=True)),
     ):
-        table = _table(title, "year", "idea", "slots", "bytes\nper weight")
-        for row in found:
-            optimizer = row.cls()
-            slots = len(optimizer.active_slots)
-            table.add_row(
-                row.name, str(row.year), row.idea, str(slots), f"{optimizer.bytes_per_weight:.2g}"
-            )
-        console.print(table, "")
+        header = [title, "year", "idea", "slots", "bytes\nper weight"]
+        rows = []
+        for row, made in [(row, row.cls()) for row in found]:
+            kept = str(len(made.active_slots)), f"{made.bytes_per_weight:.2g}"
+            rows.append([row.name, str(row.year), row.idea, *kept])
+        console.print(tables.table(header, rows, sentences=["idea"]), "")
     console.print(f"{_BUILT_IN_A_STEP}\n")
-    table = _table("around others", "year", "idea")
-    for row in compositions():
-        table.add_row(row.name, str(row.year), row.idea)
-    console.print(table)
+    others = [[row.name, str(row.year), row.idea] for row in compositions()]
+    console.print(tables.table(["around others", "year", "idea"], others, sentences=["idea"]))
 
 
 @app.command()
@@ -127,17 +123,13 @@ def tasks(backend: Backend = None) -> None:
     backends.select(backend)
     from keras_optim_lab.tasks import describe
 
-    table = _table("name", "what", "weights", "train/val/test", "batch", "epochs")
+    header = ["name", "what", "weights", "train/val/test", "batch", "epochs"]
+    rows = []
     for task in describe():
-        table.add_row(
-            task.name,
-            task.summary,
-            f"{task.weights:,}",
-            "/".join(map(str, task.samples)),
-            str(task.batch_size),
-            str(task.epochs),
-        )
-    console.print(table)
+        samples = "/".join(map(str, task.samples))
+        numbers = f"{task.weights:,}", samples, str(task.batch_size), str(task.epochs)
+        rows.append([task.name, task.summary, *numbers])
+    console.print(tables.table(header, rows, ["name", "train/val/test"], ["what"]))
 
 
 app.command()(compare_backends)
@@ -145,15 +137,6 @@ app.command()(run)
 app.command(context_settings=FIELDS_AS_OPTIONS)(trace)
 app.command()(race)
 app.command()(surfaces)
-
-
-def _table(*header: str) -> Table:
-    table = terminal.table()
-    for column in header:
-        right = column in ("year", "slots", "weights", "batch", "epochs") or "bytes" in column
-        whole = column not in ("what", "idea")  # only sentences are broken into lines
-        table.add_column(column, justify="right" if right else "left", no_wrap=whole)
-    return table
 
 
 if __name__ == "__main__":

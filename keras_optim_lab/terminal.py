@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
-from rich.table import Table
 
 # The option of every command.
 Backend = Annotated[
@@ -29,11 +28,6 @@ def progress(on: Console, *columns: ProgressColumn) -> Progress:
     """Bars with counts and descriptions, and these columns between them."""
     described = TextColumn("{task.description}", markup=False)
     return Progress(BarColumn(), MofNCompleteColumn(), *columns, described, console=on)
-
-
-def table() -> Table:
-    """A table without lines, to which columns are added."""
-    return Table(header_style="bold", box=None, pad_edge=False)
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def tune(
     """Searches the settings of an optimizer that suit a task.
 
         result = kol.tune("digits-mlp", optimizer="adam", trials=64)
-        model.compile(optimizer=result.best_optimizer(), ...)
+        model.compile(optimizer=result.best_optimizer(), loss="mse")
 
     Ctrl-C ends the study at the end of an epoch; the same call with its `name` continues it.
 
@@ -81,7 +81,7 @@ def tune(
         callbacks: called as `callback(study, trial)` after every trial, as in Optuna.
 
     Returns:
-        The study's result, which it also keeps.
+        The study's result, with `best_optimizer()`, `best_params`, `report(path)` and `study`.
 
     Raises:
         ValueError, TypeError: an argument is wrong, or the named study exists with another space,

@@ -55,6 +55,9 @@ def compare_backends(
         learning_rate: for all optimizers, in place of their defaults.
         on_progress: called with a line of text whenever something begins.
 
+    Returns:
+        How far weights are apart after the steps, a verdict on each optimizer, and `report(path)`.
+
     Raises:
         TypeError, ValueError: an argument cannot work; no process has been started.
         RuntimeError: a backend's process failed; the message ends with its error.

@@ -134,12 +134,8 @@ def surfaces(backend: Backend = None) -> None:
 
     found = [get(name) for name in names()]
     rows = [[each.name, point(each.start), each.note, each.formula] for each in found]
-    table = terminal.table()
-    for header in ("name", "start", "what it is", "formula"):
-        table.add_column(header, no_wrap=header in ("name", "start"), overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    terminal.console().print(table)
+    header = ("name", "start", "what it is", "formula")
+    terminal.console().print(tables.table(header, rows, header[:2], header[2:]))
 
 
 def _fields(cls: "type[Optimizer]", arguments: list[str]) -> dict[str, Any]:

@@ -59,6 +59,9 @@ def race(
             optimizers are not used then.
         seed: of that search.
 
+    Returns:
+        The path of every method, with `table()`, `html(path)` and `picture(path)`.
+
     Raises:
         TypeError, ValueError: an argument is wrong; nothing has been run by then.
     """

@@ -127,7 +127,7 @@ class Trace:
 def trace(
     optimizer: str | Optimizer,
     fun: str | Surface | Callable[[Any], Any],
-    start,
+    start: Any,
     steps: int = 10,
 ) -> Trace:
     """Follows a method step by step, in 64-bit arithmetic.
@@ -142,6 +142,10 @@ def trace(
             scalar tensor.
         start: a number or an array of floats.
         steps: how many.
+
+    Returns:
+        A row for every step; `trace["theta"]` is one column of all, and `to_csv()`, `to_json()`
+        and `to_markdown()` write it down.
 
     Raises:
         TypeError, ValueError: an argument is wrong, or the function is not finite at the start.

@@ -37,10 +37,20 @@ _ENTRIES: dict[str, Entry] = {}
 def register(name: str, *, year: int, package: str = "keras_optim_lab") -> Callable[[_T], _T]:
     """Puts a class in the catalogue and makes it known to Keras serialization.
 
+        @kol.optimizers.register("half", year=2026, package="mine")
+        class Half(kol.GradientDescent):
+            "Takes half of the step."
+
+            def rule(self, g, w, slot, h):
+                return h.learning_rate * g / 2, slot
+
     Args:
         name: its name in `get`, in `functional` and on the command line: an identifier.
         year: of first publication.
         package: the prefix of its name in saved models; give your own for a class of yours.
+
+    Returns:
+        A decorator, which returns the class.
 
     Raises:
         ValueError: the name is taken by another class, or is no identifier.
@@ -59,16 +69,30 @@ def register(name: str, *, year: int, package: str = "keras_optim_lab") -> Calla
 
 
 def names(*, needs_objective: bool = False) -> list[str]:
-    """Names of optimizers in order of their year; see `entries`."""
+    """Names of optimizers in order of their year.
+
+        kol.optimizers.names()    # ["gradient_descent", "momentum", …]
+
+    Args:
+        needs_objective: as in `entries`.
+
+    Returns:
+        Names for `get`, for `tune` and for the command.
+    """
     return [entry.name for entry in entries(needs_objective=needs_objective)]
 
 
 def entries(*, needs_objective: bool = False) -> list[Entry]:
     """The catalogue in order of year.
 
+        recent = [row.name for row in kol.optimizers.entries() if row.year > 2022]
+
     Args:
         needs_objective: the methods that need the loss itself, and so a `kol.Model`, instead of
             those that train any Keras model.
+
+    Returns:
+        A row for each, with its `name`, `cls`, `year` and `idea`.
     """
     found = [
         row
@@ -87,11 +111,17 @@ def compositions() -> list[Entry]:
 def entry(name: str, *, composed: bool = False) -> Entry:
     """The catalogue's row for `name`, whose case, spaces, `-` and `_` do not matter.
 
+        kol.optimizers.entry("AdamW").idea
+
     Args:
         name: of an optimizer.
         composed: whether it may be that of what goes around others, too.
 
+    Returns:
+        The row, with `name`, `cls`, `year` and `idea`.
+
     Raises:
+        TypeError: the name is no string.
         ValueError: no optimizer has this name; the message lists near ones.
     """
     row = _row(_text(name))
@@ -114,10 +144,22 @@ def _text(name: Any) -> str:
     return name
 
 
-def get(name: str | Optimizer, /, **hyperparameters) -> Optimizer:
-    """A new optimizer by name: `get("radam", learning_rate=3e-4)`, `get("lookahead(adam)")`.
+def get(name: str | Optimizer, /, **hyperparameters: Any) -> Optimizer:
+    """A new optimizer by name.
 
-    An optimizer is returned unchanged, so that arguments may take either.
+        kol.optimizers.get("radam", learning_rate=3e-4)
+        kol.optimizers.get("lookahead(adam)")
+
+    Args:
+        name: of an optimizer, or of one around another; or an optimizer, so that arguments may be
+            either.
+        **hyperparameters: as its class takes them.
+
+    Returns:
+        A new optimizer, or the one that was given.
+
+    Raises:
+        TypeError, ValueError: there is none of this name, or it takes no such hyperparameter.
     """
     if isinstance(name, keras.optimizers.Optimizer) and not hyperparameters:
         return name

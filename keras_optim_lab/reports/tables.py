@@ -12,17 +12,26 @@ _WIDEST = 10_000
 Rows = Sequence[Sequence[str]]
 
 
-def table(header: Sequence[str], rows: Rows, words: Collection[str] | None = None) -> Table:
-    """A table no cell of which is broken.
+def table(
+    header: Sequence[str],
+    rows: Rows,
+    words: Collection[str] | None = None,
+    sentences: Collection[str] = (),
+) -> Table:
+    """A table without lines, no cell of which is broken but those of sentences.
 
     Args:
         words: the columns whose cells begin at their left; by default the first one. Numbers, in
             all others, end at their right.
+        sentences: the columns of cells that may be broken into lines.
     """
     words = header[:1] if words is None else words
-    found = terminal.table()
+    found = Table(header_style="bold", box=None, pad_edge=False)
     for column in header:
-        found.add_column(column, justify="left" if column in words else "right", no_wrap=True)
+        left, whole = column in words or column in sentences, column not in sentences
+        found.add_column(
+            column, justify="left" if left else "right", no_wrap=whole, overflow="fold"
+        )
     for row in rows:
         found.add_row(*row)
     return found

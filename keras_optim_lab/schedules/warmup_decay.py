@@ -43,9 +43,6 @@ def factor(iterations: Any, steps: Any, warmup: Any, decay: Any) -> Any:
 
     Returns:
         The share, in [0, 1]: a float32 tensor of the arguments' shape.
-
-    Raises:
-        Nothing of its own: arguments that are tensors cannot be looked at.
     """
     i, steps, warmup = (ops.cast(number, "float32") for number in (iterations, steps, warmup))
     risen = warmup * steps

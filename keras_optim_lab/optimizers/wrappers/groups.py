@@ -334,6 +334,9 @@ def groups(rules: Mapping[Key, Any], default: Optimizer | str, **arguments: Any)
             `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`,
             `loss_scale_factor`, `gradient_accumulation_steps` and `name`.
 
+    Returns:
+        An optimizer for `compile`, `tune` and all else that takes one.
+
     Raises:
         TypeError, ValueError: an argument is wrong; when the optimizer is built, a key chooses no
             weight of the model, of which those count that are frozen or that `enable_lora` would

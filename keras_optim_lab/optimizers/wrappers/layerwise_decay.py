@@ -51,7 +51,16 @@ class LayerwiseDecay(Wrapper):
 def layerwise(optimizer: Optimizer | str, decay: float = 0.9, **arguments: Any) -> LayerwiseDecay:
     """The optimizer with learning rates that fall from the output to the input.
 
-    `kol.layerwise(kol.AdamW(1e-4), decay=0.8)`; see `LayerwiseDecay`.
+        model.compile(optimizer=kol.layerwise(kol.AdamW(1e-4), decay=0.8), loss="mse")
+
+    Args:
+        optimizer, decay, **arguments: as in `LayerwiseDecay`.
+
+    Returns:
+        A `LayerwiseDecay` around the optimizer.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong.
     """
     return LayerwiseDecay(cast(Optimizer, optimizer), decay, **arguments)
 

@@ -10,12 +10,20 @@ from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tuning.spaces.space import Searched, SearchSpace
 
 
-def search_space(optimizer: Searched, **overrides) -> dict[str, BaseDistribution]:
+def search_space(optimizer: Searched, **overrides: Any) -> dict[str, BaseDistribution]:
     """The Optuna distributions that a study of `optimizer` searches.
+
+        kol.search_space("adam", learning_rate=(1e-4, 1e-2))
 
     Args:
         optimizer: a name from the catalogue, an optimizer, or several.
         **overrides: by field name, as in `SearchSpace`.
+
+    Returns:
+        By the name of each parameter, the distribution that it is drawn from.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong.
     """
     return SearchSpace(optimizer, overrides).distributions
 
@@ -34,8 +42,8 @@ def suggest(
 
     A second optimizer of the same trial has a `prefix`, since one name has one value in a trial:
 
-            generator.compile(optimizer=kol.suggest(trial, "adam", prefix="generator"), ...)
-            critic.compile(optimizer=kol.suggest(trial, "adam", prefix="critic"), ...)
+        generator.compile(optimizer=kol.suggest(trial, "adam", prefix="generator"), loss="mse")
+        critic.compile(optimizer=kol.suggest(trial, "adam", prefix="critic"), loss="mse")
 
     Args:
         trial: the trial that the objective is called with.
@@ -44,6 +52,9 @@ def suggest(
         steps: of the whole training, batches per epoch times epochs; needed where `space` gives
             the learning rate a schedule.
         prefix: of the parameters' names, such as "critic.learning_rate".
+
+    Returns:
+        A new optimizer with these values.
 
     Raises:
         TypeError, ValueError: an argument is wrong, or the trial has chosen parameters of these
