@@ -8,11 +8,10 @@ import numpy as np
 from keras import ops
 
 from keras_optim_lab import backend
-from keras_optim_lab.functional import Functional
-from keras_optim_lab.functional import State as OptimizerState
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.shell.fields import Constant, Rate
-from keras_optim_lab.optimizers.shell.slots import Place, Slot
+from keras_optim_lab.optimizers.shell.slots import Place
+from keras_optim_lab.optimizers.shell.step import Step
 from keras_optim_lab.schedules import DECAYS, factor
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.engines.pure_model import PureModel, joined
@@ -81,8 +80,7 @@ class Epoch:
         self.scheduled = scheduled
         self._vectorized = form == "vectorized"
         self._joins = model.joins(optimizer)
-        paths = None if self._joins else [place.path for place in model.places]
-        self._functional = Functional(optimizer, paths)
+        self._optimizer_step = self._step_of(optimizer)
         self._defaults = {
             name: field.config(optimizer) for name, field in optimizer.numeric.items()
         }
@@ -124,26 +122,22 @@ class Epoch:
         """The state of one row before its first step; weights are drawn from `seed`."""
         optimizer.check_places(self.model.places, self.model.other_places)
         weights, others = self.model.first_values(seed)
-        places = self.model.places
         if self._joins:
             weights = joined(weights)
-            places = [Place("", weight.shape) for weight in weights]
-        slots = {
-            slot.name: [
-                _first(optimizer, slot, place, weight)
-                for place, weight in zip(places, weights, strict=True)
-            ]
-            for slot in optimizer.slots_for(str(weight.dtype) for weight in weights)
-        }
-        shared = {
-            slot.name: np.float32(slot.first_value(optimizer)) for slot in optimizer.shared_slots
-        }
+        own = optimizer is self.optimizer
+        step = self._optimizer_step if own else self._step_of(optimizer)
         return {
             "weights": weights,
             "others": others,
-            "optimizer": OptimizerState(np.int32(0), slots, shared),
+            "optimizer": keras.tree.map_structure(ops.convert_to_numpy, step.first_state()),
             "seed": np.int32(seed % 2**31),
         }
+
+    def _step_of(self, optimizer: Optimizer) -> Step:
+        places, dtypes = self.model.places, [weight.dtype for weight in self.model.weights]
+        if self._joins:
+            places, dtypes = [Place("", (self.model.numbers,))], dtypes[:1]
+        return Step(optimizer, places, dtypes)
 
     def starts_differ(self, configuration: Configuration) -> bool:
         """Whether the configuration sets what slots begin with, so that not all begin alike."""
@@ -258,10 +252,10 @@ class Epoch:
         def column(tree):
             return keras.tree.map_structure(lambda scalars: scalars[:, None], tree)
 
-        state = OptimizerState(column(optimizer.step), optimizer.slots, column(optimizer.shared))
+        state = optimizer._replace(step=column(optimizer.step), shared=column(optimizer.shared))
         weights, state = self._update(weights, gradients, state, column(held), column(schedule))
         shared = keras.tree.map_structure(lambda scalars: scalars[:, 0], state.shared)
-        return weights, OptimizerState(state.step[:, 0], state.slots, shared)
+        return weights, state._replace(step=state.step[:, 0], shared=shared)
 
     def _update(self, weights, gradients, optimizer, held, schedule):
         held = {**dict.fromkeys(self.optimizer.numeric), **held}
@@ -269,7 +263,7 @@ class Epoch:
             share = factor(optimizer.step, **schedule)
             for name in self._rates:
                 held[name] = held[name] * share
-        weights, optimizer = self._functional.advance(weights, gradients, optimizer, held)
+        weights, optimizer = self._optimizer_step(weights, gradients, optimizer, held)
         return self.model.constrained(weights), optimizer
 
     def _validation(self, state: State, inputs: Inputs, data: Any):
@@ -300,7 +294,7 @@ class Epoch:
 
     def _shown(self, weights, optimizer, held):
         held = {**dict.fromkeys(self.optimizer.numeric), **held}
-        return self._functional.shown(weights, optimizer, held)
+        return self._optimizer_step.shown(weights, optimizer, held)
 
     def _logs(self, metrics, names: Sequence[str]) -> dict[str, Any]:
         return self._each(lambda metrics: self.model.logs(metrics, names))(metrics)
@@ -339,11 +333,3 @@ def on_device(task: Task) -> Any:
         keras.utils.pack_x_y_sample_weight(*task.arrays(split)) for split in ("train", "validation")
     ]
     return tuple(keras.tree.map_structure(tensor, split) for split in splits)
-
-
-def _first(optimizer: Optimizer, slot: Slot, place: Place, weight: np.ndarray) -> np.ndarray:
-    """A slot's first value; where a weight has none, an array without numbers."""
-    layout = slot.layout(optimizer, place, str(weight.dtype))
-    shape, dtype = layout or ((0,), "float32")
-    value = ops.full(shape, slot.first_value(optimizer), dtype)
-    return ops.convert_to_numpy(value)
