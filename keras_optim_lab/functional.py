@@ -15,7 +15,7 @@ from typing import Any
 import keras
 
 from keras_optim_lab.optimizers import Optimizer, catalogue
-from keras_optim_lab.optimizers.shell.fields import KerasArgument
+from keras_optim_lab.optimizers.shell.field_kinds import KerasArgument
 from keras_optim_lab.optimizers.shell.precision import check_real
 from keras_optim_lab.optimizers.shell.slots import Place
 from keras_optim_lab.optimizers.shell.step import State, Step

@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_optim_lab.optimizers.catalogue import Entry
-from keras_optim_lab.optimizers.shell.fields import DecayRate, Field, Numeric
+from keras_optim_lab.optimizers.shell.field_kinds import Field
+from keras_optim_lab.optimizers.shell.numeric import DecayRate, Numeric
 from keras_optim_lab.optimizers.shell.slots import Slot
 
 _COLUMN = 12  # what is longer, such as a pattern, has no room in a column of defaults

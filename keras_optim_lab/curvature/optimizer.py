@@ -11,8 +11,9 @@ from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.step_rules import Effort
-from keras_optim_lab.optimizers.shell.fields import DecayRate, KerasArgument
+from keras_optim_lab.optimizers.shell.field_kinds import KerasArgument
 from keras_optim_lab.optimizers.shell.freezing import joining, rebuild
+from keras_optim_lab.optimizers.shell.numeric import DecayRate
 from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 from keras_optim_lab.optimizers.shell.record import Record
 from keras_optim_lab.optimizers.shell.slots import Place, Slot

@@ -141,7 +141,7 @@ def surfaces(backend: Backend = None) -> None:
 def _fields(cls: "type[Optimizer]", arguments: list[str]) -> dict[str, Any]:
     """`--beta-1 0.8 --amsgrad` as values of the optimizer's fields."""
     from keras_optim_lab.arguments import near_matches
-    from keras_optim_lab.optimizers.shell.fields import Switch
+    from keras_optim_lab.optimizers.shell.field_kinds import Switch
 
     values: dict[str, Any] = {}
     rest = list(arguments)

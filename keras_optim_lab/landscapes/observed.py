@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from keras_optim_lab.optimizers import Optimizer, Record
-from keras_optim_lab.optimizers.shell.fields import Decay
+from keras_optim_lab.optimizers.shell.numeric import Decay
 
 
 class Observed:

@@ -8,7 +8,7 @@ from keras_optim_lab.landscapes.arrival import arrivals
 from keras_optim_lab.landscapes.paths import Descent, Paths
 from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.optimizers.shell.fields import Rate
+from keras_optim_lab.optimizers.shell.numeric import Rate
 
 # The ranges of `search_space` are made for networks. Slopes of surfaces are 100 times smaller and
 # larger.

@@ -16,7 +16,8 @@ from optuna.trial import FrozenTrial
 from scipy.special import stdtrit
 
 from keras_optim_lab import tasks
-from keras_optim_lab.optimizers.shell.fields import DecayRate, Field
+from keras_optim_lab.optimizers.shell.field_kinds import Field
+from keras_optim_lab.optimizers.shell.numeric import DecayRate
 from keras_optim_lab.reports.writing import listed, number
 from keras_optim_lab.tuning.evaluation import EVALUATIONS, Evaluation
 from keras_optim_lab.tuning.spaces.parameters import field_name

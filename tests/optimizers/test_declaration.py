@@ -16,17 +16,9 @@ from keras import ops
 from keras_optim_lab import optimizers
 from keras_optim_lab.curvature import SAM
 from keras_optim_lab.optimizers import Adam, AdamW, GradientDescent, Momentum, catalogue
-from keras_optim_lab.optimizers.shell.fields import (
-    Constant,
-    DecayRate,
-    KerasArgument,
-    Numeric,
-    Static,
-    Switch,
-    decay,
-    nonnegative,
-    rate,
-)
+from keras_optim_lab.optimizers.shell.field_kinds import Constant, KerasArgument, Static, Switch
+from keras_optim_lab.optimizers.shell.fields import decay, nonnegative, rate
+from keras_optim_lab.optimizers.shell.numeric import DecayRate, Numeric
 
 pytestmark = pytest.mark.shell
 

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_optim_lab import optimizers
 from keras_optim_lab.optimizers import Adam, GradientDescent
-from keras_optim_lab.optimizers.shell.fields import DecayRate
+from keras_optim_lab.optimizers.shell.numeric import DecayRate
 
 pytestmark = pytest.mark.shell
 

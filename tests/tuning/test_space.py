@@ -16,7 +16,7 @@ from optuna.distributions import (
 
 import keras_optim_lab as kol
 from keras_optim_lab.optimizers import Optimizer, catalogue, entries, entry, names
-from keras_optim_lab.optimizers.shell.fields import DecayRate
+from keras_optim_lab.optimizers.shell.numeric import DecayRate
 from keras_optim_lab.tuning import SearchSpace
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 

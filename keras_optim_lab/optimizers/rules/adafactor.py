@@ -3,14 +3,8 @@ from keras import ops
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.norms import rms
 from keras_optim_lab.optimizers.rules.ranges import ALGOPERF_RATE
-from keras_optim_lab.optimizers.shell.fields import (
-    Decay,
-    Hyperparameter,
-    decay,
-    nonnegative,
-    rate,
-    switch,
-)
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, decay, nonnegative, rate, switch
+from keras_optim_lab.optimizers.shell.numeric import Decay
 from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 from keras_optim_lab.optimizers.shell.slots import Slot
 

@@ -2,7 +2,8 @@ from keras import ops
 
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.ranges import ADAM_BETA_1, ADAM_RATE, BETA_2, EPSILON
-from keras_optim_lab.optimizers.shell.fields import Decay, Hyperparameter, decay, nonnegative, rate
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, decay, nonnegative, rate
+from keras_optim_lab.optimizers.shell.numeric import Decay
 from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 
 _TINY = 1e-37  # a gradient divided by it is clipped like one divided by 0

@@ -3,13 +3,13 @@ from keras import ops
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.ranges import ADAM_BETA_1, BETA_2, EPSILON, PRODIGY_RATE
 from keras_optim_lab.optimizers.shell.fields import (
-    Decay,
     Hyperparameter,
     constant,
     decay,
     nonnegative,
     rate,
 )
+from keras_optim_lab.optimizers.shell.numeric import Decay
 from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 from keras_optim_lab.optimizers.shell.precision import arithmetic_dtype, bounded
 from keras_optim_lab.optimizers.shell.slots import Slot

@@ -7,7 +7,7 @@ Methods whose whole step is the exact one, or that search along a line themselve
 their kin), have no range for η: 1 is the length to try first.
 """
 
-from keras_optim_lab.optimizers.shell.fields import Range
+from keras_optim_lab.optimizers.shell.numeric import Range
 
 _SIVAPRASAD = "Sivaprasad et al., 2020, arXiv:1910.11758"
 _ALGOPERF = "AlgoPerf, Dahl et al., 2023, arXiv:2306.07179"

@@ -17,14 +17,8 @@ from keras_optim_lab.optimizers.rules.ranges import (
     SOAP_RATE,
     WEIGHT_DECAY,
 )
-from keras_optim_lab.optimizers.shell.fields import (
-    Decay,
-    Hyperparameter,
-    count,
-    decay,
-    nonnegative,
-    rate,
-)
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, count, decay, nonnegative, rate
+from keras_optim_lab.optimizers.shell.numeric import Decay
 from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 from keras_optim_lab.optimizers.shell.slots import Slot
 

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 import keras
 
 from keras_optim_lab.arguments import near_matches
+from keras_optim_lab.optimizers.shell.field_kinds import Field, KerasArgument
 from keras_optim_lab.optimizers.shell.fields import (
-    Field,
-    KerasArgument,
-    Numeric,
     choice,
     constant,
     count,
@@ -20,6 +18,7 @@ from keras_optim_lab.optimizers.shell.fields import (
     rate,
     switch,
 )
+from keras_optim_lab.optimizers.shell.numeric import Numeric
 from keras_optim_lab.optimizers.shell.slots import Slot
 
 if TYPE_CHECKING:

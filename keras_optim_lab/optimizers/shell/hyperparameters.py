@@ -9,8 +9,9 @@ from keras.src.utils.tracking import DotNotTrackScope
 
 from keras_optim_lab.arguments import near_matches
 from keras_optim_lab.optimizers.shell.declaration import KerasOptimizer
-from keras_optim_lab.optimizers.shell.fields import Numeric, Static
+from keras_optim_lab.optimizers.shell.field_kinds import Static
 from keras_optim_lab.optimizers.shell.method import Method
+from keras_optim_lab.optimizers.shell.numeric import Numeric
 
 
 class LiveHyperparameters(Method, KerasOptimizer):

@@ -13,14 +13,8 @@ from keras import Variable, ops
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers.shell.bundles import PLAIN, Treatment
 from keras_optim_lab.optimizers.shell.declaration import Declared
-from keras_optim_lab.optimizers.shell.fields import (
-    Field,
-    Hyperparameter,
-    Static,
-    choice,
-    nonnegative,
-    switch,
-)
+from keras_optim_lab.optimizers.shell.field_kinds import Field, Static
+from keras_optim_lab.optimizers.shell.fields import Hyperparameter, choice, nonnegative, switch
 from keras_optim_lab.optimizers.shell.precision import (
     arithmetic_dtype,
     bounded,

@@ -17,6 +17,7 @@ from keras import Variable, ops
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers.shell.cohorts import Cohort
 from keras_optim_lab.optimizers.shell.exclusions import Exclusions
+from keras_optim_lab.optimizers.shell.field_kinds import KerasArgument
 from keras_optim_lab.optimizers.shell.fields import (
     FRACTION,
     ONE_OR_MORE,
@@ -24,7 +25,6 @@ from keras_optim_lab.optimizers.shell.fields import (
     TEXT,
     TWO_OR_MORE,
     YES_OR_NO,
-    KerasArgument,
     keras_argument,
 )
 from keras_optim_lab.optimizers.shell.following import FollowsModel, differs, training_model

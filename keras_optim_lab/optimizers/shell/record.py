@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_optim_lab.optimizers.shell.fields import Decay
+from keras_optim_lab.optimizers.shell.numeric import Decay
 
 
 class Record(Mapping[str, Any]):

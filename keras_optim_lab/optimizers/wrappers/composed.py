@@ -15,7 +15,8 @@ from keras.saving import deserialize_keras_object, serialize_keras_object
 from keras_optim_lab.keras_private import to_snake_case
 from keras_optim_lab.optimizers import catalogue
 from keras_optim_lab.optimizers.shell.averaging import Following
-from keras_optim_lab.optimizers.shell.fields import Field, Numeric, OfTheWhole
+from keras_optim_lab.optimizers.shell.field_kinds import Field, OfTheWhole
+from keras_optim_lab.optimizers.shell.numeric import Numeric
 from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 from keras_optim_lab.optimizers.shell.paths import Whereabouts
 from keras_optim_lab.optimizers.shell.record import Record

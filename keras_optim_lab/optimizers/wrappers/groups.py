@@ -10,7 +10,8 @@ from keras import Variable
 from keras.saving import deserialize_keras_object, serialize_keras_object
 
 from keras_optim_lab.optimizers.catalogue import register
-from keras_optim_lab.optimizers.shell.fields import Constant, Field, KerasArgument, Numeric
+from keras_optim_lab.optimizers.shell.field_kinds import Constant, Field, KerasArgument
+from keras_optim_lab.optimizers.shell.numeric import Numeric
 from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 from keras_optim_lab.optimizers.shell.paths import as_named_here
 from keras_optim_lab.optimizers.shell.record import Record

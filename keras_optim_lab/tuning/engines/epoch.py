@@ -9,7 +9,8 @@ from keras import ops
 
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.optimizers.shell.fields import Constant, Rate
+from keras_optim_lab.optimizers.shell.field_kinds import Constant
+from keras_optim_lab.optimizers.shell.numeric import Rate
 from keras_optim_lab.optimizers.shell.slots import Place
 from keras_optim_lab.optimizers.shell.step import Step
 from keras_optim_lab.schedules import DECAYS, factor

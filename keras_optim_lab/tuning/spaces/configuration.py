@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.optimizers.shell.fields import Constant, Numeric, Rate, Static
+from keras_optim_lab.optimizers.shell.field_kinds import Constant, Static
+from keras_optim_lab.optimizers.shell.numeric import Numeric, Rate
 from keras_optim_lab.schedules import WarmupDecay
 from keras_optim_lab.tuning.spaces.template import Template
 

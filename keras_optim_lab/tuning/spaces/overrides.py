@@ -7,7 +7,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from keras_optim_lab.arguments import as_float, near_matches
-from keras_optim_lab.optimizers.shell.fields import DecayRate, Rate
+from keras_optim_lab.optimizers.shell.numeric import DecayRate, Rate
 from keras_optim_lab.schedules import DECAYS, check_decay, check_warmup
 from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS
 from keras_optim_lab.tuning.spaces.parameters import complement, field_name

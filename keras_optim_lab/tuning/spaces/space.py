@@ -22,7 +22,7 @@ from optuna.distributions import (
 
 from keras_optim_lab.arguments import near_matches, whole_number
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.optimizers.shell.fields import DecayRate
+from keras_optim_lab.optimizers.shell.numeric import DecayRate
 from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS, Configuration
 from keras_optim_lab.tuning.spaces.overrides import bounds, of_field, of_schedule
 from keras_optim_lab.tuning.spaces.parameters import complement, field_name, suggest_parameter

@@ -10,7 +10,8 @@ from keras.saving import deserialize_keras_object, serialize_keras_object
 
 from keras_optim_lab.optimizers import Optimizer, entry
 from keras_optim_lab.optimizers.catalogue import get, name_of, spelled
-from keras_optim_lab.optimizers.shell.fields import Field, Numeric
+from keras_optim_lab.optimizers.shell.field_kinds import Field
+from keras_optim_lab.optimizers.shell.numeric import Numeric
 
 _RATE = "learning_rate"
 
