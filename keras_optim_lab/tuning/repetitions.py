@@ -97,35 +97,26 @@ def of_split(curves: Curves) -> Curves:
 class _Repetition(Candidate):
     """A training that belongs to no study: what engines report is kept, and nothing prunes it."""
 
-    def __init__(
-        self,
-        training: Training,
-        task: Task,
-        objective: str,
-        on_done: OnDone,
-        on_epoch: Callable[[], None],
-    ):
-        trial = FixedTrial(dict(training.params))
-        seeds = [training.seed]
-        super().__init__(training.configuration, seeds, task.training_steps, objective, trial)
+    def __init__(self, training: Training, among: "_Repetitions"):
+        super().__init__(
+            training.configuration,
+            (training.seed,),
+            among.task.training_steps,
+            among.objective,
+            FixedTrial(dict(training.params)),
+        )
         self.curves: Curves = {}
         self._training = training
-        self._epochs = task.epochs
-        self._on_done = on_done
-        self._on_epoch = on_epoch
-
-    @property
-    def share(self) -> float:
-        """Of its epochs, those that are over."""
-        return len(next(iter(self.curves.values()), ())) / self._epochs
+        self._among = among
 
     def report(self, epoch: int, *logs: Mapping[str, float]) -> bool:
         lost = self.diverges(logs[0])
+        left = self._among.task.epochs - epoch
         for name, value in logs[0].items():
             # No more digits than float32 has.
-            values = [math.nan] * (self._epochs - epoch) if lost else [float(f"{value:.8g}")]
+            values = [math.nan] * left if lost else [float(f"{value:.8g}")]
             self.curves.setdefault(name, []).extend(values)
-        self._on_epoch()
+        self._among.tell_progress()
         return not lost
 
     def __enter__(self) -> "_Repetition":
@@ -134,7 +125,7 @@ class _Repetition(Candidate):
 
     def __exit__(self, kind, error, traceback) -> None:
         if error is None:
-            self._on_done(self._training, self.curves)
+            self._among.on_done(self._training, self.curves)
 
 
 class _Repetitions(Candidates):
@@ -156,14 +147,15 @@ class _Repetitions(Candidates):
         self.structures = list({each.structure: each for each in plain}.values())
         self.scheduled = any(each.configuration.scheduled for each in trainings)
         self.objective = objective
+        self.task = task
+        self.on_done = on_done
         self._on_progress = on_progress
-        self.all = [
-            _Repetition(each, task, objective, on_done, self._tell_progress) for each in trainings
-        ]
+        self.all = [_Repetition(each, self) for each in trainings]
         self._waiting = deque(self.all)
 
-    def _tell_progress(self) -> None:
-        self._on_progress(sum(each.share for each in self.all), len(self.all))
+    def tell_progress(self) -> None:
+        epochs = sum(len(next(iter(each.curves.values()), ())) for each in self.all)
+        self._on_progress(epochs / self.task.epochs, len(self.all))
 
     @property
     def left(self) -> int:

@@ -4,6 +4,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from keras_optim_lab.tuning.spaces.configuration import Configuration
 _log = logging.getLogger("keras_optim_lab")
 
 
+@dataclass(eq=False)
 class Candidate(ABC):
     """A configuration that waits to be trained, once with each of its seeds.
 
@@ -30,19 +32,11 @@ class Candidate(ABC):
         trial: for a model that is built from it.
     """
 
-    def __init__(
-        self,
-        configuration: Configuration,
-        seeds: Sequence[int],
-        steps: int | None,
-        objective: str,
-        trial: BaseTrial,
-    ):
-        self.configuration = configuration
-        self.seeds = tuple(seeds)
-        self.steps = steps
-        self.objective = objective
-        self.trial = trial
+    configuration: Configuration
+    seeds: Sequence[int]
+    steps: int | None
+    objective: str
+    trial: BaseTrial
 
     def optimizer(self) -> Optimizer:
         """A new optimizer of this configuration."""

@@ -1,6 +1,7 @@
 """A population: rows of one compiled program, and the trials that sit in them."""
 
 from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass
 from typing import Any
 
 from keras import ops
@@ -11,13 +12,13 @@ from keras_optim_lab.tuning.engines.engine import Candidate
 from keras_optim_lab.tuning.engines.epoch import Epoch, Inputs, RowEpoch
 
 
+@dataclass
 class Seat:
     """The rows that train one candidate, one for each of its seeds."""
 
-    def __init__(self, candidate: Candidate, place: slice):
-        self.candidate = candidate
-        self.place = place
-        self.epoch = 0
+    candidate: Candidate
+    place: slice
+    epoch: int = 0
 
     def wanted(self) -> list[RowEpoch]:
         chosen = self.candidate.configuration
