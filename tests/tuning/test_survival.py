@@ -152,7 +152,7 @@ def test_a_trial_without_signs_of_life_in_a_database_is_abandoned(postgres):
     deadline = time.monotonic() + 60
     while not (failed := other.fail_abandoned(study._study_id)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert [trial.number for trial in failed] == [0]
+    assert len(failed) == 1
     assert [trial.state for trial in study.get_trials()] == [TrialState.FAIL]
 
 

@@ -1,6 +1,5 @@
 """Trials whose process has died: they fail, and are trained again with the same parameters."""
 
-import copy
 import warnings
 
 import optuna
@@ -19,15 +18,6 @@ def retry(study: optuna.Study, trial: FrozenTrial) -> None:
     """Puts an abandoned trial's parameters, and the seed it was trained with, into the queue."""
     if trial.params:
         _enqueue(study, trial)
-
-
-def retry_lost(study: optuna.Study) -> None:
-    """Enqueues abandoned trials that whoever failed them was killed before enqueueing.
-
-    If several processes do so at once, `is_repeated` finds out.
-    """
-    for trial in lost(study.get_trials(deepcopy=False)):
-        retry(study, copy.deepcopy(trial))
 
 
 def lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:

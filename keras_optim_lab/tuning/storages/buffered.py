@@ -6,7 +6,7 @@ import threading
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import chain
 from operator import attrgetter
@@ -299,16 +299,15 @@ class BufferedStorage(BaseStorage):
             training = [id for id, trial in self._own.items() if not trial.state.is_finished()]
         self._call(self._store.beat, training)
 
-    def fail_abandoned(self, study_id: int) -> list[FrozenTrial]:
-        """Fails the trials whose process gives no sign of life any more, and returns them."""
+    def fail_abandoned(self, study_id: int) -> list[int]:
+        """Fails the trials whose process gives no sign of life any more; returns their ids."""
         failed = []
         for id in self._call(self._store.stale, study_id):
-            try:
+            # Another process may be faster.
+            with suppress(UpdateFinishedTrialError):
                 if id not in self._own:
                     self._call(self.storage.set_trial_state_values, id, TrialState.FAIL)
-                    failed.append(copy.deepcopy(self._call(self.storage.get_trial, id)))
-            except UpdateFinishedTrialError:
-                pass  # another process was faster
+                    failed.append(id)
         return failed
 
     # Studies.

@@ -1,5 +1,6 @@
 """How a process tells others that it is alive, and takes up the trials of those that are not."""
 
+import copy
 import logging
 import threading
 from collections.abc import Iterator
@@ -7,18 +8,22 @@ from contextlib import contextmanager
 
 import optuna
 
-from keras_optim_lab.tuning.storages.abandoned import retry, retry_lost
+from keras_optim_lab.tuning.storages.abandoned import lost, retry
 from keras_optim_lab.tuning.storages.buffered import BufferedStorage
 
 _log = logging.getLogger("keras_optim_lab")
 
 
 def take_up_abandoned(study: optuna.Study, storage: BufferedStorage) -> None:
-    """Fails the trials of processes that are no longer there, and enqueues them again."""
-    for trial in storage.fail_abandoned(storage.get_study_id_from_name(study.study_name)):
+    """Fails the trials of processes that are no longer there, and enqueues them again.
+
+    Also those that whoever failed them was killed before enqueueing. If several processes do so
+    at once, `is_repeated` finds out.
+    """
+    storage.fail_abandoned(storage.get_study_id_from_name(study.study_name))
+    for trial in lost(study.get_trials(deepcopy=False)):
         _log.info("Trial %d was abandoned; it is trained again.", trial.number)
-        retry(study, trial)
-    retry_lost(study)
+        retry(study, copy.deepcopy(trial))
 
 
 @contextmanager
