@@ -84,7 +84,7 @@ class Formula:
         self._value = reader.read()
         self.variables = sorted(reader.variables, key=_order)
 
-    def __call__(self, x):
+    def __call__(self, x: Any) -> Any:
         """Values at points that are the last axis of `x`, floating-point numbers."""
         x = ops.convert_to_tensor(x)
         if not x.shape or x.shape[-1] != len(self.variables):
@@ -152,7 +152,13 @@ class _Reader:
                 self._refuse_node(node, f"has the unknown function {name!r}", near=name)
         return self._refuse_node(node, "has what is no arithmetic")
 
-    def _applied(self, node: ast.AST, of_numbers, of_tensors, operands: list[Any]) -> Any:
+    def _applied(
+        self,
+        node: ast.AST,
+        of_numbers: Callable[..., Any],
+        of_tensors: Callable[..., Any],
+        operands: list[Any],
+    ) -> Any:
         if not any(map(callable, operands)):
             return self._number(node, lambda: of_numbers(*map(float, operands)))
         return lambda values: of_tensors(

@@ -46,11 +46,11 @@ class Surface:
     function: Callable[[Any], Any] | None = field(default=None, repr=False)
     noise: float = 0.0
 
-    def __call__(self, x):
+    def __call__(self, x: Any) -> Any:
         """Values at points: floating-point numbers of shape (..., n); values of shape (...)."""
         return (self.function or _read(self.formula))(x)
 
-    def at_step(self, x, step):
+    def at_step(self, x: Any, step: Any) -> Any:
         """Values as a method sees them in a step, 0, 1, …: with that step's noise, if any."""
         if not self.noise:
             return self(x)
@@ -91,7 +91,7 @@ def _draws(dimension: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((_DRAWS, dimension)).astype("float32")
 
 
-def _square(low: float, high: float, dimension: int = 2):
+def _square(low: float, high: float, dimension: int = 2) -> tuple[tuple[float, float], ...]:
     return ((low, high),) * dimension
 
 
@@ -99,7 +99,7 @@ def rosenbrock(dimension: int = 2) -> Surface:
     """Rosenbrock's valley in any dimension from 2 on."""
     dimension = whole_number("dimension", dimension, least=2, most=_WIDEST, owner="rosenbrock")
 
-    def function(x):
+    def function(x: Any) -> Any:
         here, following = x[..., :-1], x[..., 1:]
         return ops.sum((1.0 - here) ** 2 + 100.0 * (following - here**2) ** 2, axis=-1)
 
@@ -276,7 +276,7 @@ def names() -> list[str]:
     return list(_SURFACES)
 
 
-def get(name: str | Surface, /, **parameters) -> Surface:
+def get(name: str | Surface, /, **parameters: Any) -> Surface:
     """A surface by name: `get("himmelblau")`, `get("rosenbrock", dimension=10)`.
 
     A surface is returned unchanged, so that arguments may take either.
@@ -305,7 +305,7 @@ def get(name: str | Surface, /, **parameters) -> Surface:
     return _PARAMETRIC[plain](**parameters)
 
 
-def of_formula(text: str, bounds=None, start=None) -> Surface:
+def of_formula(text: str, bounds: Any = None, start: Any = None) -> Surface:
     """The surface of a user's formula in one or two variables.
 
     Args:
@@ -324,7 +324,7 @@ def of_formula(text: str, bounds=None, start=None) -> Surface:
     return Surface(formula.text, formula.text, bounds, start, None, "", function=formula)
 
 
-def started(surface: Surface, start) -> Surface:
+def started(surface: Surface, start: Any) -> Surface:
     """The surface with another usual start.
 
     Raises:
