@@ -11,18 +11,38 @@ from keras.src.backend.config import keras_home as keras_home
 from keras.src.models.functional import Functional as Functional
 from keras.src.models.model import functional_init_arguments as functional_init_arguments
 from keras.src.utils.naming import to_snake_case as to_snake_case
+from keras.src.utils.tracking import DotNotTrackScope as DotNotTrackScope
 
 NAMES = {
     "keras.src.backend.config.keras_home": "where Keras keeps data sets is decided there only",
     "keras.src.models.functional.Functional": "`kol.Model(inputs, outputs)` is one",
     "keras.src.models.model.functional_init_arguments": "tells these from a subclass's arguments",
     "keras.src.utils.naming.to_snake_case": "the names of wrappers in saved files are made by it",
+    "keras.src.utils.tracking.DotNotTrackScope": "a tracked list is a copy, which nobody fills",
     "keras.Model()._symbolic_build": "makes the state of metrics without a step, as `fit` does",
     "keras.Model()._flatten_layers": "finds layers within layers, which `Model.layers` leaves out",
     "keras.Model()._loss_tracker": "`Model.metrics`, which may be overridden, need not hold it",
     "keras.Model()._compile_loss": "holds the mean loss of each output, which computing it changes",
     "keras.Model()._compile_metrics": "whether a step needs outputs for metrics",
 }
+_OF_OPTIMIZERS = {
+    "_iterations": "counts batches, where `iterations` counts updates",
+    "_trainable_variables": "the weights that the optimizer was built for",
+    "_trainable_variables_indices": "finds them by their keys; a rebuilt optimizer has others",
+    "_get_variable_index": "finds the slots of a weight",
+    "_var_key": "what a weight is known by, within `tf.distribute` too",
+    "_backend_update_step": "where all weights are updated at once",
+    "_check_variables_are_known": "what Keras asks of weights first, in any loop",
+    "_apply_weight_decay": "subtracts in a rounding of its own what belongs to the step",
+    "_update_model_variables_moving_average": "averages in the weights' own precision",
+    "_overwrite_model_variables_with_average_value": "gives one memory to two variables",
+    "_overwrite_variable_with_gradient": "tells the weights that no method updates",
+    "_untrack_variable": "what a variable that is replaced goes through",
+    "_tracker": "holds the list of variables, of which TensorFlow saves none that has shrunk",
+}
+NAMES |= {f"keras.optimizers.SGD().{name}": why for name, why in _OF_OPTIMIZERS.items()}
+if keras.backend.backend() == "jax":
+    NAMES["keras.Model()._get_jax_state"] = "where a model's weights are taken out for a step"
 if keras.backend.backend() == "tensorflow":
     NAMES["keras.Model()._distribute_strategy"] = "its public name gives one where there is none"
 

@@ -745,3 +745,13 @@ def test_a_trace_shows_slots_and_scalars_of_all_members():
     assert {"momentum", "velocity", "momentum_corrected", "lookahead.slow"} <= {*found.columns}
     np.testing.assert_allclose(found["theta"][1], (1.0 + (1.0 - 0.2)) / 2, atol=1e-3)
     np.testing.assert_array_equal(found["lookahead.slow"][1], found["theta"][1])
+
+
+@pytest.mark.parametrize("wrapper", [kol.CentralizedGradients, kol.AdaptiveClipping, kol.Cautious])
+def test_groups_inside_of_a_wrapper_keep_their_own_weight_decay(wrapper):
+    weights = [keras.Variable(np.ones(3, "float32"), name=name) for name in ("kernel", "bias")]
+    inner = kol.GradientDescent(0.1, weight_decay=0.5)
+    optimizer = wrapper(kol.groups({"bias": {"weight_decay": 0.0}}, default=inner))
+    optimizer.build(weights)
+    optimizer.apply([ops.zeros(3), ops.zeros(3)], weights)
+    np.testing.assert_allclose(arrays(weights), [[0.95] * 3, [1.0] * 3], rtol=1e-6)

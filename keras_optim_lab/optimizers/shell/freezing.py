@@ -4,40 +4,33 @@ A weight that joins later has a count of steps of its own, and with it shared st
 rule that is told t = 1 with empty slots begins as it is meant to, beside weights at t = 1000.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import keras
-from keras import Variable, ops
+from keras import ops
 
 from keras_optim_lab.optimizers.shell.following import key, training_model
-
-if TYPE_CHECKING:
-    from keras_optim_lab.optimizers.shell.optimizer import Optimizer
+from keras_optim_lab.optimizers.shell.state import AVERAGE, KeepsState
 
 
-# What Keras keeps for a weight; no slots, whose names are identifiers.
-_AVERAGE, _ACCUMULATED = "Keras's average", "Keras's accumulated gradient"
-
-
-def carry_over(optimizer: "Optimizer", variables: list) -> None:
+def carry_over(optimizer: KeepsState, variables: list) -> None:
     """Builds the optimizer on other weights; those that it has had keep their state."""
     stays, births = joining(optimizer, variables)
-    old = [*states(optimizer)]
+    old = [*optimizer.states()]
     shared = {cohort.birth: cohort.shared for cohort in optimizer._cohorts}
     rebuild(optimizer, variables, births)
-    for variable, new, i in zip(variables, states(optimizer), stays, strict=True):
+    for variable, new, i in zip(variables, optimizer.states(), stays, strict=True):
         for name, state in new.items():
             if i is not None:
                 state.assign(old[i][name])
-            elif name == _AVERAGE:
+            elif name == AVERAGE:
                 state.assign(ops.copy(ops.cast(variable, state.dtype)))  # JAX gives it away
     for cohort in optimizer._cohorts:
         for name, variable in shared.get(cohort.birth, {}).items():
             cohort.shared[name].assign(variable)
 
 
-def joining(optimizer: "Optimizer", variables: list) -> tuple[list[int | None], list[int]]:
+def joining(optimizer: KeepsState, variables: list) -> tuple[list[int | None], list[int]]:
     """By weight, which of those before it was, and after how many steps it joined."""
     former = {key(optimizer, v): i for i, v in enumerate(optimizer._trainable_variables)}
     stays = [former.get(key(optimizer, variable)) for variable in variables]
@@ -45,7 +38,7 @@ def joining(optimizer: "Optimizer", variables: list) -> tuple[list[int | None], 
     return stays, [now if i is None else optimizer._births[i] for i in stays]
 
 
-def rebuild(optimizer: "Optimizer", variables: list, births: Sequence[int]) -> None:
+def rebuild(optimizer: KeepsState, variables: list, births: Sequence[int]) -> None:
     """Builds the optimizer anew on weights that joined after so many steps."""
     optimizer.find(variables, training_model(optimizer))
     optimizer.check_weights(variables)
@@ -54,23 +47,6 @@ def rebuild(optimizer: "Optimizer", variables: list, births: Sequence[int]) -> N
     optimizer.__dict__["_births"] = [*births]
     optimizer._build(variables)
     optimizer.__dict__["_outdates"] = True
-
-
-def states(optimizer: "Optimizer") -> Iterator[dict[str, Variable]]:
-    """By name, all that the optimizer keeps for each weight."""
-    around = {}
-    if optimizer.use_ema:
-        around[_AVERAGE] = optimizer._model_variables_moving_average
-    if optimizer.gradient_accumulation_steps:
-        around[_ACCUMULATED] = optimizer._accumulated_gradients
-    for i, slots in enumerate(optimizer._slots):
-        yield {**slots, **{n: own[i] for n, own in around.items() if own[i] is not None}}
-
-
-def own_variables(optimizer: "Optimizer") -> list[Variable]:
-    """All variables that belong to the weights and not to the optimizer's configuration."""
-    of_weights = [variable for own in states(optimizer) for variable in own.values()]
-    return of_weights + [v for cohort in optimizer._cohorts for v in cohort.shared.values()]
 
 
 def check_trainable(who: str, model: keras.Model) -> None:

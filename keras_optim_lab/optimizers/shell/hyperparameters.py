@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 from keras import Variable
-from keras.src.utils.tracking import DotNotTrackScope
 
 from keras_optim_lab.arguments import near_matches
+from keras_optim_lab.keras_private import DotNotTrackScope
 from keras_optim_lab.optimizers.shell.declaration import KerasOptimizer
 from keras_optim_lab.optimizers.shell.field_kinds import Static
 from keras_optim_lab.optimizers.shell.method import Method

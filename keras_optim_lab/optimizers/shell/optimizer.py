@@ -4,7 +4,6 @@
 `next_weight` (once a bundle of weights) → `rule` (the method itself).
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import attrgetter, is_
@@ -12,10 +11,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import Variable, ops
+from keras import ops
 
 from keras_optim_lab import backend
-from keras_optim_lab.optimizers.shell.cohorts import Cohort
 from keras_optim_lab.optimizers.shell.exclusions import Exclusions
 from keras_optim_lab.optimizers.shell.field_kinds import KerasArgument
 from keras_optim_lab.optimizers.shell.fields import (
@@ -27,12 +25,12 @@ from keras_optim_lab.optimizers.shell.fields import (
     YES_OR_NO,
     keras_argument,
 )
-from keras_optim_lab.optimizers.shell.following import FollowsModel, differs, training_model
-from keras_optim_lab.optimizers.shell.freezing import carry_over, own_variables, rebuild
-from keras_optim_lab.optimizers.shell.paths import Whereabouts, as_named_here, path_of
-from keras_optim_lab.optimizers.shell.precision import arithmetic_dtype, check_real
-from keras_optim_lab.optimizers.shell.slots import Place, Slot
-from keras_optim_lab.optimizers.shell.step import Step
+from keras_optim_lab.optimizers.shell.following import differs, training_model
+from keras_optim_lab.optimizers.shell.freezing import carry_over, rebuild
+from keras_optim_lab.optimizers.shell.paths import Whereabouts, path_of
+from keras_optim_lab.optimizers.shell.precision import check_real
+from keras_optim_lab.optimizers.shell.slots import Place
+from keras_optim_lab.optimizers.shell.state import KeepsState
 
 # By weight, after how many steps it joined: beside the variables in a file.
 _JOINED_AFTER = "joined_after"
@@ -52,7 +50,7 @@ def _not_yet_set():
     raise RuntimeError("The learning rate is read before the optimizer has been constructed.")
 
 
-class Optimizer(FollowsModel, kw_only=True):
+class Optimizer(KeepsState, kw_only=True):
     """An optimizer that is its docstring, its fields, its slots and one pure rule.
 
     A subclass declares its hyperparameters with `rate`, `decay`, `nonnegative`, `constant` and
@@ -164,87 +162,9 @@ class Optimizer(FollowsModel, kw_only=True):
     def _carry_over(self, variables) -> None:
         carry_over(self, variables)
 
-    def _build_state(self, variables):
-        births = self._births
-        self._slot_variables = {
-            slot.name: [self._add_slot(slot, variable) for variable in variables]
-            for slot in self.slots_for(variable.dtype for variable in variables)
-        }
-        self.__dict__["_slots"] = [
-            {name: own[i] for name, own in self._slot_variables.items() if own[i] is not None}
-            for i in range(len(variables))
-        ]
-        # TensorFlow's checkpoints find them here.
-        self._shared_by_cohort = [self._add_shared() for _ in sorted({*births}) or [0]]
-        self._shared_variables = self._shared_by_cohort[0]
-        self.__dict__["_cohorts"] = self._cohorts_of(variables)
-        # Together from the first step on, and nothing is to be done to them after one.
-        self.__dict__["_is_free"] = bool(variables and not any(births)) and all(
-            getattr(v, "constraint", None) is None and not self._overwrite_variable_with_gradient(v)
-            for v in variables
-        )
-
-    def _cohorts_of(self, variables) -> list[Cohort]:
-        places = [self.place(variable) for variable in variables]
-        parts = self.parts(places)
-        found, births = [], sorted({*self._births}) or [0]
-        for birth, shared in zip(births, self._shared_by_cohort, strict=True):
-            own = [i for i, its in enumerate(self._births) if its == birth]
-            step = Step(
-                self,
-                [places[i] for i in own],
-                [variables[i].dtype for i in own],
-                decays=[self._use_weight_decay(variables[i]) for i in own],
-                parts=[parts[i] for i in own],
-                small=backend.updates().JOINED,
-            )
-            found.append(Cohort(birth, own, step, variables, self._slot_variables, shared))
-        return found
-
-    def _add_shared(self) -> dict[str, Variable]:
-        return {
-            slot.name: self.add_variable(
-                shape=(),
-                initializer=keras.initializers.Constant(slot.first_value(self)),
-                aggregation="only_first_replica",
-                name=slot.name,
-            )
-            for slot in self.shared_slots
-        }
-
-    def _births_in(self, variables) -> list[int]:
-        """By weight, after how many steps it joined; earlier versions kept it with the fields."""
-        loaded = {path: n for n, own in self.__dict__.get("_loaded_births", []) for path in own}
-        paths = [self.place(variable).path for variable in variables]
-        births = dict(zip(as_named_here([*loaded], paths), loaded.values(), strict=True))
-        return [births.get(path, 0) for path in paths]
-
-    def _add_slot(self, slot: Slot, variable):
-        layout = slot.layout(self, self.place(variable), variable.dtype)
-        if layout is None or self._overwrite_variable_with_gradient(variable):
-            return None
-        shape, dtype = layout
-        with backend.updates().beside(variable):
-            return super().add_variable(
-                shape,
-                keras.initializers.Constant(slot.first_value(self)),
-                dtype,
-                layout=getattr(variable, "_layout", None) if shape == variable.shape else None,
-                name=re.sub("[/:]", "_", f"{path_of(variable)}_{slot.name}"),
-            )
-
-    def add_variable(self, shape, initializer="zeros", dtype=None, **kwargs):
-        """As in Keras, but averages and sums of half-precision weights are kept in float32."""
-        dtype = arithmetic_dtype(dtype or keras.config.floatx())
-        return super().add_variable(shape, initializer, dtype, **kwargs)
-
     def check_weights(self, variables) -> None:
         """Raises a ValueError for weights that the optimizer cannot train, before it has any."""
         self.check_places([self.place(variable) for variable in variables], self.other_places)
-
-    def state_variables(self) -> list[Variable]:
-        """All variables that belong to the weights and not to the optimizer's configuration."""
-        return own_variables(self)
 
     # A step.
 

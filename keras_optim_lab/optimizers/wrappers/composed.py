@@ -349,6 +349,9 @@ class Wrapper(Composed):
     def rule(self, g, w, slot, h):
         return self.optimizer.rule(self.gradient(g, w, h), w, slot, h)
 
+    def decayed(self, step, w, h):
+        return step if type(self).rule_decays else self.optimizer.decayed(step, w, h)
+
     def look(self, shared, h, gradients, weights, slots, parts):
         if self.optimizer.surveys and self._changes_gradients:
             pairs = zip(gradients, weights, strict=True)
