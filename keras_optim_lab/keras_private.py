@@ -7,16 +7,22 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
+from keras.src.backend.common import dtypes as dtypes
+from keras.src.backend.common.stateless_scope import in_stateless_scope as in_stateless_scope
 from keras.src.backend.config import keras_home as keras_home
 from keras.src.models.functional import Functional as Functional
 from keras.src.models.model import functional_init_arguments as functional_init_arguments
+from keras.src.utils import rng_utils as rng_utils
 from keras.src.utils.naming import to_snake_case as to_snake_case
 from keras.src.utils.tracking import DotNotTrackScope as DotNotTrackScope
 
 NAMES = {
+    "keras.src.backend.common.dtypes.BIT64_TO_BIT32_DTYPE": "lets `keras.ops` keep float64",
+    "keras.src.backend.common.stateless_scope.in_stateless_scope": "whether values are variables'",
     "keras.src.backend.config.keras_home": "where Keras keeps data sets is decided there only",
     "keras.src.models.functional.Functional": "`kol.Model(inputs, outputs)` is one",
     "keras.src.models.model.functional_init_arguments": "tells these from a subclass's arguments",
+    "keras.src.utils.rng_utils.tf": "seeding would import TensorFlow, which takes seconds",
     "keras.src.utils.naming.to_snake_case": "the names of wrappers in saved files are made by it",
     "keras.src.utils.tracking.DotNotTrackScope": "a tracked list is a copy, which nobody fills",
     "keras.Model()._symbolic_build": "makes the state of metrics without a step, as `fit` does",
@@ -43,6 +49,10 @@ _OF_OPTIMIZERS = {
 NAMES |= {f"keras.optimizers.SGD().{name}": why for name, why in _OF_OPTIMIZERS.items()}
 if keras.backend.backend() == "jax":
     NAMES["keras.Model()._get_jax_state"] = "where a model's weights are taken out for a step"
+if keras.backend.backend() == "torch":
+    from keras.src.backend.torch.core import get_device as get_device
+
+    NAMES["keras.src.backend.torch.core.get_device"] = "where Keras puts the tensors that it makes"
 if keras.backend.backend() == "tensorflow":
     NAMES["keras.Model()._distribute_strategy"] = "its public name gives one where there is none"
 

@@ -103,23 +103,16 @@ def find_learning_rate(
     build_with(model, (x[:1], y[:1]))
     check_trainable("find_learning_rate", model)
     rates = np.geomspace(low, high, steps)
-    losses: list[float] = []
-    smoothed: list[float] = []
-    average = 0.0
     with _put_back(model):
-        for loss in _losses(model, x, y, rates, batch_size, np.random.default_rng(seed)):
-            average = smoothing * average + (1.0 - smoothing) * loss
-            losses.append(loss)
-            smoothed.append(average / (1.0 - smoothing ** len(losses)))
-            if smoothed[-1] > _DIVERGED * min(smoothed):
-                break
-    if len(losses) < 2:
+        losses = _losses(model, x, y, rates, batch_size, np.random.default_rng(seed))
+        seen = list(_until_it_diverges(losses, smoothing))
+    if len(seen) < 2:
         raise ValueError(
-            f"find_learning_rate: the loss is not finite in step {len(losses) + 1}, with a "
-            f"learning rate of {rates[len(losses)]:.3g}. If x and y are finite, give a smaller "
+            f"find_learning_rate: the loss is not finite in step {len(seen) + 1}, with a "
+            f"learning rate of {rates[len(seen)]:.3g}. If x and y are finite, give a smaller "
             "`low`."
         )
-    return RangeTest(rates[: len(losses)], np.array(losses), np.array(smoothed))
+    return RangeTest(rates[: len(seen)], *np.transpose(seen))
 
 
 def _check(model: keras.Model, low: float, high: float, smoothing: float) -> None:
@@ -150,6 +143,18 @@ def _losses(
         if not math.isfinite(loss):
             return
         yield loss
+
+
+def _until_it_diverges(losses: Iterator[float], smoothing: float) -> Iterator[tuple[float, float]]:
+    """Every loss with the moving average there, corrected for its bias."""
+    average, lowest = 0.0, math.inf
+    for t, loss in enumerate(losses, start=1):
+        average = smoothing * average + (1.0 - smoothing) * loss
+        smoothed = average / (1.0 - smoothing**t)
+        yield loss, smoothed
+        lowest = min(lowest, smoothed)
+        if smoothed > _DIVERGED * lowest:
+            return
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from keras.src.backend.common import dtypes
+from keras_optim_lab.keras_private import dtypes
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@ import sys
 from types import SimpleNamespace
 
 import keras
-from keras.src.utils import rng_utils
+
+from keras_optim_lab.keras_private import rng_utils
 
 
 def set_random_seed(seed: int) -> None:

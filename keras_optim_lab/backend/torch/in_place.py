@@ -11,7 +11,6 @@ import time
 from typing import Any
 
 import torch
-from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from keras_optim_lab.backend import updating
 from keras_optim_lab.backend.torch import updates
@@ -22,6 +21,7 @@ from keras_optim_lab.backend.torch.memory import Place, Scratch, value
 from keras_optim_lab.backend.torch.private import compiler_error
 from keras_optim_lab.backend.torch.scalars import Scalars, flat
 from keras_optim_lab.backend.torch.updates import dense
+from keras_optim_lab.keras_private import in_stateless_scope
 
 _SHARED = 2**17  # numbers of a model from which on cores share the work of a compiled rule
 # Seconds of updates after which a rule is compiled: about what compiling takes, so that in no

@@ -3,9 +3,9 @@
 import math
 
 import torch
-from keras.src.backend.torch.core import get_device
 
 from keras_optim_lab.backend.murmur import mixed
+from keras_optim_lab.keras_private import get_device
 
 
 def noise(seed, step):

@@ -4,10 +4,10 @@ import logging
 
 import keras
 import torch
-from keras.src.backend.torch.core import get_device
 
 from keras_optim_lab.backend.torch.images import RowImages
 from keras_optim_lab.backend.torch.private import compiler_error, of_all_rows
+from keras_optim_lab.keras_private import get_device
 
 # Its Python would wait for the other's; the operations themselves use all cores.
 WORKERS = 1
