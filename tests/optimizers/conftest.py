@@ -5,6 +5,8 @@ from keras import ops
 
 from tests.optimizers.table import CASES
 
+HALF = ["bfloat16", "float16"]
+
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "requires_trainable_backend: set by Keras's own tests")
@@ -16,6 +18,11 @@ def as_array(tensor):
     if keras.backend.standardize_dtype(tensor.dtype) != "float64":
         tensor = ops.cast(tensor, "float32")
     return np.array(ops.convert_to_numpy(tensor))
+
+
+def rounded(arrays, dtype):
+    """Arrays of float32 whose numbers `dtype` can hold."""
+    return [ops.convert_to_numpy(ops.cast(ops.cast(a, dtype), "float32")) for a in arrays]
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.id)

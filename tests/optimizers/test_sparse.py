@@ -191,7 +191,7 @@ def test_the_optimizer_test_of_keras_passes(name, monkeypatch):
     assert (result.testsRun, result.failures, result.errors, result.skipped) == (1, [], [], [])
 
 
-# JAX compiles each of its steps anew; test_training.py checks the same in one program.
+# JAX compiles each of its steps anew; test_base_arguments.py checks it in one program.
 @pytest.mark.only("tensorflow", "torch")
 @pytest.mark.parametrize("name", ["adam", "sgd", "adamw", "adagrad", "rmsprop", "nadam"])
 def test_the_accumulation_test_of_keras_passes(name, monkeypatch):
