@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from keras_optim_lab.keras_tuner.parameters import named, parameter
 from keras_optim_lab.tuning.asked import stoppable
+from keras_optim_lab.tuning.storages.optuna_private import id_of
 
 # Attributes of the Optuna trials: which oracle runs them, and as which of its trials.
 _ORACLE = "keras_tuner_oracle"
@@ -112,7 +113,7 @@ class Runs:
             for stored in reversed(study.get_trials(deepcopy=False))
             if self.owns(stored) and self.trial_id(stored) == trial_id
         )
-        self.begun(trial_id, optuna.Trial(study, stored._trial_id))
+        self.begun(trial_id, optuna.Trial(study, id_of(stored)))
 
     def begin_again(self, trial_id: str) -> None:
         """Begins another run with the parameters of the last one."""
@@ -153,7 +154,7 @@ class Runs:
             internal = met.distribution.to_internal_repr(value)
             with suppress(UpdateFinishedTrialError):
                 run.trial.storage.set_trial_param(
-                    run.trial._trial_id, met.name, internal, met.distribution
+                    id_of(run.trial), met.name, internal, met.distribution
                 )
 
     def tell(self, trial: Trial) -> None:
