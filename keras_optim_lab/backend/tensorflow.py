@@ -1,6 +1,7 @@
 """What only TensorFlow can do."""
 
 import contextlib
+import functools
 from typing import Any
 
 import keras
@@ -329,7 +330,14 @@ class Updater(updating.Updater):
 
         def update(_, *own):
             by_index = dict(zip(there, own, strict=True))
-            super(Updater, self).run([by_index.get(i) for i in range(len(gradients))], now)
+            given = [by_index.get(i) for i in range(len(gradients))]
+            if not self._compiles(given):
+                super(Updater, self).run(given, now)
+                return
+            # Variables are read and assigned inside: tensors would be copied on their way out.
+            taken = tf.nest.map_structure(_read, now())
+            step = functools.partial(super(Updater, self).run, given, lambda: taken)
+            tf.function(step, jit_compile=True, autograph=False)()
 
         def on_each(strategy, gradients):
             # The first weight stands for all: within an update, each reads its device's own copy.
@@ -339,18 +347,6 @@ class Updater(updating.Updater):
         tf.__internal__.distribute.interim.maybe_merge_call(
             on_each, tf.distribute.get_strategy(), tuple(given)
         )
-
-    def advance(self, gradients, h):
-        if not self._compiles(gradients):
-            super().advance(gradients, h)
-            return
-
-        def advanced():
-            super(Updater, self).advance(gradients, h)
-
-        # Variables are read and assigned inside: their tensors would be copied on their way out.
-        gradients, h = tf.nest.map_structure(_read, (gradients, h))
-        tf.function(advanced, jit_compile=True, autograph=False)()
 
     def _compiles(self, gradients) -> bool:
         """Whether XLA is to compile a step inside a graph; one that is run eagerly never."""

@@ -30,22 +30,15 @@ class Updater:
     def run(self, gradients, now) -> None:
         count, held = now()
         shared = {name: self.value(variable) for name, variable in self.shared.items()}
-        shared, h = self.step.begin(*self._read(), gradients, shared, held, count)
-        self.advance(gradients, h)
+        weights, slots = self._read()
+        shared, h = self.step.begin(weights, slots, gradients, shared, held, count)
+        weights, slots = self.step.advance(weights, slots, gradients, h)
+        _assign(self.weights, weights, gradients)
+        for name, own in slots.items():
+            _assign(self.slots[name], own, gradients)
         # Last: on PyTorch scalars in h may be the variables' own memory.
         for name, variable in self.shared.items():
             variable.assign(shared[name])
-
-    def advance(self, gradients, h) -> None:
-        """Assigns what a step with these scalars makes of weights and slots."""
-        weights, slots = self.step.advance(*self._read(), gradients, h)
-        for variables, values in (
-            (self.weights, weights),
-            *((self.slots[name], own) for name, own in slots.items()),
-        ):
-            for variable, value, gradient in zip(variables, values, gradients, strict=True):
-                if variable is not None and gradient is not None:
-                    variable.assign(value)
 
     def _read(self) -> tuple[list[Any], dict[str, list[Any]]]:
         slots = {name: self._values(variables) for name, variables in self.slots.items()}
@@ -53,3 +46,9 @@ class Updater:
 
     def _values(self, variables) -> list[Any]:
         return [None if variable is None else self.value(variable) for variable in variables]
+
+
+def _assign(variables, values, gradients) -> None:
+    for variable, value, gradient in zip(variables, values, gradients, strict=True):
+        if variable is not None and gradient is not None:
+            variable.assign(value)

@@ -193,7 +193,9 @@ class Optimizer(KeepsState, kw_only=True):
         indices = [self._get_variable_index(variable) for variable in trainable_variables]
         gradients = dict(zip(indices, grads, strict=True))
         for cohort in self._cohorts:
-            cohort.take_step(gradients, partial(self._now, cohort.birth))
+            own = [gradients.get(i) for i in cohort.indices]
+            if any(gradient is not None for gradient in own):
+                cohort.updater.run(own, partial(self._now, cohort.birth))
 
     def _now(self, birth: int = 0) -> tuple[Any, dict[str, Any]]:
         """How many steps a cohort has taken, and the hyperparameters as they are held."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import Variable
@@ -18,34 +18,20 @@ from keras_optim_lab.optimizers.shell.step import Step
 AVERAGE, _ACCUMULATED = "Keras's average", "Keras's accumulated gradient"
 
 
-class Cohort:
-    """Weights that joined an optimizer after as many steps: `birth`.
+class Cohort(NamedTuple):
+    """Weights that joined an optimizer after as many steps.
 
     Attributes:
+        birth: after how many.
+        indices: which of the optimizer's weights they are.
         shared: the variables of the state that they share.
         updater: takes their steps; see `backend.interface`.
     """
 
-    def __init__(
-        self,
-        birth: int,
-        indices: Sequence[int],
-        step: Step,
-        weights: Sequence[Any],
-        slots: dict[str, list[Variable | None]],
-        shared: dict[str, Variable],
-    ):
-        self.birth = birth
-        self.shared = shared
-        self._indices = indices
-        own = {name: [values[i] for i in indices] for name, values in slots.items()}
-        self.updater = backend.updates().Updater(step, [weights[i] for i in indices], own, shared)
-
-    def take_step(self, gradients: dict[int, Any], now) -> None:
-        """A step of those of its weights that have gradients, which are given by their indices."""
-        own = [gradients.get(i) for i in self._indices]
-        if any(gradient is not None for gradient in own):
-            self.updater.run(own, now)
+    birth: int
+    indices: Sequence[int]
+    shared: dict[str, Variable]
+    updater: Any
 
 
 class KeepsState(FollowsModel):
@@ -85,7 +71,12 @@ class KeepsState(FollowsModel):
                 parts=[parts[i] for i in own],
                 small=backend.updates().JOINED,
             )
-            found.append(Cohort(birth, own, step, variables, self._slot_variables, shared))
+            slots = {
+                name: [values[i] for i in own] for name, values in self._slot_variables.items()
+            }
+            weights = [variables[i] for i in own]
+            updater = backend.updates().Updater(step, weights, slots, shared)
+            found.append(Cohort(birth, own, shared, updater))
         return found
 
     def _add_shared(self) -> dict[str, Variable]:
