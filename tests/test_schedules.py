@@ -240,6 +240,7 @@ def test_an_optimizer_with_a_schedule_comes_back_from_its_configuration():
     assert "learning_rate=WarmupDecay(learning_rate=0.25, steps=20" in repr(again)
 
 
+@pytest.mark.once("torch")
 def test_a_saved_model_with_a_schedule_loads_where_only_the_optimizers_were_imported(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(kol.optimizers.Adam(WarmupDecay(0.25, 20, 0.1, "cosine")), "mse")

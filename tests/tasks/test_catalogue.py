@@ -81,6 +81,7 @@ def test_a_name_that_is_no_string_is_refused():
         tasks.get(None)
 
 
+@pytest.mark.once("torch")
 def test_listing_the_tasks_imports_neither_their_data_nor_a_tuner():
     script = (
         "import sys, keras; before = set(sys.modules); "
