@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_optim_lab.backend import updating
 from keras_optim_lab.backend.host import cores
+from keras_optim_lab.backend.tensorflow_private import maybe_merge_call, without_tracing_warning
 
 # Programs that train many rows at once; `backend.interface` says what each does.
 
@@ -172,10 +173,8 @@ def _put_row(rows, row, values):
 
 
 def compiled(function):
-    program = tf.function(function, autograph=False)
     # Every function that is minimized has a program of its own: nothing to warn of.
-    program._omit_frequent_tracing_warning = True
-    return program
+    return without_tracing_warning(tf.function(function, autograph=False))
 
 
 def precision(dtype):
@@ -344,9 +343,7 @@ class Updater(updating.Updater):
             first = _native(self.weights[there[0]])
             strategy.extended.update(first, update, args=gradients, group=False)
 
-        tf.__internal__.distribute.interim.maybe_merge_call(
-            on_each, tf.distribute.get_strategy(), tuple(given)
-        )
+        maybe_merge_call(on_each, tf.distribute.get_strategy(), tuple(given))
 
     def _compiles(self, gradients) -> bool:
         """Whether XLA is to compile a step inside a graph; one that is run eagerly never."""

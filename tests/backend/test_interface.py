@@ -37,6 +37,7 @@ def test_a_backend_has_no_other_name_that_looks_as_if_it_were_asked_for():
     own = {
         name
         for name, value in vars(MODULE).items()
-        if (isfunction(value) or isclass(value)) and value.__module__.startswith(MODULE.__name__)
+        if (isfunction(value) or isclass(value))
+        and f"{value.__module__}.".startswith(f"{MODULE.__name__}.")
     }
     assert {name for name in own if not name.startswith("_")} <= {*FUNCTIONS, *VALUES}
