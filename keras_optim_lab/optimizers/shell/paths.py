@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from keras_optim_lab.keras_private import inner_layers
 from keras_optim_lab.optimizers.shell.slots import Place
 
 
@@ -80,7 +81,7 @@ class Whereabouts:
 
 def _with_adapters(model: keras.Model) -> list[Any]:
     """Matrices that `enable_lora` gives two more."""
-    layers = (layer for layer in model._flatten_layers() if hasattr(layer, "enable_lora"))
+    layers = (layer for layer in inner_layers(model) if hasattr(layer, "enable_lora"))
     return [weight for layer in layers for weight in layer.variables if len(weight.shape) > 1]
 
 
