@@ -89,7 +89,7 @@ def search(engine, task: Task | None = None, optimizer="adam", trials=3, setting
     for chosen in settings:
         result.study.enqueue_trial(chosen)
     if engine is not None:
-        with eagerly() if isinstance(engine, FitEngine) else nullcontext():
+        with eagerly() if type(engine) is FitEngine else nullcontext():
             result.run(trials, engine=engine)
     return result
 

@@ -43,7 +43,7 @@ def search(engine, task=None, optimizer="adam", trials=3, settings=(), **changes
     )
     for chosen in settings:
         result.study.enqueue_trial(chosen)
-    with eagerly() if isinstance(engine, FitEngine) else nullcontext():
+    with eagerly() if type(engine) is FitEngine else nullcontext():
         result.run(trials, engine=engine)
     return result
 
