@@ -79,7 +79,7 @@ def __getattr__(name: str):
 
 
 def __dir__():
-    return sorted([*globals(), *_homes()])
+    return sorted([*_homes(), "__version__"])
 
 
 register_with_keras()

@@ -403,9 +403,10 @@ def show(rows: list[dict]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     shapes = ["33k/8", "1.85M/150", "12.6M/24", "resnet18", "transformer"]
-    parser.add_argument("--optimizers", nargs="*", default=list(OPTIMIZERS))
-    parser.add_argument("--shapes", nargs="*", default=shapes)
-    parser.add_argument("--fit", nargs="*", default=["mlp", "transformer", "resnet18"])
+    every = [*OPTIMIZERS, *MATRIX_OPTIMIZERS]
+    parser.add_argument("--optimizers", nargs="*", default=list(OPTIMIZERS), choices=every)
+    parser.add_argument("--shapes", nargs="*", default=shapes, choices=[*shapes, "mlp"])
+    parser.add_argument("--fit", nargs="*", default=[*MODELS], choices=MODELS)
     parser.add_argument("--fit-optimizers", nargs="*", default=["adam"])
     choices = ["auto", "blocked", "per_tensor", "compiled"]
     parser.add_argument("--executions", nargs="*", default=["auto"], choices=choices)

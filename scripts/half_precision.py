@@ -50,6 +50,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="instead of the task's own number")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if options.seeds < 2:
+        parser.error("--seeds must be 2 or more: distances are told in spreads of the seeds")
     rows = []
     for name in options.tasks:
         task = tasks.get(name)

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 from typing import Any
 
 import keras
@@ -353,12 +354,9 @@ class Updater(updating.Updater):
         if method.execution != "auto":
             return method.execution == "compiled"
         # XLA has decompositions of matrices only as loops: slower than any step saves.
-        sizes = (gradient.shape.num_elements() for gradient in filter(_is_given, gradients))
+        pairs = zip(self.weights, gradients, strict=True)
+        sizes = (math.prod(weight.shape) for weight, gradient in pairs if gradient is not None)
         return not method.branches and sum(sizes) > _WORTH_COMPILING
-
-
-def _is_given(x) -> bool:
-    return x is not None
 
 
 def _read(x):

@@ -271,8 +271,12 @@ def _value(function, x, step):
 
 def _held(optimizer: Optimizer, step) -> dict[str, Any]:
     """Every hyperparameter as its variable would hold it, with all digits of a number."""
-    numbers = optimizer.held_numbers().items()
-    return optimizer.held(step, {n: x if x is None else np.float64(x) for n, x in numbers})
+    numbers = {
+        # An array: PyTorch would take a number of NumPy's for a float, and round it.
+        name: None if number is None else np.asarray(number, "float64")
+        for name, number in optimizer.held_numbers().items()
+    }
+    return optimizer.held(step, numbers)
 
 
 def _tensors(held: dict[str, Any]) -> dict[str, Any]:

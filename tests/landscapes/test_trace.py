@@ -62,6 +62,11 @@ def test_every_optimizer_is_traced_to_the_points_of_its_oracle(case):
     assert {slot.name for slot in table.optimizer.active_slots} <= set(table.columns)
 
 
+def test_hyperparameters_enter_a_trace_with_all_their_digits():
+    table = trace(optimizers.GradientDescent(0.01), "x**2 / 2", 1.0, steps=1)
+    assert table["theta"].tolist() == [0.99]
+
+
 def test_the_trace_takes_the_steps_of_the_optimizer_and_leaves_it_as_it_was():
     optimizer = optimizers.Nadam(0.05)
     table = trace(optimizer, "x**2 + y**4", [1.0, -1.0], steps=3)

@@ -201,6 +201,20 @@ def test_the_accumulation_test_of_keras_passes(name, monkeypatch):
     check(tests(), name)
 
 
+def test_an_embedding_trains_under_a_loss_scale_in_float16():
+    """On TensorFlow the shape of its gradient is not known where the scale is looked at."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        layers = [keras.layers.Embedding(11, 3), keras.layers.Flatten(), keras.layers.Dense(1)]
+        model = keras.Sequential([keras.Input((4,), dtype="int32"), *layers])
+        model.compile(Adam(0.1), "mse")
+        history = model.fit(np.ones((8, 4), "int32"), np.ones((8, 1)), epochs=4, verbose=0).history
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert history["loss"][-1] < history["loss"][0]
+
+
 def test_optimizers_are_named_after_their_class_and_counted():
     keras.utils.clear_session(free_memory=False)
     assert [Adam().name, Adam().name, optimizers.RMSprop().name] == ["adam", "adam_1", "rm_sprop"]

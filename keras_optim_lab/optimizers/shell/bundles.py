@@ -118,7 +118,9 @@ class Bundle(NamedTuple):
         ]
 
 
-def bundles(weights: Sequence[Weight], *, elementwise: bool, small: int = 0) -> list[Bundle]:
+def bundles(
+    weights: Sequence[Weight], *, elementwise: bool, small: int = 0, start: int = 0
+) -> list[Bundle]:
     """All weights in bundles: small ones joined, or those of one shape stacked.
 
     A weight without numbers is in none: there is nothing to update, and a rule might take a mean.
@@ -127,6 +129,7 @@ def bundles(weights: Sequence[Weight], *, elementwise: bool, small: int = 0) -> 
         weights: of the model, in order.
         elementwise: whether the rule treats every number alone.
         small: for elementwise rules, weights of at most so many numbers are joined.
+        start: how many numbers come before the first.
     """
     groups: dict[Hashable, list[list[int]]] = {}
     for i, weight in enumerate(weights):
@@ -140,7 +143,7 @@ def bundles(weights: Sequence[Weight], *, elementwise: bool, small: int = 0) -> 
         if chunks[-1] and filled + weight.size > (_JOINED if elementwise else _STACKED):
             chunks.append([])
         chunks[-1].append(i)
-    found, start = [], 0
+    found = []
     for chunk in (chunk for chunks in groups.values() for chunk in chunks):
         members = tuple(weights[i] for i in chunk)
         found.append(Bundle(tuple(chunk), members, start, not elementwise))

@@ -1,5 +1,6 @@
 """The variables of an optimizer's state: by weight, and for all weights that joined together."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -60,7 +61,7 @@ class KeepsState(FollowsModel):
     def _cohorts_of(self, variables) -> list[Cohort]:
         places = [self.place(variable) for variable in variables]
         parts = self.parts(places)
-        found, births = [], sorted({*self._births}) or [0]
+        found, births, start = [], sorted({*self._births}) or [0], 0
         for birth, shared in zip(births, self._shared_by_cohort, strict=True):
             own = [i for i, its in enumerate(self._births) if its == birth]
             step = Step(
@@ -70,7 +71,9 @@ class KeepsState(FollowsModel):
                 decays=[self._use_weight_decay(variables[i]) for i in own],
                 parts=[parts[i] for i in own],
                 small=backend.updates().JOINED,
+                start=start,
             )
+            start += sum(math.prod(places[i].shape) for i in own)
             slots = {
                 name: [values[i] for i in own] for name, values in self._slot_variables.items()
             }

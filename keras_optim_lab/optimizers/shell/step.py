@@ -42,6 +42,7 @@ class Step:
         decays: by weight, whether weight decay applies; by default it does.
         parts: of a composed optimizer, to which each weight belongs; by default as it says.
         small: for elementwise rules, weights of at most so many numbers are joined.
+        start: how many numbers other steps of the optimizer have, whose random bits differ.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Step:
         decays: Sequence[bool] | None = None,
         parts: Sequence[tuple[Hashable, ...]] | None = None,
         small: int = 0,
+        start: int = 0,
     ):
         backend.updates().register(Record)
         self.method = method
@@ -66,7 +68,7 @@ class Step:
             Weight(place.shape, method.kind(place, dtype), treatment)
             for place, dtype, treatment in zip(places, dtypes, treatments, strict=True)
         ]
-        self._plan = bundles(weights, elementwise=method.elementwise, small=small)
+        self._plan = bundles(weights, elementwise=method.elementwise, small=small, start=start)
         if method.execution == "per_tensor":
             self._plan = [one for bundle in self._plan for one in bundle.alone()]
 
