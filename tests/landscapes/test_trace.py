@@ -64,7 +64,7 @@ def test_every_optimizer_is_traced_to_the_points_of_its_oracle(case):
 
 def test_hyperparameters_enter_a_trace_with_all_their_digits():
     table = trace(optimizers.GradientDescent(0.01), "x**2 / 2", 1.0, steps=1)
-    assert table["theta"].tolist() == [0.99]
+    assert table["theta"].tolist() == [[0.99]]
 
 
 def test_the_trace_takes_the_steps_of_the_optimizer_and_leaves_it_as_it_was():
