@@ -192,3 +192,14 @@ def test_other_weights_in_a_loop_of_ones_own_are_answered_with_what_to_do():
     optimizer.apply([ops.ones(2)], weights[:1])
     with pytest.raises(ValueError, match=r"(?s)another set.*optimizer.build\(model.trainable_var"):
         optimizer.apply([ops.ones(2)], weights[1:])
+
+
+def test_weights_that_join_are_rounded_by_random_bits_that_no_other_weight_has():
+    weights = [keras.Variable(np.ones(size, "float32")) for size in (3, 5)]
+    optimizer = Adam(0.1, state_dtype="bfloat16")
+    optimizer.build(weights[:1])
+    optimizer.apply([ops.ones(3)], weights[:1])
+    optimizer.build(weights)
+    bundles = [bundle for cohort in optimizer._cohorts for bundle in cohort.updater.step.plan([])]
+    numbers = [n for each in bundles for n in range(each.start, each.start + each.size)]
+    assert sorted(numbers) == [*range(8)]
