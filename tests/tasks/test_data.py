@@ -46,10 +46,13 @@ def test_equal_labels_give_a_plain_random_split():
     assert sorted(test) != list(range(40, 50))
 
 
+TABLES = ["breast-cancer-mlp", "diabetes-mlp", "friedman-mlp", "clusters-batchnorm"]
+
 # A change here makes results incomparable with those already published.
 FINGERPRINTS = {
     "digits-mlp": "1f5d7c8529e12b66",
     "breast-cancer-mlp": "4f109248152ec3fe",
+    "clusters-batchnorm": "400775db9000afd5",
     "mnist1d-mlp": "6edfcfd68ad66037",
 }
 
@@ -99,7 +102,7 @@ def test_the_layout_of_images_follows_the_configuration_of_keras():
         keras.config.set_image_data_format(layout)
 
 
-@pytest.mark.parametrize("name", ["breast-cancer-mlp", "diabetes-mlp"])
+@pytest.mark.parametrize("name", TABLES)
 def test_tables_are_standardized_by_the_training_split_alone(name):
     task = tasks.get(name)
     x, _ = task.train
@@ -108,9 +111,9 @@ def test_tables_are_standardized_by_the_training_split_alone(name):
     assert np.abs(task.test[0].mean(axis=0)).max() > 1e-3
 
 
-def test_always_predicting_the_training_mean_of_diabetes_has_an_error_of_1():
-    _, y = tasks.get("diabetes-mlp").train
-    assert y.shape == (266, 1)
+@pytest.mark.parametrize("name", ["diabetes-mlp", "friedman-mlp"])
+def test_always_predicting_the_training_mean_has_an_error_of_1(name):
+    _, y = tasks.get(name).train
     assert np.mean(y**2) == pytest.approx(1, rel=1e-5)
 
 
