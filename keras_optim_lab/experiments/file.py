@@ -12,7 +12,7 @@ from keras_optim_lab.experiments.lines import lines_of
 from keras_optim_lab.experiments.schema import ExperimentError, Keys, Table, key
 from keras_optim_lab.files import file_name, named
 
-KINDS = ("study", "optimizers", "backends", "published", "races")
+KINDS = ("study", "optimizers", "portfolio", "backends", "published", "races")
 
 
 @dataclass(frozen=True, kw_only=True)

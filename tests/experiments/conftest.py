@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from keras_optim_lab.experiments.experiment import load
@@ -26,10 +28,11 @@ class Counting(Formula):
 
 @pytest.fixture
 def engine(monkeypatch, tmp_path):
-    """An empty folder with the small task, whose losses follow from the learning rate."""
+    """An empty folder with small tasks, whose losses follow from the learning rate."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setitem(catalogue._DECLARED, "small", SMALL)
+    for name in ("small", "smaller"):
+        monkeypatch.setitem(catalogue._DECLARED, name, replace(SMALL, name=name))
     monkeypatch.setattr(Counting, "trained", 0)
     monkeypatch.setattr(Counting, "stop_after", None)
     for module in (repetitions, study):

@@ -13,13 +13,14 @@ from keras_optim_lab.experiments.kinds import backends
 from keras_optim_lab.tuning import repetitions
 from tests.comparison.examples import comparison, small_plan
 from tests.experiments.conftest import Counting
-from tests.experiments.texts import BACKENDS, OPTIMIZERS, PUBLISHED, STUDY
+from tests.experiments.texts import BACKENDS, OPTIMIZERS, PORTFOLIO, PUBLISHED, STUDY
 
 pytestmark = pytest.mark.once
 
 # By kind: a file, how many trainings it asks for, and how many of them are records.
 TRAINED = {"study": (STUDY, 4 + 6 + 4, 4), "optimizers": (OPTIMIZERS, 2 * (3 + 4), 8)}
 TRAINED["published"] = (PUBLISHED, 3, 3)
+TRAINED["portfolio"] = (PORTFOLIO, 2 * (8 * 2 + 9), 4)  # a record for each table and task
 
 
 def records():

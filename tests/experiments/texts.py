@@ -55,3 +55,20 @@ pictures = ["booth"]
 pictured = ["newton"]
 document = "../docs/compared.md"
 """
+
+PORTFOLIO = """\
+kind = "portfolio"
+question = "Which settings come first?"
+tasks = ["small", "smaller"]
+length = 4
+portfolio = "../docs/lists.toml"
+
+[[groups]]
+optimizers = ["adam"]
+settings = 8
+seeds = 2
+
+[[groups]]
+optimizers = ["momentum"]
+settings = 9
+"""
