@@ -68,12 +68,10 @@ def __getattr__(name: str):
     if name == "__all__":
         return sorted(homes)
     if name not in homes:
-        from difflib import get_close_matches
+        from keras_optim_lab.arguments import near_matches
 
-        near = ", ".join(map(repr, get_close_matches(name, homes)))
-        hint = f". Did you mean {near}?" if near else ""
-        # With `name` given, Python adds no hint of its own to the traceback.
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}", name=name)
+        refusal = f"module {__name__!r} has no attribute {name!r}.{near_matches(name, homes)}"
+        raise AttributeError(refusal, name=name)  # without its name Python adds a hint of its own
     home = import_module(homes[name])
     return vars(home).get(name) or import_module(f"{home.__name__}.{name}")
 

@@ -16,9 +16,18 @@ def near_matches(word: str, known: Iterable[str]) -> str:
 
     Near is also the name of several words that has these initials, as "lr" of "learning_rate".
     """
-    near = difflib.get_close_matches(str(word).lower(), list(known), n=3, cutoff=0.5)
+    near = nearest(word, known)
     near += [name for name in known if _initials(name) == word and name not in near]
     return f" Did you mean {', '.join(map(repr, near))}?" if near else ""
+
+
+def nearest(word: str, known: Iterable[str], most: int = 3, alike: float = 0.5) -> list[str]:
+    """The known words that are at least so much like this one, by letters of either case."""
+    names: dict[str, list[str]] = {}
+    for name in known:
+        names.setdefault(name.lower(), []).append(name)
+    near = difflib.get_close_matches(str(word).lower(), names, n=most, cutoff=alike)
+    return [name for letters in near for name in names[letters]]
 
 
 def _initials(name: str) -> str | None:

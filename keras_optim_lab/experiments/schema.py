@@ -1,12 +1,11 @@
 """What a file may say: typed keys, what their values must be, and errors that name their line."""
 
-import difflib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, TypeVar
 
-from keras_optim_lab.arguments import as_whole, is_number, near_matches
+from keras_optim_lab.arguments import as_whole, is_number, near_matches, nearest
 from keras_optim_lab.experiments.lines import Place
 
 _T = TypeVar("_T")
@@ -72,7 +71,7 @@ class Table:
         unknown = [name for name in self.data if name not in known]
         for name, each in known.items():
             if each.default_factory is MISSING and name not in self.data:
-                near = difflib.get_close_matches(name, unknown, n=1, cutoff=0.7)
+                near = nearest(name, unknown, most=1, alike=0.7)
                 meant = f", or rename {near[0]!r}" if near else ""
                 raise self.error(f"the key {name!r} is missing: add {name} = …{meant}.")
         for name in [] if others else unknown:

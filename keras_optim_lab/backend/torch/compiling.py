@@ -1,6 +1,7 @@
 """Compiled programs, called without checks."""
 
 import functools
+import logging
 import operator
 import re
 import shutil
@@ -11,7 +12,28 @@ from typing import Any
 
 import torch
 
-from keras_optim_lab.backend.torch.private import inductor
+from keras_optim_lab.backend.torch.private import compiler_error, inductor
+
+_log = logging.getLogger("keras_optim_lab")
+
+
+class Guarded:
+    """A compiled function, and `plain` in its place from when the compiler fails.
+
+    Nothing has been written then: a compiler fails before the first number.
+    """
+
+    def __init__(self, compiled, plain):
+        self._call = compiled
+        self._plain = plain
+
+    def __call__(self, *arguments):
+        try:
+            return self._call(*arguments)
+        except compiler_error() as error:
+            _log.info("an update is not compiled (%s)", str(error).partition("\n")[0])
+            self._call = self._plain
+            return self._call(*arguments)
 
 
 class UncheckedProgram:

@@ -6,7 +6,6 @@ that stay in the cache, because large temporaries cost a page fault for every 4 
 """
 
 import functools
-import logging
 import time
 from typing import Any
 
@@ -15,10 +14,9 @@ import torch
 from keras_optim_lab.backend import updating
 from keras_optim_lab.backend.torch import updates
 from keras_optim_lab.backend.torch.beginning import Beginning, Survey
-from keras_optim_lab.backend.torch.compiling import compiler
+from keras_optim_lab.backend.torch.compiling import Guarded, compiler
 from keras_optim_lab.backend.torch.kernels import Compiled, Recorded, block_size
 from keras_optim_lab.backend.torch.memory import Place, Scratch, value
-from keras_optim_lab.backend.torch.private import compiler_error
 from keras_optim_lab.backend.torch.scalars import Scalars, flat
 from keras_optim_lab.backend.torch.updates import dense
 from keras_optim_lab.keras_private import in_stateless_scope
@@ -28,7 +26,6 @@ _SHARED = 2**17  # numbers of a model from which on cores share the work of a co
 # training waiting for the compiler outweighs what the updates would have taken without it.
 _PATIENCE = 6.0
 
-_log = logging.getLogger("keras_optim_lab")
 # By what the code depends on: a second optimizer need not wait again.
 _compiled: dict = {}
 
@@ -98,15 +95,7 @@ class Updater(updating.Updater):
         for bundle in plan:
             place = self._place(bundle)
             g = place.gather([gradients[i] for i in bundle.indices])
-            try:
-                kernel(place, g, h, bundle)
-            except compiler_error() as error:
-                if self._method.execution != "auto":
-                    raise
-                # Nothing has been written yet: a compiler fails before the first number.
-                _log.info("the rule is not compiled (%s)", str(error).partition("\n")[0])
-                kernel = self._kernel = Recorded(self._method, block_size())
-                kernel(place, g, h, bundle)
+            kernel(place, g, h, bundle)
         self._spent += time.perf_counter() - begun
 
     def _place(self, bundle):
@@ -130,7 +119,9 @@ class Updater(updating.Updater):
         elif execution == "blocked" or (execution == "auto" and not compiler()):
             self._kernel = blocked
         elif execution == "compiled" or self._code in _compiled or self._pays():
-            self._kernel = self._compile(h)
+            compiled = self._compile(h)
+            # One who asks for a compiled rule is to know why there is none.
+            self._kernel = compiled if execution == "compiled" else Guarded(compiled, blocked)
         else:
             return blocked
         return self._kernel
