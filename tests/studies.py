@@ -63,6 +63,6 @@ class Formula:
                 chosen = candidate.configuration
                 loss = self.loss({**chosen.template.defaults, **chosen.settings})
                 for epoch in range(task.epochs):
-                    logs = [self.logs(loss, epoch) for _ in candidate.seeds]
+                    logs = [self.logs(loss, epoch) for _ in candidate.runs]
                     if not candidate.report(epoch, *logs):
                         break

@@ -1,7 +1,7 @@
 """Splits: (x, y) or (x, y, sample_weight), and how to part a data set into them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
@@ -11,6 +11,20 @@ Split: TypeAlias = tuple[Arrays, Arrays] | tuple[Arrays, Arrays, Arrays]  # with
 SplitParts: TypeAlias = "tuple[Arrays, Arrays, Arrays | None]"  # x, y and perhaps weights
 Pair: TypeAlias = tuple[np.ndarray, np.ndarray]  # the plainest Split: one x and one y
 SplitName: TypeAlias = Literal["train", "validation", "test"]
+
+
+class Fold(NamedTuple):
+    """One of several ways to part the training and validation samples of a task anew.
+
+    Attributes:
+        number: which of the folds is held out for validation, 0 … count − 1.
+        count: how many there are, at least 2.
+        repeat: 0, 1, …: another partition.
+    """
+
+    number: int
+    count: int  # type: ignore[assignment]  # tuples count members, which nobody asks of a fold
+    repeat: int = 0
 
 
 def length(split: Split) -> int:

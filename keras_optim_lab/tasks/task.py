@@ -31,6 +31,7 @@ from keras_optim_lab.tasks.checks import (
     takes_trial,
 )
 from keras_optim_lab.tasks.class_weights import check_class_weight, weighted_by_class
+from keras_optim_lab.tasks.folds import Folds
 from keras_optim_lab.tasks.model_checks import check_fits
 from keras_optim_lab.tasks.pipelines import (
     Pipeline,
@@ -45,7 +46,7 @@ from keras_optim_lab.tasks.split_checks import (
     check_split,
     check_split_name,
 )
-from keras_optim_lab.tasks.splits import Split, SplitName, SplitParts, length, take
+from keras_optim_lab.tasks.splits import Fold, Split, SplitName, SplitParts, length, take
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -136,7 +137,7 @@ class Task:
         """Optimizer steps per epoch; None for a pipeline that does not know its length."""
         if is_pipeline(self.train):
             return batch_count(self.train)
-        return -(-self._used(length(self.train)) // self.batch_size)
+        return -(-self.used(length(self.train)) // self.batch_size)
 
     @property
     def training_steps(self) -> int | None:
@@ -152,6 +153,27 @@ class Task:
         given = self._split(split)
         return self if split == "validation" else replace(self, validation=given, test=None)
 
+    def fold(self, fold: Fold) -> "Task":
+        """Returns the same task with training and validation samples parted anew.
+
+            task.fold(Fold(number=0, count=5))
+
+        Each of `count` folds holds out others of the two splits' samples, ⌊n / count⌋ of n, and
+        trains on the rest. Where y is whole numbers of shape (n,) or (n, 1), every fold holds
+        classes in the proportions of the whole. Another `repeat` is another partition. `test`
+        stays as it is.
+
+        Raises:
+            TypeError, ValueError: there is no such fold; more folds than the smallest class has
+                samples; a split is a data pipeline, or the two differ in shape.
+        """
+        return self.folds.task(fold)
+
+    @cached_property
+    def folds(self) -> Folds:
+        """Training and validation samples together, to be parted."""
+        return Folds(self)
+
     def order(self, seed: int, epoch: int = 0) -> np.ndarray:
         """Returns the indices of the training samples in the order in which an epoch takes them.
 
@@ -161,7 +183,11 @@ class Task:
             TypeError: the training split is a data pipeline.
         """
         samples = length(self._weighted_train)
-        return permutation(self.shuffle, samples, seed, epoch)[: self._used(samples)]
+        return permutation(self.shuffle, samples, seed, epoch)[: self.used(samples)]
+
+    def used(self, samples: int) -> int:
+        """Returns how many of so many samples an epoch takes."""
+        return samples - samples % self.batch_size if self.drop_remainder else samples
 
     def training_data(self, seed: int, epoch: int = 0) -> Split:
         """Returns the training split in the order in which an epoch takes it.
@@ -339,10 +365,7 @@ class Task:
         return splits[name]
 
     def _whole_batches(self, split: Split | Pipeline) -> Split | Pipeline:
-        return split if is_pipeline(split) else take(split, slice(self._used(length(split))))
-
-    def _used(self, samples: int) -> int:
-        return samples - samples % self.batch_size if self.drop_remainder else samples
+        return split if is_pipeline(split) else take(split, slice(self.used(length(split))))
 
     def _normalize(self, argument: str, value: Any) -> None:
         object.__setattr__(self, argument, value)  # the dataclass is frozen for everyone else

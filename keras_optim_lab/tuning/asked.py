@@ -11,8 +11,9 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from keras_optim_lab.tasks.folds import training_steps
 from keras_optim_lab.tuning.checks import Callback
-from keras_optim_lab.tuning.engines.engine import Candidate, Candidates
+from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, Run, runs_of_a_trial
 from keras_optim_lab.tuning.interruption import raise_if_interrupted
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.storages.abandoned import ERROR, is_repeated, lost
@@ -39,7 +40,8 @@ class Asked(Candidates):
         stopped: Event | None = None,
     ):
         self.structures = tuning.space.structures
-        self.runs = tuning.seeds_per_trial
+        self.folds = tuning.folds
+        self.runs = tuning.seeds_per_trial * (tuning.folds or 1)
         self.scheduled = bool(tuning.space.schedule)
         self.objective = tuning.objective.name
         self._tuning = tuning
@@ -86,8 +88,8 @@ class Asked(Candidates):
             chosen = self._tuning.space.suggest(trial)
             # A trial that takes up an abandoned one has its seed already.
             seed = trial.user_attrs.get("seed", self._tuning.seed + trial.number * self.runs)
-            seeds = range(seed, seed + self.runs)
-            return StudyCandidate(self._tuning, trial, chosen, seeds, self._callbacks)
+            runs = runs_of_a_trial(seed, self._tuning.seeds_per_trial, self.folds)
+            return StudyCandidate(self._tuning, trial, chosen, runs, self._callbacks)
 
     def _ask(self) -> optuna.Trial:
         study = self._tuning.study
@@ -120,10 +122,11 @@ class StudyCandidate(Candidate):
         tuning: StudyResult,
         trial: optuna.Trial,
         configuration: Configuration,
-        seeds: Sequence[int],
+        runs: Sequence[Run],
         callbacks: Sequence[Callback],
     ):
-        super().__init__(configuration, seeds, tuning.steps, tuning.objective.name, trial)
+        steps = training_steps(tuning.task, tuning.folds)
+        super().__init__(configuration, runs, steps, tuning.objective.name, trial)
         self._study = tuning.study
         self._callbacks = callbacks
         self._values: list[float] = []
@@ -131,7 +134,7 @@ class StudyCandidate(Candidate):
         self._given_up = False  # by others, who took this process for dead
         self._attributes: dict[str, Any] = {}
         self._begun = time.perf_counter()
-        trial.set_user_attr("seed", self.seeds[0])
+        trial.set_user_attr("seed", self.runs[0].seed)
 
     def record(self, **attributes: Any) -> None:
         self._attributes.update(attributes)

@@ -12,8 +12,9 @@ from typing import Any
 from optuna.trial import FixedTrial
 
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tasks.splits import SplitName
-from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, Engine
+from keras_optim_lab.tasks.folds import training_steps
+from keras_optim_lab.tasks.splits import Fold, SplitName
+from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, Engine, Run
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.interruption import interruptible, raise_if_interrupted
 from keras_optim_lab.tuning.spaces.configuration import Configuration
@@ -30,12 +31,15 @@ class Training:
     Attributes:
         method: what results call the configuration.
         params: of the trial that the model is built from, if it is.
+        fold: of the training and validation samples that it is trained and measured on; None for
+            the splits as they are.
     """
 
     method: str
     configuration: Configuration
     seed: int
     params: Mapping[str, Any] = field(default_factory=dict)
+    fold: Fold | None = None
 
 
 OnDone = Callable[[Training, Curves], None]
@@ -64,8 +68,9 @@ def train(
 
     Args:
         task: what is trained.
-        trainings: in any order; the same seeds for all configurations make pairs.
-        split: that is measured after every epoch, by the names `val_…`.
+        trainings: in any order; the same seeds and folds for all configurations make pairs. All
+            have folds of one count, or none has one.
+        split: that is measured after every epoch, by the names `val_…`; "validation" with folds.
         objective: a run has diverged once it or a loss is not finite.
         engine: a `PopulationEngine` by default, which leaves a model that cannot be a pure function
             to those that call `fit`.
@@ -74,15 +79,34 @@ def train(
             not done counts by the share of its epochs.
 
     Raises:
-        ValueError: the task has no such split.
+        ValueError: the task has no such split, or cannot be parted into such folds.
         KeyError: the logs do not hold the objective.
     """
     task = task.measured_on(split)
-    wanted = _Repetitions(task, trainings, objective, on_done, on_progress)
+    folds = _count_of_folds(task, trainings, split)
+    wanted = _Repetitions(task, trainings, folds, objective, on_done, on_progress)
     if trainings:
         with interruptible():
             (engine or PopulationEngine()).run(task, wanted)
     return [each.curves for each in wanted.all]
+
+
+def _count_of_folds(task: Task, trainings: Sequence[Training], split: SplitName) -> int | None:
+    counts = {None if each.fold is None else each.fold.count for each in trainings} or {None}
+    if len(counts) > 1:
+        raise ValueError(
+            f"trainings: their folds have the counts {', '.join(map(str, counts))}, and all rows "
+            "of a program have data of one shape: call train once for each count."
+        )
+    (count,) = counts
+    if count is not None and split != "validation":
+        raise ValueError(
+            f"split={split!r}: trainings with folds are measured on what their fold holds out; "
+            'pass split="validation", or trainings without folds.'
+        )
+    for fold in {each.fold for each in trainings if each.fold is not None}:
+        task.folds.check(fold)
+    return count
 
 
 def of_split(curves: Curves) -> Curves:
@@ -100,8 +124,8 @@ class _Repetition(Candidate):
     def __init__(self, training: Training, among: "_Repetitions"):
         super().__init__(
             training.configuration,
-            (training.seed,),
-            among.task.training_steps,
+            [Run(training.seed, training.fold)],
+            among.steps,
             among.objective,
             FixedTrial(dict(training.params)),
         )
@@ -138,6 +162,7 @@ class _Repetitions(Candidates):
         self,
         task: Task,
         trainings: Sequence[Training],
+        folds: int | None,
         objective: str,
         on_done: OnDone,
         on_progress: OnProgress,
@@ -147,7 +172,9 @@ class _Repetitions(Candidates):
         self.structures = list({each.structure: each for each in plain}.values())
         self.scheduled = any(each.configuration.scheduled for each in trainings)
         self.objective = objective
+        self.folds = folds
         self.task = task
+        self.steps = training_steps(task, folds)
         self.on_done = on_done
         self._on_progress = on_progress
         self.all = [_Repetition(each, self) for each in trainings]

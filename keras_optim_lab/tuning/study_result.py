@@ -31,6 +31,7 @@ class StudyResult:
         objective: what is improved.
         seed: of the sampler, and the first one that a trial is trained with.
         seeds_per_trial: runs of each trial, which is judged by their mean.
+        folds: that each of these runs is a cross-validation over; None for none.
     """
 
     study: optuna.Study
@@ -40,6 +41,7 @@ class StudyResult:
     objective: Criterion
     seed: int
     seeds_per_trial: int = 1
+    folds: int | None = None
 
     @property
     def steps(self) -> int | None:

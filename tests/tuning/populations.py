@@ -11,7 +11,8 @@ from keras_optim_lab import backend
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuner import TuningResult
-from keras_optim_lab.tuning.engines.epoch import Epoch, RowEpoch, on_device
+from keras_optim_lab.tuning.engines.batches import on_device
+from keras_optim_lab.tuning.engines.epoch import Epoch, RowEpoch
 from keras_optim_lab.tuning.engines.fit_engine import FitEngine
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.engines.pure_model import PureModel

@@ -167,7 +167,7 @@ class Chosen:
         for candidate in candidates:
             with candidate:
                 rate = candidate.optimizer().get_config()["learning_rate"]
-                self.runs += [(rate, seed) for seed in candidate.seeds]
+                self.runs += [(rate, seed) for seed, _ in candidate.runs]
                 last = self.values.get(rate, 5.0) + len(self.runs) / 1000
                 if candidate.report(0, {"loss": 9.0, "val_loss": 9.0}):
                     candidate.report(1, {"loss": 9.0, "val_loss": last})

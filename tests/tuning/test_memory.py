@@ -9,7 +9,7 @@ import pytest
 from keras_optim_lab.optimizers import Adam, GradientDescent
 from keras_optim_lab.tuning.asked import Asked
 from keras_optim_lab.tuning.engines import memory, population_engine
-from keras_optim_lab.tuning.engines.epoch import on_device
+from keras_optim_lab.tuning.engines.batches import on_device
 from keras_optim_lab.tuning.engines.memory import Need, check_width_fits
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.engines.pure_model import PureModel

@@ -72,7 +72,7 @@ def test_trials_in_flight_are_trained_again_with_the_same_settings_and_seeds(tmp
     assert [trial.number for trial in failed] == [each.trial.number for each in abandoned]
     for candidate, trial in zip(abandoned, result.finished_trials, strict=False):
         assert trial.params == candidate.trial.params
-        assert trial.user_attrs["seed"] == candidate.seeds[0]
+        assert trial.user_attrs["seed"] == candidate.runs[0].seed
         assert trial.system_attrs["retry_history"] == [candidate.trial.number]
     assert len({trial.user_attrs["seed"] for trial in result.finished_trials}) == 5
 

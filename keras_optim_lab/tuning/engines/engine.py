@@ -6,34 +6,50 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from optuna.trial import BaseTrial
 
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.splits import Fold
 from keras_optim_lab.tuning.criterion import diverged
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 
 _log = logging.getLogger("keras_optim_lab")
 
 
+class Run(NamedTuple):
+    """One training: its seed, of weights, batches and dropout, and its fold of the data, if any."""
+
+    seed: int
+    fold: Fold | None = None
+
+
+def runs_of_a_trial(seed: int, repeats: int, folds: int | None) -> list[Run]:
+    """As many runs as `repeats`, each with a seed of its own; with folds all of each partition."""
+    if folds is None:
+        return [Run(seed + i) for i in range(repeats)]
+    each = [Fold(i, folds, repeat) for repeat in range(repeats) for i in range(folds)]
+    return [Run(seed + i, fold) for i, fold in enumerate(each)]
+
+
 @dataclass(eq=False)
 class Candidate(ABC):
-    """A configuration that waits to be trained, once with each of its seeds.
+    """A configuration that waits to be trained, once in each of its runs.
 
     Used as a context: its training begins on entering it and has ended on leaving it.
 
     Attributes:
         configuration: the optimizer, its hyperparameters and its schedule.
-        seeds: of its runs, one for each: of their weights, batches and dropout.
+        runs: its trainings, at least one.
         steps: of the optimizer in the whole training; None where the task cannot tell.
         objective: the name of what it is judged by, among the logs of an epoch.
         trial: for a model that is built from it.
     """
 
     configuration: Configuration
-    seeds: Sequence[int]
+    runs: Sequence[Run]
     steps: int | None
     objective: str
     trial: BaseTrial
@@ -65,7 +81,7 @@ class Candidate(ABC):
 
         Args:
             epoch: that has ended.
-            *logs: of each run, in the order of `seeds`.
+            *logs: of each run, in the order of `runs`.
 
         Raises:
             KeyError: the logs do not hold the objective.
@@ -82,7 +98,8 @@ class Candidates(ABC, Iterator[Candidate]):
 
     Attributes:
         structures: one configuration of each that needs a program of its own.
-        runs: how many seeds each is trained with.
+        runs: how many each of them has.
+        folds: how many folds the data of every run are parted into; None if they are not.
         scheduled: whether some may have a schedule.
         sampled: whether later ones are chosen by the results of earlier ones.
         objective: the name of what they are judged by, among the logs of an epoch.
@@ -90,6 +107,7 @@ class Candidates(ABC, Iterator[Candidate]):
 
     structures: list[Configuration]
     runs: int
+    folds: int | None
     scheduled: bool
     sampled: bool
     objective: str
@@ -112,7 +130,7 @@ class Engine(Protocol):
     """Trains candidates of one task until there are no more.
 
     An engine draws from `candidates` whenever it has room, so it may train one at a time or many
-    at once. What it reports of a candidate depends on that candidate's seeds and configuration
+    at once. What it reports of a candidate depends on that candidate's runs and configuration
     only, not on its neighbours.
 
     Attributes:

@@ -14,7 +14,9 @@ from keras_optim_lab.optimizers.shell.numeric import Rate
 from keras_optim_lab.optimizers.shell.slots import Place
 from keras_optim_lab.optimizers.shell.step import Step
 from keras_optim_lab.schedules import DECAYS, factor
-from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.folds import training_steps
+from keras_optim_lab.tasks.splits import Fold
+from keras_optim_lab.tuning.engines.batches import Batches, in_order, in_turn, taken
 from keras_optim_lab.tuning.engines.pure_model import PureModel, joined
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 
@@ -27,26 +29,26 @@ class Inputs(NamedTuple):
 
     Attributes:
         active: whether it trains at all.
-        batches: indices of the samples of every whole batch, (rows, steps, batch size); in the
-            vectorized form (steps, rows, batch size).
-        rest: indices of the samples of the last, smaller batch; perhaps none.
+        train: what it trains on.
+        validation: what it is measured on, where that is a fold; otherwise all rows share it.
         held: every numeric hyperparameter as its variable would hold it.
         schedule: `steps`, `warmup` and `decay` of its learning rate, where these are searched.
     """
 
     active: Any
-    batches: Any
-    rest: Any
+    train: Batches
+    validation: Batches | tuple[()]
     held: dict[str, Any]
     schedule: dict[str, Any]
 
 
 class RowEpoch(NamedTuple):
-    """What one row is to do: train a configuration with a seed, in its epoch 0, 1, …"""
+    """What one row is to do: train a configuration with a seed, in its epoch 0, 1, …, on a fold."""
 
     configuration: Configuration
     seed: int
     epoch: int
+    fold: Fold | None = None
 
 
 class Epoch:
@@ -61,6 +63,7 @@ class Epoch:
         width: how many rows one call trains.
         form: all rows in one vectorized step, or one row after the other.
         scheduled: whether learning rates have schedules.
+        folds: how many folds the data of every row are parted into; None if they are not.
         runs: how many rows are trained in the end; what pays for itself depends on it.
     """
 
@@ -72,6 +75,7 @@ class Epoch:
         width: int,
         form: Form,
         scheduled: bool,
+        folds: int | None = None,
         runs: int = 0,
     ):
         self.model = model
@@ -85,9 +89,8 @@ class Epoch:
         self._defaults = {
             name: field.config(optimizer) for name, field in optimizer.numeric.items()
         }
-        samples = len(model.task.order(0))
-        self._steps = model.task.training_steps or 0
-        self._whole = samples - samples % model.task.batch_size
+        self._fold = None if folds is None else Fold(0, folds)  # all are of its shapes
+        self._steps = training_steps(model.task, folds) or 0
         self._update_rows = self._vectorized_update(runs) if self._vectorized else self._update
 
     def program(self, data: Any) -> Any:
@@ -105,17 +108,19 @@ class Epoch:
 
     def _one_step(self, inputs: Inputs, data: Any) -> tuple[Inputs, Any]:
         """Inputs for all rows to take one step with each size of batch, and the data for it."""
+
+        def first(batches: Batches) -> Batches:
+            whole = batches.whole
+            return batches._replace(whole=whole[:1] if self._vectorized else whole[:, :1])
+
+        inputs = inputs._replace(active=ops.ones_like(inputs.active), train=first(inputs.train))
+        if inputs.validation:
+            return inputs._replace(validation=first(inputs.validation)), data
         train, validation = data
         size = self.model.task.batch_size
         samples = keras.tree.flatten(validation)[0].shape[0]
         used = min(samples, size + samples % size)
-        return (
-            inputs._replace(
-                active=ops.ones_like(inputs.active),
-                batches=inputs.batches[:1] if self._vectorized else inputs.batches[:, :1],
-            ),
-            (train, keras.tree.map_structure(lambda array: array[:used], validation)),
-        )
+        return inputs, (train, keras.tree.map_structure(lambda array: array[:used], validation))
 
     # What goes in, as arrays.
 
@@ -157,12 +162,9 @@ class Epoch:
         wanted = [*wanted, *[None] * (self.width - len(wanted))]
         some = next(
             (row for row in wanted if row),
-            RowEpoch(Configuration("", {}), 0, 0),
+            RowEpoch(Configuration("", {}), 0, 0, self._fold),
         )
         full = [row or some for row in wanted]  # an idle row's numbers are as good as any
-        task = self.model.task
-        indices = np.stack([task.order(row.seed, row.epoch) for row in full]).astype("int32")
-        batches = indices[:, : self._whole].reshape(self.width, -1, task.batch_size)
         held = {
             name: np.array([self._held(name, row.configuration) for row in full], "float32")
             for name in self._numbers
@@ -179,12 +181,29 @@ class Epoch:
             ops.convert_to_tensor,
             Inputs(
                 active=np.array([row is not None for row in wanted]),
-                batches=batches.swapaxes(0, 1) if self._vectorized else batches,
-                rest=indices[:, self._whole :],
+                train=self._batches([*map(self._order, full)]),
+                validation=self._held_out(full),
                 held=held,
                 schedule=schedule,
             ),
         )
+
+    def _order(self, row: RowEpoch) -> np.ndarray:
+        task = self.model.task
+        if row.fold is None:
+            return task.order(row.seed, row.epoch)
+        return task.folds.order(row.fold, row.seed, row.epoch)
+
+    def _held_out(self, rows: Sequence[RowEpoch]) -> Batches | tuple[()]:
+        folds = [row.fold for row in rows if row.fold is not None]
+        return self._batches(list(map(self.model.task.folds.held_out, folds))) if folds else ()
+
+    def _batches(self, samples: Sequence[np.ndarray]) -> Batches:
+        indices = np.stack(samples).astype("int32")
+        size = self.model.task.batch_size
+        end = indices.shape[1] // size * size
+        whole = indices[:, :end].reshape(self.width, -1, size)
+        return Batches(whole.swapaxes(0, 1) if self._vectorized else whole, indices[:, end:])
 
     @property
     def _numbers(self) -> list[str]:
@@ -219,22 +238,14 @@ class Epoch:
             weights, optimizer = state["weights"], state["optimizer"]
             gradients, (others, metrics) = gradient(
                 *(weights, state["others"], metrics, state["seed"], optimizer.step),
-                _taken(train, indices),
+                taken(train, indices),
             )
             weights, optimizer = self._update_rows(
                 weights, gradients, optimizer, inputs.held, inputs.schedule
             )
             return {**state, "weights": weights, "others": others, "optimizer": optimizer}, metrics
 
-        carry = state, self._first_metrics()
-        # Programs hold the body of no round too, and cannot take a batch where there is none.
-        if count := inputs.batches.shape[0]:
-            carry = backend.rows().fori_loop(
-                count, lambda i, carry: step(inputs.batches[i], carry), carry
-            )
-        if inputs.rest.shape[-1]:
-            carry = step(inputs.rest, carry)
-        state, metrics = carry
+        state, metrics = in_turn(inputs.train, step, (state, self._first_metrics()))
         logs = self._logs(metrics, self._train_logs)
         for name, value in self._validation(state, inputs, validation).items():
             logs[f"val_{name}"] = value
@@ -269,28 +280,23 @@ class Epoch:
 
     def _validation(self, state: State, inputs: Inputs, data: Any):
         weights = self._each(self._shown)(state["weights"], state["optimizer"], inputs.held)
-        size = self.model.task.batch_size
-        samples = keras.tree.flatten(data)[0].shape[0]
-        whole = samples // size
+        validated = self._each(self.model.validated)
 
-        def more(batch, metrics):
+        def on_own(indices, metrics):
+            return validated(weights, state["others"], metrics, taken(data, indices))
+
+        def on_shared(batch, metrics):
             return self._each(
                 lambda weights, others, metrics: self.model.validated(
                     weights, others, metrics, batch
                 )
             )(weights, state["others"], metrics)
 
-        def at(i):
-            return _taken(data, i * size + ops.arange(size, dtype="int32"))
-
         metrics = self._first_metrics()
-        if whole:
-            metrics = backend.rows().fori_loop(
-                whole, lambda i, metrics: more(at(i), metrics), metrics
-            )
-        if samples % size:
-            rest = keras.tree.map_structure(lambda array: array[whole * size :], data)
-            metrics = more(rest, metrics)
+        if inputs.validation:
+            metrics = in_turn(inputs.validation, on_own, metrics)
+        else:
+            metrics = in_order(data, self.model.task.batch_size, on_shared, metrics)
         return self._logs(metrics, self.model.log_names)
 
     def _shown(self, weights, optimizer, held):
@@ -317,20 +323,3 @@ class Epoch:
     @property
     def _train_logs(self) -> list[str]:
         return self.model.log_names if self.model.train_metrics else ["loss"]
-
-
-def _taken(data: Any, indices: Any) -> Any:
-    return keras.tree.map_structure(lambda array: backend.rows().take(array, indices), data)
-
-
-def on_device(task: Task) -> Any:
-    """A task's training and validation splits as tensors, for all programs of a study."""
-
-    def tensor(array: np.ndarray):
-        floating = np.issubdtype(array.dtype, np.floating)
-        return ops.convert_to_tensor(array, keras.config.floatx() if floating else None)
-
-    splits = [
-        keras.utils.pack_x_y_sample_weight(*task.arrays(split)) for split in ("train", "validation")
-    ]
-    return tuple(keras.tree.map_structure(tensor, split) for split in splits)

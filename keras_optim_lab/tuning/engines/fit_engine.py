@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tuning.engines.engine import Candidate
+from keras_optim_lab.tuning.engines.engine import Candidate, Run
 from keras_optim_lab.tuning.engines.session import fresh_session
 from keras_optim_lab.tuning.interruption import raise_if_interrupted
 
@@ -43,29 +43,30 @@ class FitEngine:
         Only then is there a mean over all runs that pruners can compare with those of other trials.
         """
 
-        def fit(seed: int, goes_on: Callable[[int, Logs], bool]) -> None:
+        def fit(run: Run, goes_on: Callable[[int, Logs], bool]) -> None:
             fresh_session()
-            model = self.model(task, candidate, seed)
-            task.fit(model, seed, callbacks=[_AtEpochEnd(goes_on)])
+            model = self.model(task, candidate, run.seed)
+            data = task if run.fold is None else task.fold(run.fold)
+            data.fit(model, run.seed, callbacks=[_AtEpochEnd(goes_on)])
 
         def report(epoch: int, *last: Logs) -> bool:
             return candidate.report(epoch, *(curve[epoch] for curve in curves), *last)
 
         curves: list[list[Logs]] = []
-        for seed in candidate.seeds[:-1]:
+        for run in candidate.runs[:-1]:
             curve: list[Logs] = []
 
             def keep(epoch: int, logs: Logs, curve: list[Logs] = curve) -> bool:
                 curve.append(logs)
                 return not candidate.diverges(logs)
 
-            fit(seed, keep)
+            fit(run, keep)
             curves.append(curve)
             if candidate.diverges(curve[-1]):
                 # The trial has diverged, whatever the runs that are left would do.
                 report(len(curve) - 1)
                 return
-        fit(candidate.seeds[-1], report)
+        fit(candidate.runs[-1], report)
 
 
 class _AtEpochEnd(keras.callbacks.Callback):

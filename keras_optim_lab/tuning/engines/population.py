@@ -14,7 +14,7 @@ from keras_optim_lab.tuning.engines.epoch import Epoch, Inputs, RowEpoch
 
 @dataclass
 class Seat:
-    """The rows that train one candidate, one for each of its seeds."""
+    """The rows that train one candidate, one for each of its runs."""
 
     candidate: Candidate
     place: slice
@@ -22,7 +22,7 @@ class Seat:
 
     def wanted(self) -> list[RowEpoch]:
         chosen = self.candidate.configuration
-        return [RowEpoch(chosen, seed, self.epoch) for seed in self.candidate.seeds]
+        return [RowEpoch(chosen, run.seed, self.epoch, run.fold) for run in self.candidate.runs]
 
 
 class Population:
@@ -71,8 +71,8 @@ class Population:
         optimizer = self._epoch.optimizer
         if self._epoch.starts_differ(candidate.configuration):
             optimizer = candidate.optimizer()
-        for row, seed in enumerate(candidate.seeds, place.start):
-            first = self._epoch.first_state(seed, optimizer)
+        for row, run in enumerate(candidate.runs, place.start):
+            first = self._epoch.first_state(run.seed, optimizer)
             self._state = backend.rows().put_row(self._state, row, first)
         self._seats[index] = Seat(candidate, place)
         self._newly_seated += 1

@@ -10,10 +10,11 @@ from typing import Any, Literal
 from keras_optim_lab import backend
 from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.tasks import Task
+from keras_optim_lab.tuning.engines.batches import on_device
 from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.compiling import first_that_compiles
 from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, leave_to
-from keras_optim_lab.tuning.engines.epoch import Epoch, Form, on_device
+from keras_optim_lab.tuning.engines.epoch import Epoch, Form
 from keras_optim_lab.tuning.engines.memory import Need, check_data_fits
 from keras_optim_lab.tuning.engines.population import AtOnce, Population
 from keras_optim_lab.tuning.engines.pure_model import ImpureModelError, PureModel
@@ -108,7 +109,7 @@ class _Run:
             width, candidates, need, self.model.numbers, self._workers, vectorized
         )
         self._runs_left = candidates.left * candidates.runs
-        self._data = on_device(task)
+        self._data = on_device(task, candidates.folds)
         self._groups: dict[Hashable, _Group] = {}
         self.in_training: list[Candidate] = []
         self._programs: list[Any] = []
@@ -232,6 +233,7 @@ class _Run:
                 width=-(-seats // count) * runs,
                 form=form,
                 scheduled=self.candidates.scheduled,
+                folds=self.candidates.folds,
                 runs=self._runs_left,
             )
 

@@ -52,8 +52,8 @@ def chosen_width(
         return width
     if wanted < runs:
         raise ValueError(
-            f"population={wanted} has no room for one trial of seeds_per_trial={runs}; "
-            f"give at least {runs}."
+            f"population={wanted} has no room for the {runs} runs of one trial, "
+            f"seeds_per_trial times folds; give at least {runs}."
         )
     if wanted > left:
         _log.info("population=%d is cut to the %d rows that are left.", wanted, left)
