@@ -1,5 +1,6 @@
 """The commands `keras-optim-lab tune`, `worker` and `report`."""
 
+import json
 import shlex
 import shutil
 import sys
@@ -45,6 +46,13 @@ Storage = Annotated[
         envvar="KERAS_OPTIM_LAB_STORAGE",
     ),
 ]
+Start = Annotated[
+    str,
+    typer.Option(
+        help="What is tried first: portfolio, defaults, none, or a JSON file with a list of "
+        "settings."
+    ),
+]
 Population = Annotated[str, typer.Option(help='How many models train side by side, or "auto".')]
 Seeds = Annotated[int, typer.Option(help="Runs of default and tuned settings in the report.")]
 
@@ -59,6 +67,7 @@ def tune(
     objective: Annotated[str, typer.Option(help="What to improve, from the logs.")] = "val_loss",
     space: Space = None,
     population: Population = "auto",
+    start: Start = "portfolio",
     seeds_per_trial: Annotated[
         int, typer.Option(help="Runs of each trial, which is judged by their mean.")
     ] = 1,
@@ -91,6 +100,7 @@ def tune(
         space=dict(map(_override, space or [])),
         objective=objective,
         seeds_per_trial=seeds_per_trial,
+        start=_start(start),
     )
     study = result.study.study_name
     searched = f"{', '.join(result.space.optimizers)} on {task}, {trials} trials, on {chosen}"
@@ -165,6 +175,20 @@ def _population(text: str) -> Any:
         return int(text)
     except ValueError:
         return text
+
+
+def _start(text: str) -> Any:
+    """The name of a start, or the settings in a file."""
+    path = Path(text)
+    if path.suffix != ".json":
+        return text
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            "--start takes portfolio, defaults, none, or a JSON file such as "
+            f'[{{"learning_rate": 0.003}}]. Received: {text} ({error})'
+        ) from None
 
 
 def _stopped(result: "TuningResult", unsaid: list[str]) -> str:

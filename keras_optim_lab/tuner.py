@@ -54,6 +54,7 @@ def tune(
     objective: Any = "val_loss",
     population: int | Literal["auto"] = "auto",
     seeds_per_trial: int = 1,
+    start: Any = "portfolio",
     confirm: int = 0,
     callbacks: Sequence[Callback] = (),
 ) -> TuningResult:
@@ -77,6 +78,11 @@ def tune(
         objective: a name in the logs, or a pair of it and "minimize" or "maximize".
         population: models that train side by side in one program, which changes no trial's result.
         seeds_per_trial: runs of each trial, which is judged by their mean.
+        start: what is tried before the sampler chooses: the defaults, or the optimizer as it was
+            given, and then, by "portfolio" (the default), settings that did well on other tasks
+            where these are known, or a list of your own, such as [{"learning_rate": 3e-3}], or the
+            best settings of an earlier result. "defaults" begins with them alone, and "none" with
+            the sampler.
         confirm: of how many of the best trials three fresh runs each decide which is the best.
         callbacks: called as `callback(study, trial)` after every trial, as in Optuna.
 
@@ -92,7 +98,17 @@ def tune(
     trials, confirm = whole_number("trials", trials), whole_number("confirm", confirm, least=0)
     check_callbacks(callbacks)
     result = TuningResult.create(
-        task, optimizer, seed, sampler, pruner, storage, name, space, objective, seeds_per_trial
+        task,
+        optimizer,
+        seed,
+        sampler,
+        pruner,
+        storage,
+        name,
+        space,
+        objective,
+        seeds_per_trial,
+        start,
     )
     result.run(trials, engine, callbacks)
     if confirm:

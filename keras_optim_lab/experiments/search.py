@@ -21,6 +21,7 @@ from keras_optim_lab.tuning.repetitions import Training
 from keras_optim_lab.tuning.samplers import PRUNERS, SAMPLERS
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.space import SearchSpace
+from keras_optim_lab.tuning.start import NAMES
 from keras_optim_lab.tuning.storages.storage import journal_path
 from keras_optim_lab.tuning.study import TuningStudy
 
@@ -35,6 +36,7 @@ class SearchKeys(Common):
     sampler: str = key(schema.one_of(SAMPLERS), "tpe")
     pruner: str = key(schema.one_of(PRUNERS), "median")
     seeds_per_trial: int = key(schema.whole(1, 1000), 1)
+    start: str = key(schema.one_of(NAMES), "portfolio")
     confirm: int = key(schema.whole(0, 1000), 0)
     metric: str = key(schema.text, "loss")
     seeds: int = key(schema.whole(1, 1000))
@@ -173,4 +175,5 @@ class Search:
             space=self._space,
             objective=f"val_{keys.metric}",
             seeds_per_trial=keys.seeds_per_trial,
+            start=keys.start,
         )

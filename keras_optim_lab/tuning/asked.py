@@ -16,12 +16,15 @@ from keras_optim_lab.tuning.checks import Callback
 from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, Run, runs_of_a_trial
 from keras_optim_lab.tuning.interruption import raise_if_interrupted
 from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.start import enqueue
 from keras_optim_lab.tuning.storages.abandoned import ERROR, is_repeated, lost
 from keras_optim_lab.tuning.study_result import FINISHED, StudyResult
 
 
 class Asked(Candidates):
     """Asks a study for one trial after the other, as long as it needs more.
+
+    The first ones are those that it starts with.
 
     Args:
         tuning: the study.
@@ -49,6 +52,7 @@ class Asked(Candidates):
         self._callbacks = callbacks
         self._stopped = stopped or Event()
         self._asked: set[int] = set()
+        enqueue(tuning, trials)
 
     def together(self) -> AbstractContextManager[None]:
         return self._tuning.storage.together()

@@ -16,14 +16,14 @@ from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.spaces.parameters import field_name
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 from keras_optim_lab.tuning.spaces.template import Template
+from keras_optim_lab.tuning.start import PLAN, START, difference
 from keras_optim_lab.tuning.storages.buffered import BufferedStorage
 
-PLAN = "keras_optim_lab"  # the study's attribute that says what it searches
 CHOICES = "choices"  # and the names of its sampler and pruner, for other processes
 
 
 def of_study(
-    task: Task, objective: Criterion, space: SearchSpace, seeds_per_trial: int
+    task: Task, objective: Criterion, space: SearchSpace, seeds_per_trial: int, start: Any
 ) -> dict[str, Any]:
     """What a study does, in plain data; equal for the same."""
     return {
@@ -34,6 +34,7 @@ def of_study(
         "batch_size": task.batch_size,
         "space": space.describe(),
         "seeds_per_trial": seeds_per_trial,
+        START: start,
     }
 
 
@@ -62,13 +63,16 @@ def begin_or_check(
             f"The storage holds a study {name!r} that was not made by keras_optim_lab. "
             "Choose another name."
         )
-    stored = {"seeds_per_trial": 1, **stored}
+    by_name = isinstance(plan[START], str)  # studies from before there was a start have none
+    stored = {"seeds_per_trial": 1, START: plan[START] if by_name else "none", **stored}
     for part, wanted in plan.items():
         former = stored.get(part)
         if former != wanted:
             words = f"{former}, not {wanted}"
             if part == "space" and former:
                 words = "; ".join(_differences(former, wanted))
+            if part == START:
+                words = difference(former, wanted)
             raise ValueError(
                 f"The study {name!r} exists with another {part}: {words}. "
                 "Choose another name for a new study, or the same settings to continue this one."

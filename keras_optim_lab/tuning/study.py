@@ -25,6 +25,7 @@ from keras_optim_lab.tuning.engines.engine import Engine
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.interruption import ended_by, interruptible, raise_if_interrupted
 from keras_optim_lab.tuning.spaces.space import Searched, SearchSpace
+from keras_optim_lab.tuning.start import planned
 from keras_optim_lab.tuning.storages.buffered import BufferedStorage
 from keras_optim_lab.tuning.storages.heartbeat import signs_of_life, take_up_abandoned
 from keras_optim_lab.tuning.storages.storage import load_study, open_storage
@@ -51,6 +52,7 @@ class TuningStudy(StudyResult):
         space: Mapping[str, Any] | None = None,
         objective: Any = "val_loss",
         seeds_per_trial: int = 1,
+        start: Any = "portfolio",
     ) -> Self:
         """A new study, or the stored one of this name. See `keras_optim_lab.tune`."""
         seed = whole_number("seed", seed, least=0)
@@ -65,6 +67,7 @@ class TuningStudy(StudyResult):
         wanted = Criterion.of(objective, task)
         check_space(task, searched)
         check_model(task, searched, wanted)
+        first = planned(start, searched)
         samplers.sampler(sampler, seed)  # is refused before anything is stored
         chosen_pruner = samplers.pruner(pruner, task.epochs)
         name = _new_name(task, searched) if name in (None, "") else name
@@ -80,7 +83,7 @@ class TuningStudy(StudyResult):
                 load_if_exists=True,  # by now
             )
         choices = samplers.described(sampler, pruner)
-        described = plan.of_study(task, wanted, searched, seeds_per_trial)
+        described = plan.of_study(task, wanted, searched, seeds_per_trial, first)
         plan.begin_or_check(study, opened, described, seed, choices)
         # The same seed again would ask for the same first trials again.
         study.sampler = samplers.sampler(sampler, seed + len(study.trials))

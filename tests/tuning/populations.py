@@ -81,7 +81,7 @@ def _numpy(tensor) -> np.ndarray:
 
 def search(engine, task: Task | None = None, optimizer="adam", trials=3, settings=(), **changes):
     """A study of random trials without pruning, the first of them with the given settings."""
-    arguments = {"sampler": "random", "pruner": "none", "seed": 5, **changes}
+    arguments = {"sampler": "random", "pruner": "none", "seed": 5, "start": "none", **changes}
     result = TuningResult.create(
         task or small_task(),
         optimizer,

@@ -142,7 +142,7 @@ def test_a_task_may_have_any_name():
 
 
 def test_every_trial_keeps_its_seed_its_epochs_its_seconds_and_its_curve(task):
-    study = kol.tune(task, trials=2, seed=7, pruner="none").study
+    study = kol.tune(task, trials=2, seed=7, pruner="none", start="none").study
     assert all(trial.user_attrs["seconds"] >= 0 for trial in study.trials)
     assert [{**trial.user_attrs, "seconds": None} for trial in study.trials] == [
         {"seed": 7, "epochs": 2, "seconds": None},

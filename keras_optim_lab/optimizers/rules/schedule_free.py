@@ -5,10 +5,10 @@ from keras import ops
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.rules.ranges import (
     ADAM_RATE,
+    ALGOPERF_MOMENTUM_RATE,
     BETA_2,
     EPSILON,
     SCHEDULE_FREE_BETA,
-    SGD_RATE,
     WEIGHT_DECAY,
 )
 from keras_optim_lab.optimizers.shell.averaging import AveragedOptimizer
@@ -80,7 +80,7 @@ class ScheduleFreeSGD(ScheduleFree):
         Keras has no ScheduleFreeSGD. It is `schedulefree.SGDScheduleFree`.
     """
 
-    learning_rate: Hyperparameter = rate(default=1.0, search=SGD_RATE)
+    learning_rate: Hyperparameter = rate(default=1.0, search=ALGOPERF_MOMENTUM_RATE)
     momentum: Hyperparameter = decay(
         default=0.9,
         search=SCHEDULE_FREE_BETA,

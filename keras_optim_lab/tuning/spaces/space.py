@@ -92,7 +92,7 @@ class SearchSpace:
     def hyperparameters(self, optimizer: str) -> dict[str, BaseDistribution]:
         """The parameters of the study that belong to one optimizer."""
         space = self.spaces[optimizer]
-        return {self._label(optimizer, key): distribution for key, distribution in space.items()}
+        return {self.label(optimizer, key): distribution for key, distribution in space.items()}
 
     def defaults(self, optimizer: str) -> dict[str, Any]:
         """The values of these parameters that make the optimizer as it is by default."""
@@ -100,7 +100,7 @@ class SearchSpace:
         values = {}
         for key in self.spaces[optimizer]:
             default = defaults[field_name(key)]
-            values[self._label(optimizer, key)] = default if key in defaults else 1.0 - default
+            values[self.label(optimizer, key)] = default if key in defaults else 1.0 - default
         return values
 
     @property
@@ -142,7 +142,7 @@ class SearchSpace:
     def decode(self, params: Mapping[str, Any]) -> Configuration:
         """What a trial of these parameters has chosen."""
         name = params.get("optimizer", self.optimizers[0])
-        chosen = {key: params[self._label(name, key)] for key in self.spaces[name]}
+        chosen = {key: params[self.label(name, key)] for key in self.spaces[name]}
         schedule = {key: params.get(key, value) for key, value in self.schedule.items()}
         return self._configuration(
             name,
@@ -212,6 +212,10 @@ class SearchSpace:
                 return name, label.removeprefix(f"{name}.")
         return None, label
 
+    def label(self, optimizer: str, key: str) -> str:
+        """What the study calls a parameter of one optimizer."""
+        return f"{optimizer}.{key}" if len(self.optimizers) > 1 else key
+
     def _configuration(self, optimizer: str, chosen: Mapping[str, Any], **schedule):
         template = self.templates[optimizer]
         searched = {
@@ -220,9 +224,6 @@ class SearchSpace:
         }
         hyperparameters = template.completed({**searched, **self.fixed[optimizer]})
         return Configuration(optimizer, hyperparameters, **schedule, given=template)
-
-    def _label(self, optimizer: str, key: str) -> str:
-        return f"{optimizer}.{key}" if len(self.optimizers) > 1 else key
 
     def _override(self, label: str, value: Any) -> None:
         if label in SCHEDULE_DEFAULTS:

@@ -312,12 +312,15 @@ class BufferedStorage(BaseStorage):
 
     # Studies.
 
-    def claim(self, study_id: int, attributes: Mapping[str, object]) -> bool:
+    def claim(
+        self, study_id: int, attributes: Mapping[str, object], queue: Sequence[FrozenTrial] = ()
+    ) -> bool:
         """Sets user attributes of a study that has none of them; False if another was faster.
 
-        The file or the database takes all of them as one write, and those of one process alone.
+        The file or the database takes all of them as one write, with the trials that are put into
+        the queue, and those of one process alone.
         """
-        return self._call(self._store.claim, study_id, attributes)
+        return self._write_through(self._store.claim, study_id, attributes, queue)
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None

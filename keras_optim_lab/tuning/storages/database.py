@@ -65,7 +65,9 @@ class Database(Store):
         if trial.number in known or trial.number == len(known):
             known[trial.number] = trial
 
-    def claim(self, study_id: int, attributes: Mapping[str, object]) -> bool:
+    def claim(
+        self, study_id: int, attributes: Mapping[str, object], queue: Sequence[FrozenTrial] = ()
+    ) -> bool:
         with self._writing() as connection:
             self._lock_study(connection, study_id)
             model = models.StudyUserAttributeModel
@@ -77,13 +79,16 @@ class Database(Store):
                 for key, value in attributes.items()
             ]
             connection.execute(insert(model), rows)
+            for number, trial in enumerate(queue, self._count(connection, study_id)):
+                waiting = {"study_id": study_id, "number": number, "state": TrialState.WAITING}
+                new = self._inserted(connection, waiting)
+                self._write_rows(connection, [_of_trial(new, trial)])
         return True
 
     def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
         with self._writing() as connection:
             self._lock_study(connection, study_id)  # whoever numbers trials waits for others
-            before = select(func.count()).select_from(_TRIALS).where(_Trial.study_id == study_id)
-            first = connection.execute(before).scalar_one()
+            first = self._count(connection, study_id)
             begun = datetime.now()
             trials = []
             for number in range(first, first + count):
@@ -93,8 +98,7 @@ class Database(Store):
                     "state": TrialState.RUNNING,
                     "datetime_start": _utc_now(),
                 }
-                key: Any = connection.execute(insert(_TRIALS).values(row)).inserted_primary_key
-                trials.append(_running(number, key[0], begun))
+                trials.append(_running(number, self._inserted(connection, row), begun))
             self._first_signs(connection, [*map(id_of, trials)])
         return trials
 
@@ -145,9 +149,7 @@ class Database(Store):
                     connection.execute(
                         delete(model).where(model.trial_id == each.trial_id, column == key)
                     )
-            for model, rows_of in _ROWS.items():
-                if rows := [row for each in changes for row in rows_of(each)]:
-                    connection.execute(insert(model), rows)
+            self._write_rows(connection, changes)
             for state in {each.state for each in changes if each.state is not None}:
                 told = [each.trial_id for each in changes if each.state == state]
                 connection.execute(
@@ -156,6 +158,21 @@ class Database(Store):
                     .values(state=state, datetime_complete=_utc_now())
                 )
         return set(ids) - running
+
+    def _count(self, connection: Connection, study_id: int) -> int:
+        """How many trials the study has, and so the number of the next one."""
+        counted = select(func.count()).select_from(_TRIALS).where(_Trial.study_id == study_id)
+        return connection.execute(counted).scalar_one()
+
+    def _inserted(self, connection: Connection, row: dict[str, Any]) -> int:
+        """Adds a trial; returns its id."""
+        key: Any = connection.execute(insert(_TRIALS).values(row)).inserted_primary_key
+        return key[0]
+
+    def _write_rows(self, connection: Connection, changes: Sequence[Changes]) -> None:
+        for model, rows_of in _ROWS.items():
+            if rows := [row for each in changes for row in rows_of(each)]:
+                connection.execute(insert(model), rows)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -238,6 +255,15 @@ def _running(number: int, trial_id: int, begun: datetime) -> FrozenTrial:
         intermediate_values={},
         trial_id=trial_id,
     )
+
+
+def _of_trial(trial_id: int, trial: FrozenTrial) -> Changes:
+    """The parameters and user attributes of a trial, as what is new of the one with this id."""
+    params = {
+        name: (distribution.to_internal_repr(trial.params[name]), distribution)
+        for name, distribution in trial.distributions.items()
+    }
+    return Changes(trial_id, params=params, user_attrs=dict(trial.user_attrs))
 
 
 def _utc_now() -> datetime:

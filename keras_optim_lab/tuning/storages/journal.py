@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from optuna.distributions import distribution_to_json
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
@@ -185,7 +186,9 @@ class LocalJournal(JournalStorage, Store):
         with self._file.together():
             return super().write(changes)
 
-    def claim(self, study_id: int, attributes: Mapping[str, object]) -> bool:
+    def claim(
+        self, study_id: int, attributes: Mapping[str, object], queue: Sequence[FrozenTrial] = ()
+    ) -> bool:
         with self._thread_lock, self._file.alone():
             self._sync_with_backend()
             if attributes.keys() & self._replay_result.get_study(study_id).user_attrs:
@@ -194,6 +197,8 @@ class LocalJournal(JournalStorage, Store):
                 for key, value in attributes.items():
                     log = {"study_id": study_id, "user_attr": {key: value}}
                     self._write_log(JournalOperation.SET_STUDY_USER_ATTR, log)
+                for trial in queue:
+                    self._write_log(JournalOperation.CREATE_TRIAL, _waiting(study_id, trial))
             self._sync_with_backend()
             return True
 
@@ -267,6 +272,19 @@ class LocalJournal(JournalStorage, Store):
             except Timeout:
                 alive.append(path.name)
         return alive
+
+
+def _waiting(study_id: int, trial: FrozenTrial) -> dict[str, Any]:
+    """What a line says of a trial that is put into the queue."""
+    distributions = trial.distributions
+    return {
+        "study_id": study_id,
+        "state": TrialState.WAITING,
+        "datetime_start": None,
+        "distributions": {n: distribution_to_json(each) for n, each in distributions.items()},
+        "params": {n: distributions[n].to_internal_repr(v) for n, v in trial.params.items()},
+        "user_attrs": trial.user_attrs,
+    }
 
 
 def _worker(worker_id: str) -> str:

@@ -80,12 +80,19 @@ class Store:
         """Reads the study anew: the number of one that was deleted may be another's now."""
         return
 
-    def claim(self, study_id: int, attributes: Mapping[str, object]) -> bool:
-        """Sets user attributes of a study; False if it has one of them already."""
+    def claim(
+        self, study_id: int, attributes: Mapping[str, object], queue: Sequence[FrozenTrial] = ()
+    ) -> bool:
+        """Sets user attributes of a study and enqueues trials; False if it has one of them already.
+
+        The trials wait, with parameters and user attributes.
+        """
         if attributes.keys() & self.storage.get_study_user_attrs(study_id):
             return False
         for key, value in attributes.items():
             self.storage.set_study_user_attr(study_id, key, value)
+        for trial in queue:
+            self.storage.create_new_trial(study_id, trial)
         return True
 
     def begin(self, study_id: int, count: int) -> list[FrozenTrial]:
