@@ -50,7 +50,15 @@ class Portfolio:
 def inline(settings: Mapping[str, Any]) -> str:
     """`{ learning_rate = 0.003, beta_1 = 0.9 }`; TOML has no None, which is left out."""
     given = {name: value for name, value in settings.items() if value is not None}
-    return f"{{ {', '.join(f'{name} = {value!r}' for name, value in given.items())} }}"
+    return f"{{ {', '.join(f'{name} = {_value(value)}' for name, value in given.items())} }}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return inline(value)
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        return "\n".join(["[", *(f"    {inline(each)}," for each in value), "]"])
+    return json.dumps(value, ensure_ascii=False)  # numbers, texts and lists of them are the same
 
 
 def written(path: str, made: Mapping[str, Any], found: Mapping[str, Portfolio]) -> str:
@@ -67,9 +75,9 @@ def written(path: str, made: Mapping[str, Any], found: Mapping[str, Portfolio]) 
         _ABOUT,
         "",
         "[made]",
-        *(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in made.items()),
+        *(f"{name} = {_value(value)}" for name, value in made.items()),
     ]
     for name, portfolio in found.items():
-        rows = [f"    {inline(each)}," for each in portfolio.settings]
-        lines += ["", f"[{name}]", *portfolio.comments(), "settings = [", *rows, "]"]
+        settings = f"settings = {_value(portfolio.settings)}"
+        lines += ["", f"[{name}]", *portfolio.comments(), settings]
     return "\n".join(lines) + "\n"

@@ -20,6 +20,7 @@ from tests.experiments.texts import PORTFOLIO
 
 pytestmark = pytest.mark.once
 
+BOTH = ["small", "smaller"]
 # Of three tasks: each has a best setting of its own, and setting 3 is good for all of them.
 REGRET = np.array([[0.0, 1.0, 1.0, 0.2, 0.9], [1.0, 0.0, 1.0, 0.2, 0.9], [1.0, 1.0, 0.0, 0.2, 0.9]])
 
@@ -92,7 +93,8 @@ def test_the_lists_are_written_with_what_they_were_made_of(experiment):
     run = experiment(PORTFOLIO)
     page = run.run().read_text(encoding="utf-8")
     found = lists()
-    assert found["made"]["tasks"] == ["small", "smaller"]
+    trained = found["made"]["trained"][0]
+    assert trained == {"optimizers": ["adam"], "settings": 8, "seeds": 2, "tasks": BOTH}
     assert found["made"]["command"] == "keras-optim-lab run experiments/mine.toml"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", found["made"]["date"])
     assert {name: len(each["settings"]) for name, each in found.items() if name != "made"} == {
@@ -156,7 +158,10 @@ def test_another_backend_than_the_files_leaves_the_lists_as_they_are(experiment)
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (('["small", "smaller"]', '["small"]'), "line 3: tasks: one task is left out"),
+        (
+            ('["small", "smaller"]', '["small"]'),
+            r"line 10: groups\[1\].tasks: one task is left out",
+        ),
         (('["momentum"]', '["adam"]'), r"groups\[2\].optimizers: adam is in an earlier group"),
         (("lists.toml", "lists.csv"), "must be a TOML file"),
         (("../docs", "../../elsewhere"), "lies outside"),

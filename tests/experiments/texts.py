@@ -59,7 +59,6 @@ document = "../docs/compared.md"
 PORTFOLIO = """\
 kind = "portfolio"
 question = "Which settings come first?"
-tasks = ["small", "smaller"]
 length = 4
 portfolio = "../docs/lists.toml"
 
@@ -67,8 +66,10 @@ portfolio = "../docs/lists.toml"
 optimizers = ["adam"]
 settings = 8
 seeds = 2
+tasks = ["small", "smaller"]
 
 [[groups]]
 optimizers = ["momentum"]
 settings = 9
+tasks = ["smaller", "small"]
 """

@@ -1,7 +1,7 @@
 """Experiments that find out which settings of an optimizer to try first on any task."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -41,24 +41,26 @@ def _portfolio(value: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Group(Keys):
-    """Optimizers that are trained with as many settings and seeds."""
+    """Optimizers that are trained alike."""
 
     optimizers: list[str] = key(schema.all_or_list_of(catalogue_name, catalogue))
     settings: int = key(schema.whole(8, 4096))
     seeds: int = key(schema.whole(1, 100), 1)
+    tasks: list[str] = key(schema.list_of(task_name))
+
+    def check(self, table: Table) -> None:
+        if len(self.tasks) < 2:
+            raise table.error("one task is left out at a time: name two or more.", "tasks")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PortfolioKeys(Common):
-    tasks: list[str] = key(schema.list_of(task_name))
     groups: list[Group] = key(schema.tables, each=Group)
     length: int = key(schema.whole(1, 1000), 24)
     seed: int = key(schema.whole(0, 2**31 - 1), 0)
     portfolio: str = key(_portfolio, "results/portfolios.toml")
 
     def check(self, table: Table) -> None:
-        if len(self.tasks) < 2:
-            raise table.error("one task is left out at a time: name two or more.", "tasks")
         seen: set[str] = set()
         for group, own in zip(self.groups, table.tables("groups"), strict=True):
             for name in group.optimizers:
@@ -98,15 +100,24 @@ class Portfolios(Experiment[PortfolioKeys]):
     def parts(self) -> list[Part]:
         return [
             Part(f"{name} on {task}", *self._count(self._table(name), name, task))
-            for task in self.keys.tasks
-            for name in self._groups
+            for name, task in self._pairs
         ]
 
     def train(self, on_progress: OnProgress) -> None:
-        for task in self.keys.tasks:
-            for name in self._groups:
-                with locked(self._path(name)):
-                    self._complete(name, task, on_progress)
+        for name, task in self._pairs:
+            with locked(self._path(name)):
+                self._complete(name, task, on_progress)
+
+    @property
+    def _pairs(self) -> list[tuple[str, str]]:
+        """Optimizers and tasks: first what is trained first, so that every one has a list soon."""
+        longest = max(len(group.tasks) for group in self.keys.groups)
+        return [
+            (name, group.tasks[i])
+            for i in range(longest)
+            for name, group in self._groups.items()
+            if i < len(group.tasks)
+        ]
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.npz"
@@ -179,10 +190,10 @@ class Portfolios(Experiment[PortfolioKeys]):
     def _portfolio(self, name: str) -> Portfolio:
         table, group, settings = self._table(name), self._groups[name], self._settings[name]
         # The mean over seeds: what diverges with one of them is no better than what always does.
-        losses = [self._curves(table, name, t)[..., -1].mean(axis=1) for t in self.keys.tasks]
+        losses = [self._curves(table, name, t)[..., -1].mean(axis=1) for t in group.tasks]
         regret = cover.regrets(np.array(losses))
         return Portfolio(
-            f"{group.settings} settings × {group.seeds} seed(s) on each task",
+            f"{group.settings} settings × {group.seeds} seed(s) on {', '.join(group.tasks)}",
             [settings[i] for i in cover.greedy(regret, self.keys.length, _DEFAULTS)],
             cover.left_out(regret, _DEFAULTS),
             regret[:, 0],
@@ -218,34 +229,27 @@ class Portfolios(Experiment[PortfolioKeys]):
             page.heading(name)
             page.paragraph(p.trained, "note")
             by_task = zip(p.defaults, p.worth["list"], p.worth["random"], strict=True)
-            rows = [
-                [task, *_cells(*each)] for task, each in zip(self.keys.tasks, by_task, strict=True)
-            ]
+            names = self._groups[name].tasks
+            rows = [[task, *_cells(*each)] for task, each in zip(names, by_task, strict=True)]
             page.table(["task", "defaults", *columns], rows)
             page.code("\n".join(map(inline, p.settings)))
         write_whole(self._list, written(self.file.path, self._made, self._found))
 
     @property
     def _made(self) -> dict[str, Any]:
-        records = [
-            record
-            for name in self._groups
-            for task in self.keys.tasks
-            if (record := self.records.find(self._trained(name, task)))
-        ]
+        records = [self.records.find(self._trained(*pair)) or {} for pair in self._pairs]
         return {
             "command": self.command,
             "date": max(record["date"] for record in records),
-            "tasks": self.keys.tasks,
-            "seed": self.keys.seed,
             "versions": in_a_line(self.stamp["versions"]),
+            "seed": self.keys.seed,
+            "trained": [asdict(group) for group in self.keys.groups],
         }
 
     def facts(self) -> list[tuple[str, str]]:
         keys = self.keys
         drawn = f"the defaults and a Sobol sequence over the search space, seed {keys.seed}"
         return [
-            ("tasks", ", ".join(keys.tasks)),
             ("settings", drawn),
             ("judged by", "the last validation loss, in the mean over seeds; diverged is worst"),
             ("curves", f"results/{self._folder.name}/OPTIMIZER.npz"),
