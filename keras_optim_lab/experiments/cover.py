@@ -2,7 +2,8 @@
 
 Every task says of every setting how much of what can be gained it leaves, its regret. A list is
 put together greedily: next comes the setting after which the best of the list leaves least, in the
-mean over tasks. What a list is worth is asked of a task that it was not made from.
+mean over tasks. A training half as long is one more task: what learns fast is worth trying, too.
+What a list is worth is asked of a task that it was not made from.
 """
 
 from collections.abc import Sequence
@@ -60,23 +61,33 @@ def greedy(regret: NDArray, count: int, known: Sequence[int] = ()) -> list[int]:
     return found
 
 
+def of_task(losses: NDArray) -> NDArray:
+    """Regrets [length, setting] of losses [setting, epoch]: after half of the epochs, and all."""
+    epochs = losses.shape[-1]
+    return regrets(losses[:, [epochs // 2 - 1, epochs - 1]].T)
+
+
 def left_out(regret: NDArray, known: Sequence[int] = ()) -> dict[str, NDArray]:
     """What a list leaves on each task, made from all the others.
+
+    Args:
+        regret: [task, length, setting]; a list is made of all lengths and judged by the last one.
+        known: as for `greedy`.
 
     Returns:
         "list" and "random", each [task, len(FIRST)]: the regret of the best among `known` and the
         first of the list, or as many of the other settings drawn at random, in the mean over draws.
     """
-    tasks, settings = regret.shape
-    others = [i for i in range(settings) if i not in {*known}]
-    first = [min(count, len(others)) for count in FIRST]
+    tasks, _, settings = regret.shape
+    free = [i for i in range(settings) if i not in {*known}]
+    first = [min(count, len(free)) for count in FIRST]
     random = np.random.default_rng(0)
-    drawn = np.array([random.permutation(others)[: first[-1]] for _ in range(_DRAWS)])
+    drawn = np.array([random.permutation(free)[: first[-1]] for _ in range(_DRAWS)])
     found: dict[str, list] = {"list": [], "random": []}
     for task in range(tasks):
-        own = regret[task]
+        own, others = regret[task, -1], np.delete(regret, task, axis=0)
         start = min((own[i] for i in known), default=1.0)
-        chosen = greedy(np.delete(regret, task, axis=0), first[-1], known)
+        chosen = greedy(others.reshape(-1, settings), first[-1], known)
         best = np.minimum.accumulate(np.minimum(start, own[chosen]))
         best_drawn = np.minimum.accumulate(np.minimum(start, own[drawn]), axis=1).mean(axis=0)
         found["list"].append([best[count - 1] for count in first])

@@ -58,12 +58,18 @@ def test_a_list_that_has_the_best_of_every_task_begins_again_with_the_others():
 
 def test_a_list_is_judged_on_a_task_that_it_was_not_made_from():
     rng = np.random.default_rng(0)
-    regret = rng.random((3, 40))
-    before = cover.left_out(regret)
-    chosen = cover.greedy(regret[1:], 5)
-    assert before["list"][0].tolist()[:3] == [regret[0, chosen[:k]].min() for k in (1, 3, 5)]
-    expected = np.mean([min(rng.permutation(regret[0])[:5]) for _ in range(2000)])
-    assert before["random"][0, 2] == pytest.approx(expected, rel=0.1)
+    regret = rng.random((3, 2, 40))
+    found = cover.left_out(regret)
+    chosen = cover.greedy(np.concatenate(regret[1:]), 5)
+    own = regret[0, -1]  # of whole trainings
+    assert found["list"][0].tolist()[:3] == [own[chosen[:k]].min() for k in (1, 3, 5)]
+    expected = np.mean([min(rng.permutation(own)[:5]) for _ in range(2000)])
+    assert found["random"][0, 2] == pytest.approx(expected, rel=0.1)
+
+
+def test_a_training_half_as_long_is_one_more_task():
+    losses = np.array([[9.0, 1.0, 9.0, 5.0], [9.0, 3.0, 9.0, 3.0], [9.0, 5.0, 9.0, 1.0]])
+    assert cover.of_task(losses).tolist() == [[0.0, 1.0, 1.0], [1.0, 1.0, 0.0]]
 
 
 # Settings.

@@ -190,13 +190,14 @@ class Portfolios(Experiment[PortfolioKeys]):
     def _portfolio(self, name: str) -> Portfolio:
         table, group, settings = self._table(name), self._groups[name], self._settings[name]
         # The mean over seeds: what diverges with one of them is no better than what always does.
-        losses = [self._curves(table, name, t)[..., -1].mean(axis=1) for t in group.tasks]
-        regret = cover.regrets(np.array(losses))
+        losses = [self._curves(table, name, task).mean(axis=1) for task in group.tasks]
+        regret = np.array([cover.of_task(each) for each in losses])
+        chosen = cover.greedy(np.concatenate(regret), self.keys.length, _DEFAULTS)
         return Portfolio(
             f"{group.settings} settings × {group.seeds} seed(s) on {', '.join(group.tasks)}",
-            [settings[i] for i in cover.greedy(regret, self.keys.length, _DEFAULTS)],
+            [settings[i] for i in chosen],
             cover.left_out(regret, _DEFAULTS),
-            regret[:, 0],
+            regret[:, -1, 0],
         )
 
     def verdict(self) -> str:

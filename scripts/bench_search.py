@@ -1,0 +1,351 @@
+"""How much a search leaves to be gained, after so many trainings: ours beside others.
+
+    .venv/bin/python scripts/bench_search.py
+    .venv/bin/python scripts/bench_search.py --taskset taskset-imdb-rnn.npz --seeds 5
+
+Searches run on stored curves, which takes seconds instead of hours: those of Adam on the tasks of
+`experiments/portfolios.toml`, and those of TaskSet where its file is given. A sampler proposes what
+it likes, and the nearest stored setting that was not trained yet answers with its curve. So every
+search is the same code that trains networks elsewhere: Optuna's studies with the samplers of this
+package, Optuna's and KerasTuner's own. All search the same space, decay rates as 1 − β, on
+logarithmic scales.
+
+A search sees the curves of one seed. Its choice, the best of its last losses, is judged by the mean
+over all seeds, as regret: (loss − best) / (median − best) of all stored settings, cut at 1.
+A training that was stopped counts by the share of its epochs. `portfolio` begins with the defaults
+and a list that was made of the other tasks, never of the one that it is judged on.
+"""
+
+import argparse
+import io
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+
+from keras_optim_lab.experiments import cover
+
+TABLE = Path(__file__).parents[1] / "experiments/results/portfolios/adam.npz"
+AFTER = (1, 4, 8, 16, 32, 64)
+ROWS = 8  # that our engine asks for at a time
+LISTED = 16  # settings of a portfolio before the sampler
+Event = tuple[int, int, int, float]  # a setting, its epochs before and after, its last loss
+
+
+@dataclass
+class Stored:
+    """Curves of many settings on one task.
+
+    Attributes:
+        points: of the settings in the search space, as shares of its sides.
+        curves: [setting, seed, epoch], infinite where a run diverged.
+        others: regrets of all tasks but this one, a row for each task and length.
+        tried: settings at the beginning that come before any list.
+    """
+
+    task: str
+    points: NDArray
+    curves: NDArray
+    others: NDArray
+    tried: Sequence[int] = ()
+    regret: NDArray = field(init=False)
+
+    def __post_init__(self):
+        self.regret = cover.regrets(self.curves[..., -1].mean(axis=1)[None])[0]
+
+    @property
+    def epochs(self) -> int:
+        return self.curves.shape[-1]
+
+
+class Answers:
+    """One search on stored curves: what is nearest to a proposal and was not trained yet."""
+
+    def __init__(self, stored: Stored, seed: int):
+        curves = stored.curves[:, seed % stored.curves.shape[1]]
+        worst = curves[np.isfinite(curves)].max()
+        self.curves = np.where(np.isfinite(curves), curves, worst)
+        self.stored = stored
+        self._left = np.ones(len(curves), bool)
+
+    def take(self, row: int) -> int:
+        self._left[row] = False
+        return row
+
+    def nearest(self, point: Sequence[float]) -> int:
+        distance = ((self.stored.points - np.asarray(point)) ** 2).sum(axis=1)
+        return self.take(int(np.where(self._left, distance, np.inf).argmin()))
+
+
+Contestant = Callable[[Answers, int], Iterator[Event]]
+
+# Contestants: each is given the answers and a seed, and yields what it trains.
+
+
+def optuna_loop(
+    sampler: Callable[[int], optuna.samplers.BaseSampler],
+    pruner: Callable[[int], optuna.pruners.BasePruner] | None = None,
+    rows: int = 1,
+    listed: int = 0,
+) -> Contestant:
+    """A study of Optuna's that asks for `rows` trials at a time, which train side by side.
+
+    Args:
+        listed: how many settings of a portfolio it begins with, after those tried in any case.
+    """
+
+    def run(answers: Answers, seed: int) -> Iterator[Event]:
+        stored = answers.stored
+        epochs = stored.epochs
+        space = {f"x{i}": FloatDistribution(0.0, 1.0) for i in range(stored.points.shape[1])}
+        study = optuna.create_study(
+            sampler=sampler(seed), pruner=pruner(epochs) if pruner else optuna.pruners.NopPruner()
+        )
+        chosen = cover.greedy(stored.others, listed, stored.tried) if listed else []
+        for row in [*stored.tried, *chosen] if listed else []:
+            loss = float(answers.curves[answers.take(row), -1])
+            point = {name: float(x) for name, x in zip(space, stored.points[row], strict=True)}
+            study.add_trial(optuna.create_trial(params=point, distributions=space, value=loss))
+            yield row, 0, epochs, loss
+        while True:
+            training = {}
+            for _ in range(rows):
+                trial = study.ask(space)
+                training[trial] = answers.nearest([*trial.params.values()])
+            for epoch in range(epochs):
+                for trial, row in [*training.items()]:
+                    loss = float(answers.curves[row, epoch])
+                    trial.report(loss, epoch)
+                    yield row, epoch, epoch + 1, loss
+                    if epoch + 1 < epochs and trial.should_prune():
+                        study.tell(trial, state=TrialState.PRUNED)
+                        del training[trial]
+            for trial, row in training.items():
+                study.tell(trial, float(answers.curves[row, -1]))
+
+    return run
+
+
+def keras_tuner_oracle(name: str) -> Contestant:
+    """One of KerasTuner's oracles, asked as its tuners ask it."""
+
+    def run(answers: Answers, seed: int) -> Iterator[Event]:
+        import keras_tuner
+
+        stored = answers.stored
+        hp = keras_tuner.HyperParameters()
+        labels = [f"x{i}" for i in range(stored.points.shape[1])]
+        for label in labels:
+            hp.Float(label, 0.0, 1.0)
+        own = (
+            {"max_epochs": stored.epochs, "hyperband_iterations": 100}
+            if name == "HyperbandOracle"
+            else {"max_trials": 10_000}
+        )
+        objective = keras_tuner.Objective("val_loss", "min")
+        oracle = getattr(keras_tuner.oracles, name)(
+            objective=objective, hyperparameters=hp, seed=seed, **own
+        )
+        rows: dict[str, int] = {}
+        with tempfile.TemporaryDirectory() as folder:
+            oracle._set_project_dir(folder, "search")
+            while True:
+                with redirect_stdout(io.StringIO()):
+                    trial = oracle.create_trial("one")
+                values = trial.hyperparameters.values
+                begun = rows.get(values.get("tuner/trial_id", ""))
+                row = answers.nearest([values[x] for x in labels]) if begun is None else begun
+                rows[trial.trial_id] = row
+                first = values.get("tuner/initial_epoch", 0) if begun is not None else 0
+                last = values.get("tuner/epochs", stored.epochs)
+                loss = float(answers.curves[row, last - 1])
+                oracle.update_trial(trial.trial_id, {"val_loss": loss}, step=last)
+                trial.status = "COMPLETED"
+                with redirect_stdout(io.StringIO()):
+                    oracle.end_trial(trial)
+                yield row, first, last, loss
+
+    return run
+
+
+def tpe(seed: int) -> optuna.samplers.BaseSampler:
+    """As studies of this package have it."""
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+
+
+def plain_tpe(seed: int) -> optuna.samplers.BaseSampler:
+    return optuna.samplers.TPESampler(seed=seed)
+
+
+def hyperband(epochs: int) -> optuna.pruners.BasePruner:
+    return optuna.pruners.HyperbandPruner(max_resource=epochs)
+
+
+CONTESTANTS: dict[str, Contestant] = {
+    "portfolio, then tpe": optuna_loop(tpe, rows=ROWS, listed=LISTED),
+    "engine, random": optuna_loop(lambda s: optuna.samplers.RandomSampler(seed=s), rows=ROWS),
+    "engine, tpe": optuna_loop(tpe, rows=ROWS),
+    "engine, gp": optuna_loop(lambda s: optuna.samplers.GPSampler(seed=s), rows=ROWS),
+    "engine, hyperband": optuna_loop(tpe, hyperband, rows=ROWS),
+    "optuna, tpe": optuna_loop(plain_tpe),
+    "optuna, hyperband": optuna_loop(plain_tpe, hyperband),
+    "keras-tuner, bayesian": keras_tuner_oracle("BayesianOptimizationOracle"),
+    "keras-tuner, hyperband": keras_tuner_oracle("HyperbandOracle"),
+}
+
+
+def regrets_after(
+    contestant: Contestant, stored: Stored, seed: int, trainings: Sequence[int]
+) -> list[float]:
+    """The regret of what a search would choose after so many trainings.
+
+    The choice is the setting with the best last loss of those trained longest.
+    """
+    spent, best = 0.0, (0, np.inf, 1.0)  # epochs of the choice, its loss, its regret
+    left, found = [*trainings], []
+    for row, before, after, loss in contestant(Answers(stored, seed), seed):
+        spent += (after - before) / stored.epochs
+        while left and spent > left[0] + 1e-9:
+            found.append(best[2])
+            left.pop(0)
+        if not left:
+            return found
+        if after > best[0] or (after == best[0] and loss < best[1]):
+            best = (after, loss, float(stored.regret[row]))
+    raise RuntimeError("a search ended before it had trained enough")
+
+
+# Stored curves.
+
+
+def ours_from(path: Path) -> list[Stored]:
+    """The tables of `experiments/portfolios.toml`, one optimizer on several tasks."""
+    from keras_optim_lab.tuning.spaces.parameters import complement
+    from keras_optim_lab.tuning.spaces.space import SearchSpace
+
+    space = SearchSpace(path.stem).distributions
+    with np.load(path) as file:
+        arrays = dict(file)
+    columns = []
+    for name, values in zip(arrays["names"], arrays["hyperparameters"].T, strict=True):
+        side = space.get(name) or space[complement(name)]
+        drawn = np.log(values if name in space else 1 - values)
+        columns.append((drawn - np.log(side.low)) / (np.log(side.high) - np.log(side.low)))
+    curves = {
+        name.removesuffix("/val_loss"): array.astype("float64")
+        for name, array in arrays.items()
+        if name.endswith("/val_loss")
+    }
+    return _beside_each_other(np.stack(columns, axis=1), curves, tried=(0,))
+
+
+def taskset_from(path: Path) -> list[Stored]:
+    """TaskSet's Adam on several tasks: `hyperparameters`, and `TASK/valid` [setting, point]."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    logs = np.log(arrays["hyperparameters"].astype("float64"))
+    points = (logs - logs.min(axis=0)) / np.ptp(logs, axis=0)
+    curves = {
+        name.removesuffix("/valid"): np.where(np.isfinite(array), array, np.inf)[:, None, :]
+        for name, array in arrays.items()
+        if name.endswith("/valid")
+    }
+    return _beside_each_other(points, curves, tried=())
+
+
+def _beside_each_other(
+    points: NDArray, curves: dict[str, NDArray], tried: Sequence[int]
+) -> list[Stored]:
+    every = {task: cover.of_task(each.mean(axis=1)) for task, each in curves.items()}
+    return [
+        Stored(
+            task,
+            points,
+            each.astype("float64"),
+            np.concatenate([regret for other, regret in every.items() if other != task]),
+            tried,
+        )
+        for task, each in curves.items()
+    ]
+
+
+def quartiles(found: NDArray) -> list[str]:
+    """`0.05 (0.02–0.11)` of each column."""
+    low, median, high = np.quantile(found, [0.25, 0.5, 0.75], axis=0)
+    return [f"{m:.3f} ({a:.3f}–{b:.3f})" for a, m, b in zip(low, median, high, strict=True)]
+
+
+def draw(found: dict[str, NDArray], title: str, path: Path) -> None:
+    """Medians after every number of trainings, and what lies between quartiles for the first."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    for i, (name, regrets) in enumerate(found.items()):
+        low, median, high = np.quantile(regrets, [0.25, 0.5, 0.75], axis=0)
+        style = {"color": "#d1495b", "linewidth": 3} if i == 0 else {"color": f"C{i}"}
+        axes.plot(AFTER, median, marker="o", markersize=3, label=name, **style)
+        if i == 0:
+            axes.fill_between(AFTER, low, high, alpha=0.15, color=style["color"])
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(AFTER, [str(count) for count in AFTER])
+    axes.set(xlabel="trainings", ylabel="regret of the choice, median", title=title)
+    axes.legend(fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def compare(title: str, every: list[Stored], options: argparse.Namespace) -> None:
+    """The table of one set of tasks, and its figure."""
+    print(f"\n{title}: {len(every)} tasks × {options.seeds} seeds, {len(every[0].points)} settings")
+    print("regret of the choice after so many trainings, median (quartiles)\n")
+    print(tabled(["", *map(str, AFTER)]))
+    found = {}
+    for name in options.contestants:
+        runs = [
+            regrets_after(CONTESTANTS[name], stored, seed, AFTER)
+            for stored in every
+            for seed in range(options.seeds)
+        ]
+        found[name] = np.array(runs)
+        print(tabled([name, *quartiles(found[name])]), flush=True)
+    if options.figure:
+        path = options.figure.with_stem(f"{options.figure.stem}-{title.split()[0].lower()}")
+        draw(found, title, path)
+        print(f"\nFigure: {path}")
+
+
+def tabled(cells: Sequence[str]) -> str:
+    first, *others = cells
+    return f"{first:24}" + "".join(f"{cell:>21}" for cell in others)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--table", type=Path, default=TABLE, help="curves of one optimizer")
+    parser.add_argument("--taskset", type=Path, help="a NumPy file of TaskSet's curves")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--contestants", nargs="+", choices=[*CONTESTANTS], default=[*CONTESTANTS])
+    parser.add_argument(
+        "--figure", type=Path, help="where PNGs go, such as docs/pictures/regret.png"
+    )
+    options = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore")
+    compare("Adam on the built-in tasks", ours_from(options.table), options)
+    if options.taskset:
+        compare("TaskSet's Adam", taskset_from(options.taskset), options)
+
+
+if __name__ == "__main__":
+    main()
