@@ -2,6 +2,7 @@
 
     .venv/bin/python scripts/bench_search.py
     .venv/bin/python scripts/bench_search.py --taskset taskset-imdb-rnn.npz --seeds 5
+    .venv/bin/python scripts/bench_search.py --live --seeds 3
 
 Searches run on stored curves, which takes seconds instead of hours: those of Adam on the tasks of
 `experiments/portfolios.toml`, and those of TaskSet where its file is given. A sampler proposes what
@@ -14,14 +15,15 @@ A search sees the curves of one seed. Its choice, the best of its last losses, i
 over all seeds, as regret: (loss − best) / (median − best) of all stored settings, cut at 1.
 A training that was stopped counts by the share of its epochs. `portfolio` begins with the defaults
 and a list that was made of the other tasks, never of the one that it is judged on.
+
+`--live` trains instead, `kol.tune` as it comes beside the others, against trainings and seconds;
+its portfolio has seen the tasks. See `bench_search_live.py`.
 """
 
 import argparse
-import io
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +37,7 @@ from keras_optim_lab.experiments import cover
 
 TABLE = Path(__file__).parents[1] / "experiments/results/portfolios/adam.npz"
 AFTER = (1, 4, 8, 16, 32, 64)
+LIVE = ("digits-mlp", "friedman-mlp", "clusters-batchnorm")
 ROWS = 8  # that our engine asks for at a time
 LISTED = 16  # settings of a portfolio before the sampler
 Event = tuple[int, int, int, float]  # a setting, its epochs before and after, its last loss
@@ -154,12 +157,12 @@ def keras_tuner_oracle(name: str) -> Contestant:
         oracle = getattr(keras_tuner.oracles, name)(
             objective=objective, hyperparameters=hp, seed=seed, **own
         )
+        oracle.verbose = 0
         rows: dict[str, int] = {}
         with tempfile.TemporaryDirectory() as folder:
             oracle._set_project_dir(folder, "search")
             while True:
-                with redirect_stdout(io.StringIO()):
-                    trial = oracle.create_trial("one")
+                trial = oracle.create_trial("one")
                 values = trial.hyperparameters.values
                 begun = rows.get(values.get("tuner/trial_id", ""))
                 row = answers.nearest([values[x] for x in labels]) if begun is None else begun
@@ -169,8 +172,7 @@ def keras_tuner_oracle(name: str) -> Contestant:
                 loss = float(answers.curves[row, last - 1])
                 oracle.update_trial(trial.trial_id, {"val_loss": loss}, step=last)
                 trial.status = "COMPLETED"
-                with redirect_stdout(io.StringIO()):
-                    oracle.end_trial(trial)
+                oracle.end_trial(trial)
                 yield row, first, last, loss
 
     return run
@@ -283,8 +285,10 @@ def quartiles(found: NDArray) -> list[str]:
     return [f"{m:.3f} ({a:.3f}–{b:.3f})" for a, m, b in zip(low, median, high, strict=True)]
 
 
-def draw(found: dict[str, NDArray], title: str, path: Path) -> None:
-    """Medians after every number of trainings, and what lies between quartiles for the first."""
+def draw(
+    found: dict[str, NDArray], after: Sequence[int], unit: str, title: str, path: Path
+) -> None:
+    """Medians after so many trainings or seconds, and for the first what is between quartiles."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -294,39 +298,56 @@ def draw(found: dict[str, NDArray], title: str, path: Path) -> None:
     for i, (name, regrets) in enumerate(found.items()):
         low, median, high = np.quantile(regrets, [0.25, 0.5, 0.75], axis=0)
         style = {"color": "#d1495b", "linewidth": 3} if i == 0 else {"color": f"C{i}"}
-        axes.plot(AFTER, median, marker="o", markersize=3, label=name, **style)
+        axes.plot(after, median, marker="o", markersize=3, label=name, **style)
         if i == 0:
-            axes.fill_between(AFTER, low, high, alpha=0.15, color=style["color"])
+            axes.fill_between(after, low, high, alpha=0.15, color=style["color"])
     axes.set_xscale("log", base=2)
-    axes.set_xticks(AFTER, [str(count) for count in AFTER])
-    axes.set(xlabel="trainings", ylabel="regret of the choice, median", title=title)
+    axes.set_xticks(after, [str(count) for count in after])
+    axes.set(xlabel=unit, ylabel="regret of the choice, median", title=title)
     axes.legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
 
-def compare(title: str, every: list[Stored], options: argparse.Namespace) -> None:
-    """The table of one set of tasks, and its figure."""
+def on_stored_curves(title: str, every: list[Stored], options: argparse.Namespace) -> None:
+    """The table of searches on stored curves, and its figure."""
     print(f"\n{title}: {len(every)} tasks × {options.seeds} seeds, {len(every[0].points)} settings")
     print("regret of the choice after so many trainings, median (quartiles)\n")
-    print(tabled(["", *map(str, AFTER)]))
+    print(tabled("", map(str, AFTER)))
     found = {}
-    for name in options.contestants:
+    for name in options.contestants or CONTESTANTS:
         runs = [
-            regrets_after(CONTESTANTS[name], stored, seed, AFTER)
-            for stored in every
+            regrets_after(CONTESTANTS[name], each, seed, AFTER)
+            for each in every
             for seed in range(options.seeds)
         ]
         found[name] = np.array(runs)
-        print(tabled([name, *quartiles(found[name])]), flush=True)
+        print(tabled(name, quartiles(found[name])), flush=True)
     if options.figure:
-        path = options.figure.with_stem(f"{options.figure.stem}-{title.split()[0].lower()}")
-        draw(found, title, path)
-        print(f"\nFigure: {path}")
+        figure = options.figure.with_stem(f"{options.figure.stem}-{title.split()[0].lower()}")
+        draw(found, AFTER, "trainings", title, figure)
 
 
-def tabled(cells: Sequence[str]) -> str:
-    first, *others = cells
+def on_live_tasks(every: list[Stored], options: argparse.Namespace) -> None:
+    """The tables of searches that train, and their figures."""
+    import bench_search_live as searches
+
+    on = [each for each in every if each.task in options.tasks]
+    names = options.contestants or searches.NAMES
+    found = searches.compare(on, names, AFTER[-1], options.seeds)
+    for unit, by_name in found.items():
+        points = searches.AFTER[unit]
+        print(f"\nregret of the choice after so many {unit}, median (quartiles)\n")
+        print(tabled("", map(str, points)))
+        runs = {name: np.array(regrets) for name, regrets in by_name.items() if regrets}
+        for name, regrets in runs.items():
+            print(tabled(name, quartiles(regrets)))
+        if options.figure:
+            figure = options.figure.with_stem(f"{options.figure.stem}-live-{unit}")
+            draw(runs, points, unit, f"Live on {', '.join(options.tasks)}", figure)
+
+
+def tabled(first: str, others: Iterable[str]) -> str:
     return f"{first:24}" + "".join(f"{cell:>21}" for cell in others)
 
 
@@ -334,17 +355,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--table", type=Path, default=TABLE, help="curves of one optimizer")
     parser.add_argument("--taskset", type=Path, help="a NumPy file of TaskSet's curves")
+    parser.add_argument("--live", action="store_true", help="train, on three tasks")
+    parser.add_argument("--tasks", nargs="+", default=LIVE, help="of the live searches")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--contestants", nargs="+", choices=[*CONTESTANTS], default=[*CONTESTANTS])
-    parser.add_argument(
-        "--figure", type=Path, help="where PNGs go, such as docs/pictures/regret.png"
-    )
+    parser.add_argument("--contestants", nargs="+", help="names of rows; all by default")
+    parser.add_argument("--figure", type=Path, help="a PNG, such as docs/pictures/regret.png")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
-    compare("Adam on the built-in tasks", ours_from(options.table), options)
+    every = ours_from(options.table)
+    if options.live:
+        on_live_tasks(every, options)
+        return
+    on_stored_curves("Adam on the built-in tasks", every, options)
     if options.taskset:
-        compare("TaskSet's Adam", taskset_from(options.taskset), options)
+        on_stored_curves("TaskSet's Adam", taskset_from(options.taskset), options)
 
 
 if __name__ == "__main__":

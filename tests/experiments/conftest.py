@@ -31,7 +31,7 @@ def engine(monkeypatch, tmp_path):
     """An empty folder with small tasks, whose losses follow from the learning rate."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    for name in ("small", "smaller"):
+    for name in ("small", "smaller", "smallest"):
         monkeypatch.setitem(catalogue._DECLARED, name, replace(SMALL, name=name))
     monkeypatch.setattr(Counting, "trained", 0)
     monkeypatch.setattr(Counting, "stop_after", None)

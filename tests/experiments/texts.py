@@ -71,5 +71,5 @@ tasks = ["small", "smaller"]
 [[groups]]
 optimizers = ["momentum"]
 settings = 9
-tasks = ["smaller", "small"]
+tasks = ["smaller", "small", "smallest"]
 """

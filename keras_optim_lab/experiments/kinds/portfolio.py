@@ -208,7 +208,7 @@ class Portfolios(Experiment[PortfolioKeys]):
         return (
             f"On a task that it was not made from, the first {cover.FIRST[k]} settings of a list "
             f"leave {left['list']:.3f} of what there is to gain, as many random ones "
-            f"{left['random']:.3f}, the defaults alone {np.mean([p.defaults for p in every]):.3f} "
+            f"{left['random']:.3f}, the defaults alone {np.mean([p.defaults.mean() for p in every]):.3f} "
             f"(means over tasks and optimizers); the list is ahead for {ahead} of {len(every)}."
         )
 
