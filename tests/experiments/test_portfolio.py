@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keras_optim_lab.experiments import cover, quasi_random
+from keras_optim_lab.experiments.experiment import load
 from keras_optim_lab.experiments.schema import ExperimentError
 from keras_optim_lab.optimizers import entry, names
 from keras_optim_lab.tuning import repetitions
@@ -185,3 +186,24 @@ def test_lists_of_others_are_not_overwritten(experiment, engine):
     Path("docs/lists.toml").write_text("[adam]\n")
     with pytest.raises(ExperimentError, match="was not written by this command"):
         experiment(PORTFOLIO)
+
+
+# What comes along.
+
+
+def test_the_lists_that_come_along_are_those_of_the_curves_that_are_kept(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    experiment = load("experiments/portfolios.toml")
+    shipped = lists("keras_optim_lab/tuning/spaces/portfolios.toml")
+    assert shipped.pop("made")["command"] == experiment.command
+    assert shipped == {
+        name: {"settings": [_stated(each) for each in found.settings]}
+        for name, found in experiment._found.items()
+    }
+    for name, found in shipped.items():
+        for settings in found["settings"]:
+            entry(name).cls(**settings)
+
+
+def _stated(settings):
+    return {name: value for name, value in settings.items() if value is not None}

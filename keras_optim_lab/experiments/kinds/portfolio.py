@@ -204,11 +204,12 @@ class Portfolios(Experiment[PortfolioKeys]):
         every = [*self._found.values()]
         k = 1  # of cover.FIRST
         left = {w: np.mean([p.mean(w)[k] for p in every]) for w in ("list", "random")}
+        default = np.mean([p.defaults.mean() for p in every])
         ahead = sum(bool(p.mean("list")[k] < p.mean("random")[k]) for p in every)
         return (
             f"On a task that it was not made from, the first {cover.FIRST[k]} settings of a list "
             f"leave {left['list']:.3f} of what there is to gain, as many random ones "
-            f"{left['random']:.3f}, the defaults alone {np.mean([p.defaults.mean() for p in every]):.3f} "
+            f"{left['random']:.3f}, the defaults alone {default:.3f} "
             f"(means over tasks and optimizers); the list is ahead for {ahead} of {len(every)}."
         )
 
