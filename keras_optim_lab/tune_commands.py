@@ -72,8 +72,9 @@ def tune(
         int, typer.Option(help="Runs of each trial, which is judged by their mean.")
     ] = 1,
     confirm: Annotated[
-        int, typer.Option(help="Train so many of the best trials again with fresh seeds.")
-    ] = 0,
+        int,
+        typer.Option(help="Race so many of the best trials and the defaults over fresh seeds."),
+    ] = 12,
     name: Annotated[str | None, typer.Option(help="Of the study; an old one continues.")] = None,
     storage: Storage = None,
     report: Annotated[bool, typer.Option(help="Write the HTML report at the end.")] = True,
@@ -83,7 +84,7 @@ def tune(
     """Search the settings of an optimizer that suit a task."""
     chosen = backends.select(backend)
     from keras_optim_lab.tuner import TuningResult
-    from keras_optim_lab.tuning import evaluation
+    from keras_optim_lab.tuning import confirmation
 
     whole_number("trials", trials)
     whole_number("seeds", seeds)
@@ -109,9 +110,9 @@ def tune(
     unsaid += [] if backend else ["--backend", chosen]
     with terminal.ended_by_ctrl_c(console, lambda: _stopped(result, unsaid)):
         _run_trials(result, trials, engine)
-        if confirm:
-            with _progress("confirming the best") as step:
-                evaluation.confirm(result, confirm, engine=engine, on_progress=step)
+        if confirm and result.is_complete:
+            with _progress("racing the best and the defaults") as step:
+                confirmation.confirm(result, confirm, engine=engine, on_progress=step)
         _show_best(result)
         console.print(Text(repr(result.best_optimizer()), style="bold green"))
         if report:
@@ -201,11 +202,10 @@ def _stopped(result: "TuningResult", unsaid: list[str]) -> str:
 
 
 def _show_best(result: "TuningResult") -> None:
-    best = result.best_trial
-    seeds = result.confirmation.get(best.number)
-    value = sum(seeds) / len(seeds) if seeds else best.value
-    over = f", mean over {len(seeds)} fresh seeds" if seeds else ""
-    console.print(Text(f"\nBest: trial {best.number}, {result.objective.name} {value:.5g}{over}"))
+    best, verdict = result.best_trial, result.verdict
+    console.print(Text(f"\nBest: trial {best.number}, {result.objective.name} {best.value:.5g}"))
+    if verdict is not None:
+        console.print(Text(f"Verdict: {verdict}"))
 
 
 def _run_trials(result: "TuningResult", trials: int, engine: "PopulationEngine") -> None:

@@ -12,7 +12,7 @@ from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.files import file_name
 from keras_optim_lab.reports.report import write_report
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tuning import TuningStudy, evaluation
+from keras_optim_lab.tuning import TuningStudy, confirmation, evaluation
 from keras_optim_lab.tuning.checks import Callback, check_callbacks
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.interruption import ended_by
@@ -20,7 +20,7 @@ from keras_optim_lab.tuning.spaces.space import Searched
 
 
 class TuningResult(TuningStudy):
-    """A study's result: `study`, `best_params`, `best_optimizer()` and `report(path)`."""
+    """A study's result: `verdict`, `best_optimizer()`, `best_params`, `report(path)`, `study`."""
 
     def report(self, path: str | Path | None = None, seeds: int = evaluation.EVALUATIONS) -> Path:
         """Writes one self-contained HTML page and returns its path.
@@ -55,7 +55,7 @@ def tune(
     population: int | Literal["auto"] = "auto",
     seeds_per_trial: int = 1,
     start: Any = "portfolio",
-    confirm: int = 0,
+    confirm: int = confirmation.CONFIRM,
     callbacks: Sequence[Callback] = (),
 ) -> TuningResult:
     """Searches the settings of an optimizer that suit a task.
@@ -83,11 +83,13 @@ def tune(
             where these are known, or a list of your own, such as [{"learning_rate": 3e-3}], or the
             best settings of an earlier result. "defaults" begins with them alone, and "none" with
             the sampler.
-        confirm: of how many of the best trials three fresh runs each decide which is the best.
+        confirm: how many of the best trials are raced against the defaults at the end, over common
+            fresh seeds, for the `verdict`; 0 for no race, and the best value that was seen.
         callbacks: called as `callback(study, trial)` after every trial, as in Optuna.
 
     Returns:
-        The study's result, with `best_optimizer()`, `best_params`, `report(path)` and `study`.
+        The study's result, with `verdict`, `best_optimizer()`, `best_params`, `report(path)` and
+        `study`. Where no settings are better than the defaults for sure, these are the best.
 
     Raises:
         ValueError, TypeError: an argument is wrong, or the named study exists with another space,
@@ -111,7 +113,7 @@ def tune(
         start,
     )
     result.run(trials, engine, callbacks)
-    if confirm:
+    if confirm and result.is_complete:
         with ended_by(result.kept):
-            evaluation.confirm(result, confirm, engine=engine)
+            confirmation.confirm(result, confirm, engine=engine)
     return result

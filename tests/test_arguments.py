@@ -7,7 +7,7 @@ import pytest
 import keras_optim_lab as kol
 from keras_optim_lab.comparison.plan import make_plan
 from keras_optim_lab.tuner import TuningResult
-from keras_optim_lab.tuning import evaluation
+from keras_optim_lab.tuning import confirmation, evaluation
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from tests.studies import Formula, small_model, small_task
 
@@ -56,8 +56,7 @@ COUNTS = {
     "population": lambda n: PopulationEngine(n),
     "study seeds_per_trial": lambda n: _study(seeds_per_trial=n),
     "study trials": lambda n: _study().run(n, Formula()),
-    "confirm top": lambda n: evaluation.confirm(_run(), n, engine=Formula()),
-    "confirm seeds": lambda n: evaluation.confirm(_run(), 1, n, engine=Formula()),
+    "confirm top": lambda n: confirmation.confirm(_run(), n, engine=Formula()),
     "evaluate seeds": lambda n: evaluation.evaluate(_run(), n, engine=Formula()),
     "suggest steps": lambda n: kol.suggest(optuna.create_study().ask(), "adam", steps=n),
     "compare_backends steps": lambda n: _plan(steps=n),

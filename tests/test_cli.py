@@ -123,7 +123,8 @@ def test_tune_shows_the_progress_the_best_settings_and_the_report(command):
     assert repr(found.best_optimizer()) in shown.output
     assert f"Report: {Path('reports/mine.html').resolve()}" in shown.output
     assert Path("reports/mine.html").is_file()
-    assert "Tuned Adam is better than its defaults on the test split of small" in shown.output
+    assert shown.output.count(f"{found.verdict}".split("(")[0]) == 2  # at once and in the end
+    assert "Tuned against default on the test split of small: loss" in shown.output
     assert "(mean ± standard deviation over 20 seeds)" in shown.output
     assert "40/40 0:00:00 default against tuned settings" in shown.output
     assert shown.output.count("default against tuned settings") == 1
@@ -178,10 +179,12 @@ def test_tune_searches_a_schedule(command):
     assert "learning_rate=kol.schedules.WarmupDecay(" in page
 
 
-def test_tune_confirms_the_best_when_asked(command):
+def test_tune_races_as_many_trials_as_it_is_told(command):
     shown = tune(command, "--confirm", "2", "--no-report")
-    assert "mean over 3 fresh seeds" in shown.output
-    assert len(study().confirmation) == 2
+    assert f"Verdict: {study().verdict}" in shown.output
+    assert len(study().confirmation.values) == 3
+    shown = tune(command, "--confirm", "0", "--no-report", "--name", "plain")
+    assert "Verdict" not in shown.output
 
 
 def test_tune_continues_a_study_of_the_same_name(command):

@@ -15,8 +15,9 @@ from keras_optim_lab.experiments.names import check_metric, task_name
 from keras_optim_lab.experiments.parts import OnProgress, Part
 from keras_optim_lab.experiments.schema import Table, key
 from keras_optim_lab.files import file_name
-from keras_optim_lab.tuning import evaluation
+from keras_optim_lab.tuning import confirmation
 from keras_optim_lab.tuning.evaluation import EVALUATION_SEEDS, Evaluation
+from keras_optim_lab.tuning.racing import most_runs
 from keras_optim_lab.tuning.repetitions import Training
 from keras_optim_lab.tuning.samplers import PRUNERS, SAMPLERS
 from keras_optim_lab.tuning.spaces.configuration import Configuration
@@ -37,7 +38,7 @@ class SearchKeys(Common):
     pruner: str = key(schema.one_of(PRUNERS), "median")
     seeds_per_trial: int = key(schema.whole(1, 1000), 1)
     start: str = key(schema.one_of(NAMES), "portfolio")
-    confirm: int = key(schema.whole(0, 1000), 0)
+    confirm: int = key(schema.whole(0, 1000), confirmation.CONFIRM)
     metric: str = key(schema.text, "loss")
     seeds: int = key(schema.whole(1, 1000))
 
@@ -97,9 +98,9 @@ class Search:
         each = keys.seeds_per_trial
         parts = [Part(f"study {self.name}", trials * each, done * each)]
         if confirm:
-            wanted = min(confirm, trials) * evaluation.CONFIRMATIONS
-            confirmed = tuning is not None and evaluation.is_confirmed(tuning, confirm)
-            parts.append(Part(f"confirming {self.name}", wanted, wanted if confirmed else 0))
+            wanted = most_runs(1 + min(confirm, trials))
+            confirmed = tuning is not None and confirmation.is_confirmed(tuning, confirm)
+            parts.append(Part(f"racing {self.name}", wanted, wanted if confirmed else 0))
         for which, trainings in self._judging(self._finished()).items():
             what = self._told(which)
             known = self._runs.part(what, trainings) if trainings else Part(what, keys.seeds, 0)
@@ -118,11 +119,11 @@ class Search:
         tell()
         if len(tuning.finished_trials) < trials:
             tuning.run(trials, callbacks=[tell])
-        if self._keys.confirm and not evaluation.is_confirmed(tuning, self._keys.confirm):
-            evaluation.confirm(
+        if self._keys.confirm and not confirmation.is_confirmed(tuning, self._keys.confirm):
+            confirmation.confirm(
                 tuning,
                 self._keys.confirm,
-                on_progress=lambda *step: on_progress(f"confirming {self.name}", *step),
+                on_progress=lambda *step: on_progress(f"racing {self.name}", *step),
             )
         wanted = [*chain.from_iterable(self._judging(tuning).values())]
         self._runs.train(self._told("default and tuned"), wanted, on_progress)
@@ -145,7 +146,7 @@ class Search:
         tuning, confirm = self._stored(), self._keys.confirm
         if tuning is None or len(tuning.finished_trials) < self._keys.trials:
             return None
-        return None if confirm and not evaluation.is_confirmed(tuning, confirm) else tuning
+        return None if confirm and not confirmation.is_confirmed(tuning, confirm) else tuning
 
     def _judging(self, tuning: TuningStudy | None) -> dict[str, list[Training]]:
         """Trainings of the default and of the tuned settings; none while these are not known."""

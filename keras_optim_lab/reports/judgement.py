@@ -8,18 +8,18 @@ enough for what was searched.
 import math
 import shlex
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial
-from scipy.special import stdtrit
 
 from keras_optim_lab import tasks
 from keras_optim_lab.optimizers.shell.field_kinds import Field
 from keras_optim_lab.optimizers.shell.numeric import DecayRate
 from keras_optim_lab.reports.writing import listed, number
 from keras_optim_lab.tuning.evaluation import EVALUATIONS, Evaluation
+from keras_optim_lab.tuning.paired import Gain
+from keras_optim_lab.tuning.paired import gain as paired_gain
 from keras_optim_lab.tuning.spaces.parameters import field_name
 from keras_optim_lab.tuning.study import TuningStudy
 
@@ -53,35 +53,10 @@ def warnings_of(tuning: TuningStudy, evaluation: Evaluation) -> list[str]:
 # The gain.
 
 
-class Gain(NamedTuple):
-    """What the tuned settings gain over the defaults, seed by seed.
-
-    Attributes:
-        mean: over the seeds with which neither diverged.
-        low, high: its 95 % confidence interval (paired t); NaN of fewer than two such seeds.
-    """
-
-    mean: float
-    low: float
-    high: float
-
-
 def gain(tuning: TuningStudy, evaluation: Evaluation) -> Gain:
     """The gain in the tuned metric on the evaluated split: positive is better."""
     default, tuned = (runs.scores[tuning.metric] for runs in (evaluation.default, evaluation.tuned))
-    sign = 1.0 if tuning.objective.direction == "maximize" else -1.0
-    differences = [
-        sign * (after - before)
-        for before, after in zip(default, tuned, strict=True)
-        if math.isfinite(before) and math.isfinite(after)
-    ]
-    count = len(differences)
-    mean = float(np.mean(differences)) if differences else math.nan
-    if count < 2:
-        return Gain(mean, math.nan, math.nan)
-    quantile = float(stdtrit(count - 1, (1 + _CONFIDENCE) / 2))
-    reach = quantile * float(np.std(differences, ddof=1)) / math.sqrt(count)
-    return Gain(mean, mean - reach, mean + reach)
+    return paired_gain(default, tuned, tuning.objective.direction, confidence=_CONFIDENCE)
 
 
 def outcome(tuning: TuningStudy, evaluation: Evaluation) -> Outcome:
@@ -102,6 +77,8 @@ def outcome(tuning: TuningStudy, evaluation: Evaluation) -> Outcome:
 
 
 def _of_luck(tuning: TuningStudy, evaluation: Evaluation) -> list[str]:
+    if tuning.verdict is not None and not tuning.verdict.better:
+        return []
     seeds = max(EVALUATIONS, _MORE * len(evaluation.seeds))
     study = tuning.study.study_name
     more = f"keras-optim-lab report {shlex.quote(study)} --seeds {seeds}"
@@ -132,7 +109,7 @@ def _of_luck(tuning: TuningStudy, evaluation: Evaluation) -> list[str]:
 
 
 def _of_edges(tuning: TuningStudy) -> list[str]:
-    name, best = tuning.best_name, tuning.best_trial
+    name, best = tuning.found_configuration.name, tuning.best_trial
     several = len(tuning.space.optimizers) > 1
     alike = [t for t in tuning.ranked_trials if not several or t.params["optimizer"] == name]
     sentences = []

@@ -32,7 +32,7 @@ _SAID: dict[Outcome, str] = {
 
 def write_report(tuning: TuningStudy, evaluation: Evaluation, path: Path) -> Path:
     """Writes the page to `path`, whose folder is made if need be, and returns `path`."""
-    page = Page(f"{tuning.best_configuration.template.title} on {tuning.task.name}")
+    page = Page(f"{tuning.found_configuration.template.title} on {tuning.task.name}")
     page.paragraph(verdict(tuning, evaluation), "result")
     page.warnings("Before you trust this result", warnings_of(tuning, evaluation))
     settings(page, tuning)
@@ -47,20 +47,21 @@ def write_report(tuning: TuningStudy, evaluation: Evaluation, path: Path) -> Pat
 
 
 def verdict(tuning: TuningStudy, evaluation: Evaluation) -> str:
-    """The result in one sentence, about the metric that was tuned."""
-    name = tuning.best_configuration.template.title
+    """The verdict where there is one, and what default and tuned settings give when evaluated."""
+    name, decided = tuning.found_configuration.template.title, tuning.verdict
     metric, default, tuned = tuning.metric, evaluation.default, evaluation.tuned
-    said = _SAID[outcome(tuning, evaluation)]
-    return (
-        f"Tuned {name} is {said} its defaults on the {evaluation.split} split of "
-        f"{tuning.task.name}: {metric} {mean_and_spread(tuned, metric)} against "
-        f"{mean_and_spread(default, metric)} ({over_seeds(len(evaluation.seeds))})."
-    )
+    where = f"on the {evaluation.split} split of {tuning.task.name}"
+    after, before = (mean_and_spread(runs, metric) for runs in (tuned, default))
+    numbers, over = f"{metric} {after} against {before}", over_seeds(len(evaluation.seeds))
+    if decided is None:
+        said = _SAID[outcome(tuning, evaluation)]
+        return f"Tuned {name} is {said} its defaults {where}: {numbers} ({over})."
+    return f"Tuned {name} is {decided}. Tuned against default {where}: {numbers} ({over})."
 
 
 def settings(page: Page, tuning: TuningStudy) -> None:
     """Adds the best settings, beside the defaults and what was searched."""
-    best = tuning.best_configuration
+    best, chosen = tuning.found_configuration, tuning.best_configuration
     template = best.template
     page.heading("Settings")
     rows = []
@@ -70,8 +71,10 @@ def settings(page: Page, tuning: TuningStudy) -> None:
         default = {**SCHEDULE_DEFAULTS, **template.defaults}[name]
         rows.append([name, number(default), number(value), _range(tuning, name), source])
     page.table(["hyperparameter", "default", "tuned", "searched", "range from"], rows)
-    page.code(f"{_code(best, tuning.steps)}\nmodel.compile(optimizer=optimizer, ...)")
-    if best.scheduled:
+    if chosen != best:
+        page.paragraph("No better for sure than the defaults, which are what to use:", "note")
+    page.code(f"{_code(chosen, tuning.steps)}\nmodel.compile(optimizer=optimizer, ...)")
+    if chosen.scheduled:
         page.paragraph(
             f"The schedule is as long as the training of {tuning.task.name}: "
             f"{tuning.task.epochs} epochs, {tuning.steps} steps. For another training give its own "
@@ -155,34 +158,38 @@ def search(page: Page, tuning: TuningStudy) -> None:
 
 
 def _confirmed(page: Page, tuning: TuningStudy) -> None:
-    """Adds what the best trials gave over fresh seeds, if they were trained again."""
+    """Adds the race of the best trials and the defaults, if there was one."""
     confirmed, metric = tuning.confirmation, tuning.objective.name
-    if not confirmed:
+    if confirmed is None:
         return
-    best = tuning.best_trial.number
+    searched = {f"trial {trial.number}": trial.value for trial in tuning.ranked_trials}
+    best = f"trial {confirmed.best}"
     rows = [
         [
-            f"{trial.number}{', the best' if trial.number == best else ''}",
-            f"{trial.value:.4g}",
-            mean_and_spread(Runs("", {metric: confirmed[trial.number]}, []), metric),
+            f"{name}, the best" if name == best else name,
+            f"{searched[name]:.4g}" if name in searched else "",
+            mean_and_spread(Runs("", {metric: values}, []), metric),
+            str(len(values)),
         ]
-        for trial in tuning.ranked_trials
-        if trial.number in confirmed
+        for name, values in sorted(
+            confirmed.values.items(), key=lambda each: tuning.objective.rank(each[1])
+        )
     ]
     page.paragraph(
-        f"The best of many trials owe part of their lead to their seeds: these were trained again "
-        f"with {len(confirmed[best])} fresh ones, and the best mean is the result.",
+        "The best of many trials owe part of their lead to their seeds: these and the defaults "
+        "were trained again with common fresh seeds, in rounds that those left who were behind. "
+        "The best trial of the last round was then trained beside the defaults with other seeds.",
         "note",
     )
-    page.table(["trial", f"{metric} in the search", "over fresh seeds"], rows)
+    page.table(["settings", f"{metric} in the search", "in the race", "runs"], rows)
 
 
 def _why_not_the_lowest(page: Page, tuning: TuningStudy) -> None:
     best = tuning.best_trial.number
     if best != tuning.ranked_trials[0].number:
         page.paragraph(
-            f"The best one, trial {best}, has the best mean over fresh seeds: "
-            "others were better in the search only.",
+            f"The best one, trial {best}, was the best in the race: others "
+            "were better in the search only.",
             "note",
         )
 
@@ -204,7 +211,7 @@ def making(tuning: TuningStudy) -> list[tuple[str, str]]:
         ),
         ("seeds of each trial", str(tuning.seeds_per_trial)),
         ("trained by", _engine(tuning)),
-        ("confirmed", f"{len(confirmed)} best trials over fresh seeds" if confirmed else "no"),
+        ("race", f"of {len(confirmed.values)} settings" if confirmed else "no"),
         ("seed", str(tuning.seed)),
         ("study", tuning.study.study_name),
     ]
@@ -223,7 +230,7 @@ def _engine(tuning: TuningStudy) -> str:
 
 def _range(tuning: TuningStudy, name: str) -> str:
     """What was searched, in terms of the hyperparameter itself."""
-    space = {**tuning.space.spaces[tuning.best_name], **tuning.space.schedule}
+    space = {**tuning.space.spaces[tuning.found_configuration.name], **tuning.space.schedule}
     if isinstance(decay := space.get(complement(name)), FloatDistribution):
         return f"{number(1 - decay.high)} … {number(1 - decay.low)}"
     match space.get(name):
@@ -232,8 +239,8 @@ def _range(tuning: TuningStudy, name: str) -> str:
         case CategoricalDistribution() as found:
             return ", ".join(map(str, found.choices))
         case _:
-            own = name in tuning.space.fixed[tuning.best_name]
-            leader = tuning.best_configuration.template.leaders.get(name)
+            own = name in tuning.space.fixed[tuning.found_configuration.name]
+            leader = tuning.found_configuration.template.leaders.get(name)
             return f"as {leader}" if leader and not own else "fixed"
 
 

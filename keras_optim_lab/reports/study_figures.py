@@ -79,7 +79,7 @@ def by_optimizer(tuning: TuningStudy) -> go.Figure:
     complete = _complete(tuning.study)
     for name in tuning.space.optimizers:
         values = [t.value for t in complete if t.params.get("optimizer") == name]
-        color = TUNED_COLOR if name == tuning.best_name else DEFAULT_COLOR
+        color = TUNED_COLOR if name == tuning.found_configuration.name else DEFAULT_COLOR
         figure.add_box(y=values, name=name, boxpoints="all", marker={"color": color})
     figure.update_yaxes(title=tuning.objective.name)
     figure.update_layout(showlegend=False)

@@ -1,7 +1,7 @@
 """What a study tries to improve: one number of each epoch's logs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,6 +58,13 @@ class Criterion:
                 f"Received: {direction!r}"
             )
         return cls(name, direction)
+
+    def rank(self, values: Sequence[float]) -> float:
+        """By what settings are ranked after several runs: less is better, and divergence worst."""
+        mean = float(np.mean(values))
+        if not math.isfinite(mean):
+            return math.inf
+        return -mean if self.direction == "maximize" else mean
 
     def check_measured(self, axes: Mapping[str, int], task: Task) -> None:
         """Checks the name against all that a model of the task measures.

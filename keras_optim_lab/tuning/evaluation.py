@@ -1,4 +1,4 @@
-"""Are the settings good, or was their seed? The best trials, and the result, over fresh seeds."""
+"""Is the result good, or was its seed? Default and best settings over fresh seeds."""
 
 import math
 from collections.abc import Sequence
@@ -19,67 +19,11 @@ from keras_optim_lab.tuning.repetitions import (
 )
 from keras_optim_lab.tuning.study import TuningStudy
 
-# Added to the study's own seed, from which those of trials count up: what is chosen on some seeds
-# is judged on others.
-CONFIRMATION_SEEDS = 1_000_000
+# Added to the study's own seed: what is chosen on some seeds is judged on others.
 EVALUATION_SEEDS = 2_000_000
 _EVALUATION = "evaluation"
 
-CONFIRMATIONS = 3  # runs of each trial that is confirmed
-EVALUATIONS = 20  # and of the default and the tuned settings each
-
-
-def confirm(
-    tuning: TuningStudy,
-    top: int,
-    seeds: int = CONFIRMATIONS,
-    engine: Engine | None = None,
-    on_progress: OnProgress = silent,
-) -> None:
-    """Trains the best `top` trials again with `seeds` fresh seeds; the best mean is then the best.
-
-    The best of many noisy trials owes part of its lead to its seed. The objective's values are
-    kept with the study, whose `best_trial` follows them until it gets more trials. Nothing is
-    trained if the study holds them already.
-
-    Args:
-        tuning: a study with at least one complete trial.
-        top: how many trials to train again, at least 1.
-        seeds: runs of each.
-        engine: what trains them; see `repetitions.train`.
-        on_progress: called as `on_progress(done, total)` while they train.
-
-    Raises:
-        RuntimeError: the study has no complete trial.
-    """
-    top, seeds = whole_number("top", top), whole_number("seeds", seeds)
-    best = tuning.ranked_trials[:top]
-    numbers = [tuning.seed + CONFIRMATION_SEEDS + i for i in range(seeds)]
-    if is_confirmed(tuning, top, seeds):
-        return
-    objective = tuning.objective.name
-    curves = iter(
-        train(
-            tuning.task,
-            [
-                Training(f"trial {each.number}", tuning.space.decode(each.params), n, each.params)
-                for each in best
-                for n in numbers
-            ],
-            objective=objective,
-            engine=engine,
-            on_progress=on_progress,
-        )
-    )
-    tuning.keep_confirmation(
-        {trial.number: [next(curves)[objective][-1] for _ in numbers] for trial in best}
-    )
-
-
-def is_confirmed(tuning: TuningStudy, top: int, seeds: int = CONFIRMATIONS) -> bool:
-    """Whether the study holds so many fresh runs of each of the best `top` trials, and no more."""
-    kept = {number: len(values) for number, values in tuning.confirmation.items()}
-    return bool(kept) and kept == {trial.number: seeds for trial in tuning.ranked_trials[:top]}
+EVALUATIONS = 20  # runs of the default and of the best settings each
 
 
 @dataclass(frozen=True)
@@ -176,7 +120,7 @@ def evaluate(
             Runs(**runs["default"]), Runs(**runs["tuned"]), runs["seeds"], runs["split"]
         )
     numbers = [tuning.seed + EVALUATION_SEEDS + i for i in range(seeds)]
-    tuned = tuning.best_configuration
+    tuned = tuning.found_configuration
     pair = {"default": tuned.default, "tuned": tuned}
     curves = train(
         tuning.task,

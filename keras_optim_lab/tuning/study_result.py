@@ -1,8 +1,7 @@
 """What a study has found, and the trials that it was found by."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 import optuna
@@ -14,9 +13,32 @@ from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 from keras_optim_lab.tuning.storages.buffered import BufferedStorage
+from keras_optim_lab.tuning.verdict import Verdict
 
+DEFAULTS = "defaults"  # a trial's attribute "start", where it is the optimizer without tuning
 _CONFIRMATION = "confirmation"  # the study's attribute that holds it
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The race of a study's best trials and the defaults, as it is kept with the study.
+
+    Attributes:
+        top: how many trials took part, at most.
+        values: the objective of every run of the race, by "trial 3" or the name of the defaults.
+        best: the number of the trial that was best; None where there was none but the defaults.
+        reference: the optimizer whose defaults it was compared with.
+        default, tuned: the objective of these defaults and of that trial, in runs that nothing was
+            chosen by; in those of the race where the defaults won it.
+    """
+
+    top: int
+    values: dict[str, list[float]]
+    best: int | None
+    reference: str | None = None
+    default: list[float] = field(default_factory=list)
+    tuned: list[float] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -59,6 +81,11 @@ class StudyResult:
         return self.study.get_trials(deepcopy=False, states=FINISHED)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether any trial has been trained to the end."""
+        return bool(self.study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]))
+
+    @property
     def ranked_trials(self) -> list[FrozenTrial]:
         """The complete trials, best objective first.
 
@@ -76,41 +103,60 @@ class StudyResult:
 
     @property
     def best_trial(self) -> FrozenTrial:
-        """The complete trial with the best objective, over fresh seeds where it was confirmed.
+        """The complete trial with the best objective, or where trials were raced, their first.
+
+        Whether it is better than the defaults, the `verdict` says.
 
         Raises:
             RuntimeError: no trial has been completed.
         """
-        ranked = self.ranked_trials
-        confirmed = self.confirmation
-        if not confirmed:
-            return ranked[0]
-        sign = -1.0 if self.objective.direction == "maximize" else 1.0
-
-        def mean(trial: FrozenTrial) -> float:
-            value = sign * sum(confirmed[trial.number]) / len(confirmed[trial.number])
-            return value if math.isfinite(value) else math.inf
-
-        return min((trial for trial in ranked if trial.number in confirmed), key=mean)
+        ranked, confirmed = self.ranked_trials, self.confirmation
+        best = None if confirmed is None else confirmed.best
+        return next((trial for trial in ranked if trial.number == best), ranked[0])
 
     @property
-    def confirmation(self) -> dict[int, list[float]]:
-        """The objective over fresh seeds, by number of trial; empty once trials were added."""
+    def verdict(self) -> Verdict | None:
+        """Whether the best settings are better than the defaults; None where nothing tells.
+
+        It comes from the race that `confirm` asks for, and counts until trials are added.
+        """
+        confirmed = self.confirmation
+        if confirmed is None or confirmed.reference is None:
+            return None
+        return Verdict(self.objective, confirmed.default, confirmed.tuned, self.folds)
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """The race of the best trials and the defaults; None once trials were added."""
         kept = self.study.user_attrs.get(_CONFIRMATION)
         if kept is None or kept["finished"] != len(self.finished_trials):
-            return {}
-        return {int(number): values for number, values in kept["values"].items()}
+            return None
+        return Confirmation(**kept["race"]) if "race" in kept else self._of_before(kept["values"])
 
-    def keep_confirmation(self, values: Mapping[int, list[float]]) -> None:
-        """Keeps with the study what the objective was over fresh seeds."""
+    def _of_before(self, values: Mapping[str, list[float]]) -> Confirmation:
+        """What versions before this one kept: a few runs of the best trials, and no defaults."""
+        best = min(values, key=lambda number: self.objective.rank(values[number]))
+        return Confirmation(len(values), {f"trial {n}": v for n, v in values.items()}, int(best))
+
+    def keep_confirmation(self, confirmation: Confirmation) -> None:
+        """Keeps a race with the study."""
         self.study.set_user_attr(
-            _CONFIRMATION, {"finished": len(self.finished_trials), "values": dict(values)}
+            _CONFIRMATION, {"finished": len(self.finished_trials), "race": asdict(confirmation)}
         )
 
     @property
-    def best_configuration(self) -> Configuration:
+    def found_configuration(self) -> Configuration:
         """What the best trial chose."""
         return self.space.decode(self.best_trial.params)
+
+    @property
+    def best_configuration(self) -> Configuration:
+        """What the best trial chose; the defaults, if the verdict is to keep them."""
+        confirmed, verdict = self.confirmation, self.verdict
+        keep = None if confirmed is None or verdict is None or verdict.better else confirmed
+        if keep is None or keep.reference is None:
+            return self.found_configuration
+        return self.space.default(keep.reference)
 
     @property
     def best_name(self) -> str:
@@ -125,12 +171,12 @@ class StudyResult:
         model that is built from the trial has chosen for itself.
         """
         params = self.best_trial.params
-        settings = self.space.decode(params).settings
+        settings = self.best_configuration.settings
         known = {*settings, *self.space.distributions}
         return {**settings, **{name: params[name] for name in params if name not in known}}
 
     def best_optimizer(self) -> Optimizer:
-        """A fresh optimizer with the best settings found.
+        """A fresh optimizer with the best settings found; the defaults, if no others are better.
 
         A schedule in it is as long as the training of the study's task.
         """

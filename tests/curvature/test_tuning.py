@@ -16,6 +16,7 @@ def search(optimizer, folder, **changes):
         small_task(**changes),
         optimizer,
         trials=2,
+        confirm=0,
         space={"learning_rate": (0.01, 0.1)},
         storage=folder / "study.journal",
     )

@@ -18,7 +18,7 @@ from tests.experiments.texts import BACKENDS, OPTIMIZERS, PORTFOLIO, PUBLISHED, 
 pytestmark = pytest.mark.once
 
 # By kind: a file, how many trainings it asks for, and how many of them are records.
-TRAINED = {"study": (STUDY, 4 + 6 + 4, 4), "optimizers": (OPTIMIZERS, 2 * (3 + 4), 8)}
+TRAINED = {"study": (STUDY, 4 + 4, 4), "optimizers": (OPTIMIZERS, 2 * (3 + 4), 8)}
 TRAINED["published"] = (PUBLISHED, 3, 3)
 TRAINED["portfolio"] = (PORTFOLIO, 2 * 8 * 2 + 3 * 9, 5)  # a record for each table and task
 
@@ -65,6 +65,20 @@ def test_a_run_that_was_stopped_goes_on_where_it_ended(experiment, engine, kind)
     experiment(text).run()
     assert engine.trained == count
     assert len(records()) == kept
+
+
+def test_a_race_is_counted_by_the_most_that_it_may_train_and_not_run_again(experiment, engine):
+    """Two trials and the defaults: four runs of each; then two at most go on, for 4 + 8 + 16."""
+    text = STUDY.replace("confirm = 0", "confirm = 2")
+    assert there(experiment(text)) == (0, 4 + 3 * 4 + 2 * (4 + 8 + 16) + 4)
+    run = experiment(text)
+    run.run()
+    assert engine.trained <= 4 + 3 * 4 + 2 * (4 + 8 + 16) + 4
+    trained, parts = engine.trained, there(experiment(text))
+    assert parts[0] == parts[1]
+    experiment(text).run()
+    assert engine.trained == trained
+    assert "Tuned Adam is better: val_loss" in run.verdict()
 
 
 def test_a_record_holds_settings_results_versions_backend_seed_and_command(experiment):

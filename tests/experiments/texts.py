@@ -7,7 +7,7 @@ task = "small"
 optimizer = "adam"
 trials = 4
 seeds = 2
-confirm = 2
+confirm = 0
 space = { epsilon = 1e-7 }
 """
 
@@ -18,6 +18,7 @@ task = "small"
 optimizers = ["momentum", "adam"]
 trials = 3
 seeds = 2
+confirm = 0
 """
 
 PUBLISHED = """\

@@ -2,6 +2,7 @@
 
 import html
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -13,6 +14,7 @@ from keras_optim_lab.reports import study_figures as figures
 from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.report import verdict, write_report
 from keras_optim_lab.tuning.evaluation import Runs
+from keras_optim_lab.tuning.study_result import Confirmation
 from tests.reports.examples import (
     BETTER,
     EXAMPLES,
@@ -310,12 +312,21 @@ def test_confirmed_trials_are_listed_and_say_why_the_best_is_not_the_lowest():
     tuning = study_of()
     assert "fresh seeds" not in write(tuning).partition("How this was made")[0]
     first, second, *_ = tuning.ranked_trials
-    tuning.keep_confirmation({first.number: [3.0, 5.0], second.number: [2.0, 2.0]})
+    names = [f"trial {trial.number}" for trial in (first, second)]
+    raced = {names[0]: [3.0, 5.0], names[1]: [2.0] * 4, "defaults": [2.0, 2.2, 2.0, 2.2]}
+    race = Confirmation(2, raced, second.number, "adam", [2.0, 2.2, 2.0, 2.2], [1.0, 1.3, 1.0, 1.1])
+    tuning.keep_confirmation(race)
     page = write(tuning)
     table = cells(page)
-    assert [str(first.number), f"{first.value:.4g}", "4 ± 1.4"] in table
-    assert [f"{second.number}, the best", f"{second.value:.4g}", "2 ± 0"] in table
-    assert page.count(f"The best one, trial {second.number}, has the best mean") == 2
+    assert [names[0], f"{first.value:.4g}", "4 ± 1.4", "2"] in table
+    assert [f"{names[1]}, the best", f"{second.value:.4g}", "2 ± 0", "4"] in table
+    assert ["defaults", "", "2.1 ± 0.12", "4"] in table
+    assert page.count(f"The best one, trial {second.number}, was the best in the race") == 2
+    assert "Tuned Adam is better: val_loss 1.1 against 2.1 by default" in page
+    tuning.keep_confirmation(replace(race, tuned=race.default))
+    page = write(tuning)
+    assert "Tuned Adam is no better: keep the defaults" in page
+    assert "optimizer = kol.Adam(learning_rate=0.001, beta_1=0.9" in page
 
 
 def test_the_figures_of_several_optimizers_are_about_the_best_one():

@@ -6,8 +6,11 @@ import pytest
 
 from keras_optim_lab import tuner
 from keras_optim_lab.tuner import TuningResult
+from keras_optim_lab.tuning import repetitions
 from tests.fit_without_xla import fit_without_xla  # noqa: F401
-from tests.studies import Formula, small_task
+from tests.studies import ByRate, Formula, small_task
+
+RATES = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}  # leaves the learning rate to search
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +42,26 @@ def make_study(task):
     return lambda **changes: TuningResult.create(
         **{"task": task, "optimizer": "adam", "name": "study", **changes}
     )
+
+
+@pytest.fixture
+def found(task):
+    """A study whose best trial by formula is number 1."""
+    result = TuningResult.create(
+        task, "adam", name="found", space=RATES, pruner="none", seed=1_000_000
+    )
+    losses = iter([3.0, 1.0, 2.0, 0.5])
+    result.run(3, engine=Formula(loss=lambda h: next(losses)))
+    result.more = lambda: result.run(4, engine=Formula(loss=lambda h: next(losses)))
+    return result
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """What trains by default."""
+    engine = ByRate()
+    monkeypatch.setattr(repetitions, "PopulationEngine", lambda: engine)
+    return engine
 
 
 @pytest.fixture(scope="session")

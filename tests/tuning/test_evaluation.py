@@ -10,7 +10,7 @@ import pytest
 import keras_optim_lab as kol
 from keras_optim_lab import cli
 from keras_optim_lab.tuner import TuningResult
-from keras_optim_lab.tuning import evaluation, repetitions
+from keras_optim_lab.tuning import confirmation, evaluation, repetitions
 from keras_optim_lab.tuning.engines.fit_engine import FitEngine
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.repetitions import Training, of_split
@@ -18,9 +18,9 @@ from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.template import Template
 from tests.fit_without_xla import eagerly
 from tests.studies import Formula, small_model, small_task
+from tests.tuning.conftest import RATES
 from tests.tuning.populations import TRACED
 
-RATES = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}  # leaves the learning rate to search
 ADAM = Configuration("adam", {"learning_rate": 0.01})
 MOMENTUM = Configuration("momentum", {}, decay="linear", warmup=0.25)
 WILD = Configuration("momentum", {"learning_rate": 1e30})
@@ -124,7 +124,7 @@ def test_all_fresh_trainings_of_a_study_are_rows_of_populations(monkeypatch):
     monkeypatch.delattr(kol.Task, "fit")
     result = kol.tune(small_task(epochs=1), "adam", trials=2, confirm=2, space=RATES)
     assert result.report(seeds=2).is_file()
-    assert {len(values) for values in result.confirmation.values()} == {3}
+    assert len(result.confirmation.values) == 3
 
 
 @pytest.mark.once
@@ -139,95 +139,11 @@ def test_a_report_is_over_twenty_seeds_unless_told_otherwise():
         assert inspect.signature(report).parameters["seeds"].default == 20
 
 
-# Confirmation and evaluation of studies, with losses of our choice.
-
-
-@pytest.fixture
-def found(task):
-    """A study whose best trial by formula is number 1."""
-    result = TuningResult.create(
-        task, "adam", name="found", space=RATES, pruner="none", seed=1_000_000
-    )
-    losses = iter([3.0, 1.0, 2.0, 0.5])
-    result.run(3, engine=Formula(loss=lambda h: next(losses)))
-    result.more = lambda: result.run(4, engine=Formula(loss=lambda h: next(losses)))
-    return result
-
-
-class Chosen:
-    """An engine whose curves end in a value of our choice, by the learning rate.
-
-    It keeps every run as (learning rate, seed).
-    """
-
-    def __init__(self):
-        self.runs, self.values = [], {}
-
-    def run(self, task, candidates):
-        for candidate in candidates:
-            with candidate:
-                rate = candidate.optimizer().get_config()["learning_rate"]
-                self.runs += [(rate, seed) for seed, _ in candidate.runs]
-                last = self.values.get(rate, 5.0) + len(self.runs) / 1000
-                if candidate.report(0, {"loss": 9.0, "val_loss": 9.0}):
-                    candidate.report(1, {"loss": 9.0, "val_loss": last})
-
-
-@pytest.fixture
-def trained(monkeypatch):
-    """What trains by default."""
-    engine = Chosen()
-    monkeypatch.setattr(repetitions, "PopulationEngine", lambda: engine)
-    return engine
+# Evaluation of studies, with losses of our choice.
 
 
 def rate(result, number):
     return result.study.trials[number].params["learning_rate"]
-
-
-@pytest.mark.once
-def test_confirmation_trains_the_best_again_and_the_best_mean_is_then_the_result(found, trained):
-    trained.values[rate(found, 1)] = 4.0
-    trained.values[rate(found, 2)] = 1.5
-    assert found.best_trial.number == 1
-    evaluation.confirm(found, top=2, seeds=3)
-    assert [run[0] for run in trained.runs] == [rate(found, 1)] * 3 + [rate(found, 2)] * 3
-    assert found.best_trial.number == 2
-    assert found.best_params["learning_rate"] == rate(found, 2)
-    assert {n: len(values) for n, values in found.confirmation.items()} == {1: 3, 2: 3}
-
-
-@pytest.mark.once
-def test_a_confirmation_is_kept_with_the_study_and_not_repeated(found, trained, task):
-    trained.values[rate(found, 2)] = 1.0
-    evaluation.confirm(found, top=2)
-    loaded = TuningResult.load("found", task=task)
-    assert loaded.confirmation == found.confirmation
-    assert loaded.best_trial.number == 2
-    evaluation.confirm(loaded, top=2)
-    assert len(trained.runs) == 6
-
-
-@pytest.mark.once
-def test_a_confirmation_is_void_once_trials_were_added(found, trained):
-    trained.values[rate(found, 2)] = 1.0
-    evaluation.confirm(found, top=2)
-    found.more()
-    assert found.confirmation == {}
-    assert found.best_trial.number == 3
-
-
-@pytest.mark.once
-def test_a_trial_that_diverges_when_confirmed_is_not_the_best(found, trained):
-    trained.values[rate(found, 1)] = float("nan")
-    evaluation.confirm(found, top=2)
-    assert found.best_trial.number == 2
-
-
-@pytest.mark.once
-def test_more_trials_to_confirm_than_there_are_means_all(found, trained):
-    evaluation.confirm(found, top=50, seeds=1)
-    assert sorted(found.confirmation) == [0, 1, 2]
 
 
 @pytest.mark.once
@@ -244,13 +160,13 @@ def test_evaluation_trains_default_and_best_settings_with_the_same_seeds(found, 
 
 @pytest.mark.once
 def test_trials_confirmation_and_evaluation_use_different_seeds(found, trained):
-    evaluation.confirm(found, top=1)
+    confirmation.confirm(found, top=1)
     confirmed = {seed for _, seed in trained.runs}
     trained.runs.clear()
     evaluation.evaluate(found, seeds=3)
     evaluated = {seed for _, seed in trained.runs}
     trials = {trial.user_attrs["seed"] for trial in found.study.trials}
-    assert len(confirmed) == len(evaluated) == len(trials) == 3
+    assert len(evaluated) == len(trials) == 3
     assert not confirmed & evaluated
     assert not trials & (confirmed | evaluated)
 
@@ -277,13 +193,13 @@ def test_without_a_test_split_the_validation_split_is_measured(trained):
 
 @pytest.mark.once
 def test_evaluation_and_confirmation_need_a_complete_trial_and_a_count(found, trained, make_study):
-    for judge in (evaluation.evaluate, evaluation.confirm):
+    for judge in (evaluation.evaluate, confirmation.confirm):
         with pytest.raises(RuntimeError, match="no complete trial"):
             judge(make_study(name="empty"), 1)
     with pytest.raises(ValueError, match="seeds=0"):
         evaluation.evaluate(found, seeds=0)
     with pytest.raises(ValueError, match="top=0"):
-        evaluation.confirm(found, top=0)
+        confirmation.confirm(found, top=0)
     assert trained.runs == []
 
 
@@ -313,8 +229,9 @@ def test_confirmation_and_evaluation_build_the_model_of_the_trial_that_they_trai
 
     best = [trial.number for trial in result.ranked_trials]
     trained.clear()
-    evaluation.confirm(result, top=2, seeds=2)
-    assert trained == [widths[number] for number in best[:2] for _ in range(2)]
+    confirmation.confirm(result, top=2)
+    raced = [widths[best[0]], widths[best[1]], widths[best[0]]]  # the last are the defaults
+    assert trained[:12] == [width for width in raced for _ in range(4)]
     trained.clear()
     evaluation.evaluate(result, seeds=2)
     assert trained == [result.best_trial.params["units"]] * 4

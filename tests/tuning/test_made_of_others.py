@@ -94,23 +94,27 @@ def test_a_group_of_the_class_of_the_default_follows_it_in_what_they_share():
 @pytest.mark.parametrize("storage", [None, "sqlite:///study.db"])
 def test_a_stored_study_is_loaded_and_continued(task, storage, in_empty_folder):
     optimizers = [kol.Lookahead(grouped(), steps=3), "adam"]
-    made = kol.tune(task, optimizers, trials=2, name="mine", storage=storage, sampler="random")
+    made = kol.tune(
+        task, optimizers, trials=2, confirm=0, name="mine", storage=storage, sampler="random"
+    )
     loaded = TuningResult.load("mine", storage, task=task)
     assert repr(loaded.best_optimizer()) == repr(made.best_optimizer())
     assert repr(loaded.default_optimizer()) == repr(made.default_optimizer())
     loaded.run(3, engine=Formula())
     optimizers = [kol.Lookahead(grouped(), steps=3), "adam"]  # with other names, of their own
-    again = kol.tune(task, optimizers, trials=4, name="mine", storage=storage, sampler="random")
+    again = kol.tune(
+        task, optimizers, trials=4, confirm=0, name="mine", storage=storage, sampler="random"
+    )
     assert len(again.finished_trials) == 4
     optimizers[0] = kol.Lookahead(grouped(), steps=2)
     with pytest.raises(ValueError, match=r"another space: .* steps=3, .* not .* steps=2, "):
-        kol.tune(task, optimizers, trials=5, name="mine", storage=storage)
+        kol.tune(task, optimizers, trials=5, confirm=0, name="mine", storage=storage)
 
 
 @pytest.mark.once
 @pytest.mark.usefixtures("by_formula")
 def test_the_report_shows_how_to_make_the_optimizer(task, tmp_path):
-    result = kol.tune(task, grouped(), trials=3, space={"schedule": "cosine"})
+    result = kol.tune(task, grouped(), trials=3, confirm=0, space={"schedule": "cosine"})
     page = Page("settings")
     report.settings(page, result)
     text = page.write(tmp_path / "page.html").read_text()
@@ -160,7 +164,7 @@ def test_what_cannot_be_tuned_is_refused_before_anything_is_stored(
     task, make, message, in_empty_folder
 ):
     with pytest.raises(ValueError, match=f"(?s){message}"):
-        kol.tune(task, make(), trials=1)
+        kol.tune(task, make(), trials=1, confirm=0)
     assert list(in_empty_folder.iterdir()) == []
 
 

@@ -213,7 +213,7 @@ def test_a_trial_diverges_when_one_of_its_seeds_does(kept_programs):
 def test_a_population_that_is_no_count_is_refused_before_anything_is_stored(population):
     storage = optuna.storages.InMemoryStorage()
     with pytest.raises((TypeError, ValueError), match="population"):
-        kol.tune(small_task(), trials=1, population=population, storage=storage)
+        kol.tune(small_task(), trials=1, confirm=0, population=population, storage=storage)
     assert storage.get_all_studies() == []
 
 

@@ -161,6 +161,6 @@ def test_a_database_that_cannot_be_opened_is_named_without_its_password(url):
 def test_a_study_keeps_nothing_of_where_it_is_stored(by_formula, postgres):
     url = postgres.replace("postgres:@", "postgres:secret@")
     assert url != postgres
-    result = kol.tune(small_task(), trials=2, storage=url, name="s")
+    result = kol.tune(small_task(), trials=2, confirm=0, storage=url, name="s")
     kept = [result.study.user_attrs, *(trial.user_attrs for trial in result.study.trials)]
     assert "secret" not in str(kept)

@@ -103,6 +103,13 @@ class SearchSpace:
             values[self.label(optimizer, key)] = default if key in defaults else 1.0 - default
         return values
 
+    def default(self, optimizer: str) -> Configuration:
+        """The optimizer as it is by default or was given, with what the study speaks of by name."""
+        template = self.templates[optimizer]
+        named = [*map(field_name, self.spaces[optimizer]), *self.fixed[optimizer]]
+        values = {name: template.defaults[name] for name in named if name in template.defaults}
+        return Configuration(optimizer, values, stated=tuple(self.schedule), given=template)
+
     @property
     def searched_schedule(self) -> dict[str, BaseDistribution]:
         """Those that belong to the schedule of the learning rate."""

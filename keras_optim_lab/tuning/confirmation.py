@@ -1,0 +1,90 @@
+"""Are the settings good, or was their seed? A race of the best trials and the defaults."""
+
+from keras_optim_lab.arguments import whole_number
+from keras_optim_lab.tuning.engines.engine import Engine
+from keras_optim_lab.tuning.racing import Course, Entrant, race
+from keras_optim_lab.tuning.repetitions import OnProgress, silent
+from keras_optim_lab.tuning.shortlist import shortlist
+from keras_optim_lab.tuning.study import TuningStudy
+from keras_optim_lab.tuning.study_result import Confirmation
+
+# Added to the study's own seed, from which those of trials count up: what is chosen on some seeds
+# is judged on others.
+CONFIRMATION_SEEDS = 1_000_000
+CONFIRM = 12  # trials that take part, where nothing else is said
+
+
+def confirm(
+    tuning: TuningStudy,
+    top: int = CONFIRM,
+    engine: Engine | None = None,
+    on_progress: OnProgress = silent,
+) -> None:
+    """Races the most promising `top` trials and the defaults, and keeps the verdict with the study.
+
+    The best of many noisy trials owes part of its lead to its seed, so that all of them are trained
+    again with common fresh seeds (`racing.race`). The best of those that are left is then trained
+    beside the defaults with seeds by which nothing was chosen. The study's `verdict`, `best_trial`
+    and `best_optimizer` follow until it gets more trials. Nothing is trained if the study holds
+    the verdict already.
+
+    Args:
+        tuning: a study with at least one complete trial.
+        top: how many trials take part, at least 1.
+        engine: what trains them; see `repetitions.train`.
+        on_progress: called as `on_progress(done, total)` while they train.
+
+    Raises:
+        RuntimeError: the study has no complete trial.
+    """
+    top = whole_number("top", top)
+    if is_confirmed(tuning, top):
+        return
+    course = Course(
+        tuning.task, tuning.objective, tuning.seed + CONFIRMATION_SEEDS, tuning.folds, engine
+    )
+    trials, defaults = _trials(tuning, top), _defaults(tuning)
+    entrants = [*trials.values(), *defaults.values()]
+    values = race(course, entrants, [each.name for each in defaults.values()], on_progress)
+
+    def place(each: Entrant) -> tuple[int, float]:
+        return -len(values[each.name]), tuning.objective.rank(values[each.name])
+
+    reference = min(defaults, key=lambda name: place(defaults[name]))
+    best = min(trials, key=lambda number: place(trials[number]), default=None)
+    default, tuned = [], []
+    if best is not None:
+        pair = defaults[reference], trials[best]
+        duel = values
+        if place(pair[1]) < place(pair[0]):
+            duel = course.values(pair, range(4 * course.unit, 8 * course.unit), on_progress)
+        both = zip(*(duel[each.name] for each in pair), strict=False)
+        default, tuned = map(list, zip(*both, strict=True))
+    tuning.keep_confirmation(Confirmation(top, values, best, reference, default, tuned))
+
+
+def is_confirmed(tuning: TuningStudy, top: int) -> bool:
+    """Whether the study, as it stands, holds the race of so many trials."""
+    kept = tuning.confirmation
+    return kept is not None and kept.reference is not None and kept.top == top
+
+
+def _trials(tuning: TuningStudy, top: int) -> dict[int, Entrant]:
+    """Those that take part, by their numbers."""
+    return {
+        each.number: Entrant(f"trial {each.number}", tuning.space.decode(each.params), each.params)
+        for each in shortlist(tuning, top)
+    }
+
+
+def _defaults(tuning: TuningStudy) -> dict[str, Entrant]:
+    """By optimizer, itself as it is without tuning."""
+    # A model that is built from the trial is built from the best one.
+    params = tuning.ranked_trials[0].params
+    several = len(tuning.space.optimizers) > 1
+    return {
+        name: Entrant(
+            f"{name} by default" if several else "defaults", tuning.space.default(name), params
+        )
+        for name in tuning.space.optimizers
+    }

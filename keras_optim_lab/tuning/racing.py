@@ -1,0 +1,192 @@
+"""A race: settings trained with common seeds in rounds, until a paired test has parted them.
+
+F-race (Birattari et al., 2002) for settings of optimizers: all that are in it are trained with the
+same seeds and, where there are folds, on the same ones. After every round those leave that are
+significantly behind, and others have more runs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+
+from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.splits import Fold
+from keras_optim_lab.tuning.criterion import Criterion
+from keras_optim_lab.tuning.engines.engine import Engine
+from keras_optim_lab.tuning.paired import diverged, fold_of, gain
+from keras_optim_lab.tuning.repetitions import OnProgress, Training, silent, train
+from keras_optim_lab.tuning.spaces.configuration import Configuration
+
+Values = dict[str, list[float]]
+
+_FIRST_PARTITION = 1000  # those before it are the trials'
+SEEDS = 4  # that a round begins with where there are no folds
+_SIGNIFICANT = 0.05
+_CERTAIN = 0.01  # of what is said; the test is repeated after every round
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """Settings that take part.
+
+    Attributes:
+        name: what results call them.
+        params: of the trial that the model is built from, if it is.
+    """
+
+    name: str
+    configuration: Configuration
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all who take part are trained on.
+
+    Attributes:
+        seed: of the first run; those of later ones count up from it.
+        folds: into which training and validation samples are parted, by other partitions than the
+            trials'; None for the task's own splits.
+        engine: what trains; see `repetitions.train`.
+    """
+
+    task: Task
+    objective: Criterion
+    seed: int
+    folds: int | None = None
+    engine: Engine | None = None
+
+    def values(
+        self, entrants: Sequence[Entrant], runs: range, on_progress: OnProgress = silent
+    ) -> Values:
+        """The objective at the end of these runs, of each by its name; NaN once diverged."""
+        trainings = [
+            Training(each.name, each.configuration, self.seed + run, each.params, self._fold(run))
+            for each, run in product(entrants, runs)
+        ]
+        name = self.objective.name
+        curves = train(
+            self.task, trainings, objective=name, engine=self.engine, on_progress=on_progress
+        )
+        found: Values = {each.name: [] for each in entrants}
+        for training, curve in zip(trainings, curves, strict=True):
+            found[training.method].append(curve[name][-1])
+        return found
+
+    def _fold(self, run: int) -> Fold | None:
+        if self.folds is None:
+            return None
+        fold = fold_of(run, self.folds)
+        return fold._replace(repeat=_FIRST_PARTITION + fold.repeat)
+
+    def behind(self, leader: Sequence[float], other: Sequence[float]) -> bool:
+        """Whether a setting is significantly worse than the one that leads, or diverged more."""
+        if diverged(leader) != diverged(other):
+            return diverged(other) > diverged(leader)
+        return gain(other, leader, self.objective.direction, self.folds).p < _SIGNIFICANT
+
+    def told_apart(
+        self, first: Sequence[float], other: Sequence[float], delta: float
+    ) -> Literal["behind", "as good"] | None:
+        """What is certain of a setting beside the first one, over the runs that both have.
+
+        Args:
+            delta: a difference that does not matter, as a share of the first one's mean.
+        """
+        common = min(len(first), len(other))
+        first, other = first[:common], other[:common]
+        if diverged(other) > diverged(first):
+            return "behind"
+        lead = gain(other, first, self.objective.direction, self.folds)
+        if lead.p < _CERTAIN:
+            return "behind"
+        return "as good" if lead.high < delta * abs(float(np.mean(first))) else None
+
+    @property
+    def unit(self) -> int:
+        """Runs that are added at a time."""
+        return self.folds or SEEDS
+
+
+def most_runs(entrants: int, unit: int = SEEDS) -> int:
+    """Of a race and the duel of its best with the defaults, if nobody leaves early."""
+    return unit * (entrants + (entrants // 2 + 1) + 2 * (entrants // 4 + 1) + 2 * 4)
+
+
+def race(
+    course: Course,
+    entrants: Sequence[Entrant],
+    defaults: Sequence[str],
+    on_progress: OnProgress = silent,
+) -> Values:
+    """Trains all of them, and those again that may be the best, in three rounds.
+
+    Each round has as many runs as all before it, and at most half of those who took part go on:
+    the best ones that are not significantly behind the first, and the best of the defaults.
+
+    Args:
+        course: what they are trained on.
+        entrants: in any order.
+        defaults: the names of those that stand for what a user has without tuning.
+        on_progress: called as `on_progress(done, total)`; the total falls as they leave.
+
+    Returns:
+        The objective of every run, by name; those who left early have fewer.
+    """
+    values: Values = {each.name: [] for each in entrants}
+    alive, done = list(entrants), 0
+    for end in (course.unit, 2 * course.unit, 4 * course.unit):
+        found = course.values(alive, range(done, end), on_progress)
+        for name, more in found.items():
+            values[name] += more
+        done = end
+        ranked = sorted(alive, key=lambda each: course.objective.rank(values[each.name]))
+        first, kept = values[ranked[0].name], len(alive) // 2
+        reference = next(each for each in ranked if each.name in defaults)
+        alive = [
+            each
+            for place, each in enumerate(ranked)
+            if each is reference or (place < kept and not course.behind(first, values[each.name]))
+        ]
+        if alive == [reference]:
+            break
+    return values
+
+
+def separate(
+    course: Course,
+    entrants: Sequence[Entrant],
+    delta: float,
+    limit: int,
+    on_progress: OnProgress = silent,
+) -> Values:
+    """Trains all of them until each is told apart from the first, or known to be no worse by much.
+
+    Args:
+        course: what they are trained on.
+        entrants: in any order, at least two.
+        delta: a difference that does not matter, as a share of the first one's mean.
+        limit: runs of each at most.
+        on_progress: called as `on_progress(done, total)` in every round.
+
+    Returns:
+        The objective of every run, by name; those who left early have fewer.
+    """
+    values: Values = {each.name: [] for each in entrants}
+    alive, done = list(entrants), 0
+    while done < limit and len(alive) > 1:
+        end = min(limit, max(course.unit, 2 * done))
+        for name, more in course.values(alive, range(done, end), on_progress).items():
+            values[name] += more
+        done = end
+        first = min(alive, key=lambda each: course.objective.rank(values[each.name]))
+        alive = [
+            each
+            for each in alive
+            if each is first
+            or course.told_apart(values[first.name], values[each.name], delta) is None
+        ]
+    return values
