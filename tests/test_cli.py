@@ -165,7 +165,7 @@ def test_tune_passes_its_options_on(command):
 
 def test_tune_searches_a_schedule(command):
     space = ("--space", "schedule=constant,cosine", "--space", "warmup=0:0.2")
-    shown = tune(command, "--optimizer", "adam,momentum", *space)
+    shown = tune(command, "--optimizer", "adam,momentum", "--confirm", "0", *space)
     assert shown.exit_code == 0, shown.output
     found = study()
     assert found.space.distributions["schedule"].choices == ("constant", "cosine")

@@ -113,7 +113,8 @@ class Course:
 
 def most_runs(entrants: int, unit: int = SEEDS) -> int:
     """Of a race and the duel of its best with the defaults, if nobody leaves early."""
-    return unit * (entrants + (entrants // 2 + 1) + 2 * (entrants // 4 + 1) + 2 * 4)
+    second = entrants // 2 + 1
+    return unit * (entrants + second + 2 * (second // 2 + 1) + 2 * 4)
 
 
 def race(

@@ -48,7 +48,7 @@ def make_study(task):
 def found(task):
     """A study whose best trial by formula is number 1."""
     result = TuningResult.create(
-        task, "adam", name="found", space=RATES, pruner="none", seed=1_000_000
+        task, "adam", name="found", space=RATES, pruner="none", seed=1_000_000, start="none"
     )
     losses = iter([3.0, 1.0, 2.0, 0.5])
     result.run(3, engine=Formula(loss=lambda h: next(losses)))
