@@ -43,10 +43,17 @@ _OF_OPTIMIZERS = {
     "_update_model_variables_moving_average": "averages in the weights' own precision",
     "_overwrite_model_variables_with_average_value": "gives one memory to two variables",
     "_overwrite_variable_with_gradient": "tells the weights that no method updates",
+    "_accumulated_gradients": "part of what is kept for a weight, and goes with it",
+    "_model_variables_moving_average": "the same; and Keras's own averages lose digits",
     "_untrack_variable": "what a variable that is replaced goes through",
     "_tracker": "holds the list of variables, of which TensorFlow saves none that has shrunk",
 }
-NAMES |= {f"keras.optimizers.SGD().{name}": why for name, why in _OF_OPTIMIZERS.items()}
+_OF_VARIABLES = {
+    "_value": "its memory, where it is updated in place: to ask for its value takes as long",
+    "_layout": "how it is laid out over devices, which its slots are too",
+}
+for _made, _names in (("optimizers.SGD()", _OF_OPTIMIZERS), ("metrics.Sum().total", _OF_VARIABLES)):
+    NAMES |= {f"keras.{_made}.{name}": why for name, why in _names.items()}
 if keras.backend.backend() == "jax":
     NAMES["keras.Model()._get_jax_state"] = "where a model's weights are taken out for a step"
 if keras.backend.backend() == "torch":

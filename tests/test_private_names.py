@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+import keras
 import pytest
 
 from keras_optim_lab import keras_private
@@ -9,11 +10,16 @@ from keras_optim_lab.keras_tuner import private as keras_tuner_private
 
 
 def _owner(path: str):
-    """A module by its name, or what its class makes without arguments."""
-    if not path.endswith("()"):
+    """A module by its name, or what its class makes without arguments, or an attribute of that."""
+    if "()" not in path:
         return import_module(path)
-    module, _, made = path.removesuffix("()").rpartition(".")
-    return getattr(import_module(module), made)()
+    path, _, attribute = path.partition("()")
+    module, _, made = path.rpartition(".")
+    owner = getattr(import_module(module), made)()
+    if isinstance(owner, keras.optimizers.Optimizer):  # one that keeps all that it can
+        owner = type(owner)(use_ema=True, gradient_accumulation_steps=2)
+        owner.build([keras.Variable([0.0])])
+    return getattr(owner, attribute[1:]) if attribute else owner
 
 
 @pytest.mark.parametrize("name", keras_private.NAMES)

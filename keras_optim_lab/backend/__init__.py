@@ -1,6 +1,5 @@
 """The one place that knows TensorFlow, JAX and PyTorch by name."""
 
-from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ _modules: dict[str, Any] = {}  # looked up several times a step, also while PyTo
 __all__ = [
     "active",
     "derivatives",
-    "double_precision",
     "installed",
     "reuse_compiled_programs",
     "rows",
@@ -59,8 +57,3 @@ def set_random_seed(seed: int) -> None:
 def reuse_compiled_programs() -> None:
     """Spares later models of this process the compiler, where the backend needs to be told."""
     active().reuse_compiled_programs()
-
-
-def double_precision() -> AbstractContextManager:
-    """Within it, numbers of 64 bits stay so, on every backend."""
-    return derivatives().precision("float64")

@@ -195,8 +195,9 @@ class OptunaOracle(keras_tuner.Oracle):
         stored = self.study.get_trials(deepcopy=False)
         for trial_id, number in self._runs.numbers.items():
             if number >= len(stored) or not self._runs.owns(stored[number]):
+                project = os.path.dirname(self._get_oracle_fname())
                 raise ValueError(
-                    f"The project {self._project_dir!r} has a trial {trial_id} that the study "
+                    f"The project {project!r} has a trial {trial_id} that the study "
                     f"{self.study.study_name!r} does not hold. Give the storage and study_name "
                     "with which it was begun, or overwrite=True to the tuner to begin again."
                 )
@@ -218,7 +219,7 @@ class OptunaOracle(keras_tuner.Oracle):
                 "The study belongs to a project. Make the tuner first: "
                 "keras_tuner.Tuner(oracle, ..., directory=..., project_name=...)."
             )
-        path = self._storage or Path(self._project_dir) / _JOURNAL
+        path = self._storage or Path(self._get_oracle_fname()).with_name(_JOURNAL)
         maximize = self.objective.direction == "max"
         direction: Direction = "maximize" if maximize else "minimize"
         study = optuna.create_study(

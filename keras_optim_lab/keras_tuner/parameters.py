@@ -24,6 +24,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import create_trial
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ class Parameter:
         if self.steps:
             return self.steps.index(value)
         encoded = self._reflected(value)
-        if not self.distribution._contains(self.distribution.to_internal_repr(encoded)):
-            raise ValueError(f"{self.name}={encoded!r} is not in {self.distribution!r}.")
+        create_trial(  # refuses it
+            value=0.0, params={self.name: encoded}, distributions={self.name: self.distribution}
+        )
         return encoded
 
     def _reflected(self, value: Any) -> Any:

@@ -18,7 +18,7 @@ NAMES = {
     "keras_tuner.Oracle()._max_collisions": "how often they ask before a space is exhausted",
     "keras_tuner.Oracle()._seed_state": "the seed that they count up, and save",
     "keras_tuner.Oracle()._retry_queue": "trials to be run again, some of them twice",
-    "keras_tuner.Oracle()._get_oracle_fname": "whether a project is there to be taken up",
+    "keras_tuner.Oracle()._get_oracle_fname": "whether and where there is a project to take up",
     "keras_tuner.Oracle()._set_project_dir": "says where the journal of its study lies",
     "keras_tuner.Oracle()._save_trial": "writes a trial that begins anew",
 }

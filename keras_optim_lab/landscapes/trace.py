@@ -167,7 +167,7 @@ def trace(
         ) from None
     if components:
         start = np.atleast_1d(start)
-    with backend.double_precision():
+    with backend.derivatives().precision("float64"):
         if isinstance(optimizer, CurvatureOptimizer):
             rows = tuple(_curved_steps(optimizer, function, start, steps))
         else:

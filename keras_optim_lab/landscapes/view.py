@@ -123,7 +123,7 @@ class View:
         """In one dimension: the tangent at the method's place, or the parabola of Newton's."""
         x = float(self.trail(runner, step)[0, -1])
         width = self.axes[0][-1] - self.axes[0][0]
-        with backend.double_precision():
+        with backend.derivatives().precision("float64"):
             h = 1e-4 * width
             below, here, above = self._at(np.array([[x - h], [x], [x + h]]))
         slope, curvature = (above - below) / (2 * h), (above - 2 * here + below) / h**2

@@ -113,7 +113,7 @@ def test_reverse_log_is_distributed_as_in_kerastuner():
 
 
 def test_a_default_outside_of_the_range_has_no_place_in_optuna():
-    with pytest.raises(ValueError, match=r"x=5\.0 is not in FloatDistribution"):
+    with pytest.raises(ValueError, match=r"5\.0 of parameter 'x' isn't contained"):
         parameter(declared("Float", 0, 1), "x").encode(5.0)
     with pytest.raises(ValueError, match=r"not in tuple"):
         parameter(declared("Int", 2, 32, step=2, sampling="log"), "x").encode(3)

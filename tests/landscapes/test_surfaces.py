@@ -13,7 +13,7 @@ SADDLES = ["saddle", "monkey-saddle"]
 
 @pytest.fixture(scope="module", autouse=True)
 def exact():
-    with backend.double_precision():
+    with backend.derivatives().precision("float64"):
         yield
 
 
