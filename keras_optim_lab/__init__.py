@@ -5,7 +5,7 @@ Names are imported when they are first used: an optimizer brings neither Optuna 
 
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_optim_lab.registration import register_with_keras
 
@@ -63,7 +63,7 @@ def _homes(module: str = __name__) -> dict[str, str]:
     return homes
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     homes = _homes()
     if name == "__all__":
         return sorted(homes)
@@ -76,7 +76,7 @@ def __getattr__(name: str):
     return vars(home).get(name) or import_module(f"{home.__name__}.{name}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*_homes(), "__version__"])
 
 

@@ -9,7 +9,7 @@ backend. Both functions are pure, so `jax.jit(adam.update)`, `jax.vmap`, `tf.fun
 `torch.func.vmap` apply. The arithmetic is that of the optimizer of the same name: one rule.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -55,7 +55,7 @@ class Functional:
         self._numbers = optimizer.held_numbers()
         self._steps: dict[Any, Step] = {}
 
-    def init(self, params) -> State:
+    def init(self, params: Any) -> State:
         """The state before the first step, for parameters of this structure and shape.
 
         Raises:
@@ -69,7 +69,9 @@ class Functional:
         self.optimizer.check_places(places, ())
         return _packed(params, self._step(params).first_state())
 
-    def update(self, params, gradients, state: State, **hyperparameters):
+    def update(
+        self, params: Any, gradients: Any, state: State, **hyperparameters: Any
+    ) -> tuple[Any, State]:
         """Parameters and state after one step.
 
         Args:
@@ -88,7 +90,9 @@ class Functional:
         """
         return self.advance(params, gradients, state, self._held(hyperparameters, state.step))
 
-    def advance(self, params, gradients, state: State, held: dict[str, Any]):
+    def advance(
+        self, params: Any, gradients: Any, state: State, held: dict[str, Any]
+    ) -> tuple[Any, State]:
         """As `update`, with every hyperparameter as its variable would hold it.
 
         A decay rate is held as 1 − β: computed in Python's precision, it keeps digits that a
@@ -105,12 +109,12 @@ class Functional:
         weights, state = self._step(params)(weights, gradients, _flat(state), held)
         return keras.tree.pack_sequence_as(params, weights), _packed(params, state)
 
-    def shown(self, params, state: State, held: dict[str, Any]):
+    def shown(self, params: Any, state: State, held: dict[str, Any]) -> Any:
         """Parameters as an evaluation is to see them, after a step with the values `held`."""
         shown = self._step(params).shown(keras.tree.flatten(params), _flat(state), held)
         return keras.tree.pack_sequence_as(params, shown)
 
-    def _step(self, params) -> Step:
+    def _step(self, params: Any) -> Step:
         places = self._places(params)
         dtypes = [keras.backend.standardize_dtype(w.dtype) for w in keras.tree.flatten(params)]
         key = (*places, *dtypes)
@@ -118,7 +122,7 @@ class Functional:
             self._steps[key] = Step(self.optimizer, places, dtypes)
         return self._steps[key]
 
-    def _places(self, params) -> list[Place]:
+    def _places(self, params: Any) -> list[Place]:
         """Where each array stands: its path within the containers, unless it was told."""
         found = keras.tree.flatten_with_path(params)
         paths = self._paths or ["/".join(map(str, path)) for path, _ in found]
@@ -126,7 +130,7 @@ class Functional:
             Place(path, tuple(array.shape)) for path, (_, array) in zip(paths, found, strict=True)
         ]
 
-    def _held(self, hyperparameters: dict[str, Any], step) -> dict[str, Any]:
+    def _held(self, hyperparameters: dict[str, Any], step: Any) -> dict[str, Any]:
         fields = self.optimizer.numeric
         unknown = hyperparameters.keys() - fields.keys()
         if unknown:
@@ -142,13 +146,13 @@ def _flat(state: State) -> State:
     return state._replace(slots={n: keras.tree.flatten(own) for n, own in state.slots.items()})
 
 
-def _packed(params, state: State) -> State:
+def _packed(params: Any, state: State) -> State:
     """With slots in containers like the parameters'."""
     packed = {n: keras.tree.pack_sequence_as(params, own) for n, own in state.slots.items()}
     return state._replace(slots=packed)
 
 
-def _check_same_shape(parameter, gradient) -> None:
+def _check_same_shape(parameter: Any, gradient: Any) -> None:
     # Broadcasting would make something of them, and change the parameter's shape.
     if tuple(parameter.shape) != tuple(gradient.shape):
         raise ValueError(
@@ -157,13 +161,13 @@ def _check_same_shape(parameter, gradient) -> None:
         )
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Callable[..., Functional]:
     try:
         entry = catalogue.entry(name)
     except ValueError as error:
         raise AttributeError(str(error)) from None
 
-    def of(*args, **kwargs) -> Functional:
+    def of(*args: Any, **kwargs: Any) -> Functional:
         return Functional(entry.cls(*args, **kwargs))
 
     of.__name__ = of.__qualname__ = name
@@ -172,5 +176,5 @@ def __getattr__(name: str):
     return of
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return [*globals(), *catalogue.names()]

@@ -18,6 +18,7 @@ from keras import ops
 from keras_optim_lab.comparison.job import load_arrays, read_job, save_arrays
 from keras_optim_lab.comparison.recording import batches, fresh_model
 from keras_optim_lab.optimizers import GradientDescent
+from keras_optim_lab.optimizers.shell.record import Record
 
 _NUDGES = 16
 
@@ -41,7 +42,7 @@ class Witness(GradientDescent):
 
     slots = ("gradient",)
 
-    def rule(self, g, w, slot, h):
+    def rule(self, g: Any, w: Any, slot: Record, h: Record) -> tuple[Any, Record]:
         return ops.zeros_like(g), slot(gradient=g)
 
     @property

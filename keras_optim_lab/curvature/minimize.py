@@ -16,7 +16,7 @@ from keras_optim_lab.curvature.function_objective import (
 )
 from keras_optim_lab.curvature.layout import Layout
 from keras_optim_lab.curvature.newton import undamped
-from keras_optim_lab.curvature.objective import Point
+from keras_optim_lab.curvature.objective import Objective, Point
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
 from keras_optim_lab.curvature.result import MinimizeResult
 from keras_optim_lab.curvature.sam import SAM
@@ -166,7 +166,7 @@ class _Program:
             lambda x, gradient: undamped(Spectrum.in_own_units(self.objective.hessian(x)), gradient)
         )
 
-    def _traced(self, point: Point, state, iteration, numbers):
+    def _traced(self, point: Point, state: Any, iteration: Any, numbers: Any) -> tuple[Any, ...]:
         self.owner.traces += 1
         state, pairs = state
         held = self.optimizer.held(iteration, numbers)
@@ -181,7 +181,7 @@ class _Program:
         counts = ops.stack([ops.cast(count, "int32") for count in effort[:4]])
         return after, (state, pairs), whole, counts
 
-    def run(self, start, steps: int, tolerances: Tolerances, numbers) -> MinimizeResult:
+    def run(self, start: Any, steps: int, tolerances: Tolerances, numbers: Any) -> MinimizeResult:
         x = self.layout.join(keras.tree.map_structure(ops.convert_to_tensor, start))
         point = Point(x, *self._begin(x))
         check_finite(point)
@@ -200,17 +200,20 @@ class _Program:
         return walk.result(self.layout)
 
 
+_After = tuple[Point, Any, Effort]  # a step: where it has led, the state, what it has taken
+
+
 class _Curvature:
     def __init__(self, optimizer: CurvatureOptimizer, layout: Layout):
         self.optimizer = optimizer
         self.has_model = optimizer.has_model
         self.layout = layout
 
-    def first_state(self):
+    def first_state(self) -> Any:
         return self.optimizer.first_state(self.layout)
 
-    def advance(self, objective, point, state, iteration, held):
-        h = self.optimizer.scalars(held, iteration).cast(self.layout.dtype)
+    def advance(self, objective: Objective, point: Point, state: Any, t: Any, held: Any) -> _After:
+        h = self.optimizer.scalars(held, t).cast(self.layout.dtype)
         return self.optimizer.advance(objective, point, state, h)
 
 
@@ -221,11 +224,11 @@ class _FirstOrder:
         self.functional = Functional(optimizer)
         self.layout = layout
 
-    def first_state(self):
+    def first_state(self) -> Any:
         zeros = ops.zeros((self.layout.size,), self.layout.dtype)
         return self._in_dtype(self.functional.init(self.layout.split(zeros)))
 
-    def advance(self, objective, point, state, iteration, held):
+    def advance(self, objective: Objective, point: Point, state: Any, t: Any, held: Any) -> _After:
         params, gradients = self.layout.split(point.x), self.layout.split(point.gradient)
         params, state = self.functional.advance(params, gradients, state, held)
         return Point(self.layout.join(params)), self._in_dtype(state), Effort()
@@ -242,11 +245,11 @@ class _Sharpness(_FirstOrder):
         super().__init__(optimizer.optimizer, layout)
         self.optimizer = optimizer
 
-    def advance(self, objective, point, state, iteration, held):
+    def advance(self, objective: Objective, point: Point, state: Any, t: Any, held: Any) -> _After:
         radius = ops.cast(held[f"{self.optimizer.own}.radius"], self.layout.dtype)
         gradient = self.optimizer.worst_gradient(objective, point, radius)
         inner = {name: held[name] for name in self.optimizer.optimizer.numeric}
         after, state, _ = super().advance(
-            objective, point._replace(gradient=gradient), state, iteration, inner
+            objective, point._replace(gradient=gradient), state, t, inner
         )
         return after, state, Effort(values=1, gradients=1)

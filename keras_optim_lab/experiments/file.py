@@ -5,10 +5,11 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from keras_optim_lab.backend.selection import BACKENDS
 from keras_optim_lab.experiments import schema
-from keras_optim_lab.experiments.lines import lines_of
+from keras_optim_lab.experiments.lines import Place, lines_of
 from keras_optim_lab.experiments.schema import ExperimentError, Keys, Table, key
 from keras_optim_lab.files import file_name, named
 
@@ -69,7 +70,7 @@ class ExperimentFile:
         self.common = self.table.read(Common, others=True)
 
 
-def _parsed(path: str, text: str):
+def _parsed(path: str, text: str) -> tuple[dict[str, Any], dict[Place, int]]:
     try:
         return tomllib.loads(text), lines_of(text)
     except tomllib.TOMLDecodeError as error:

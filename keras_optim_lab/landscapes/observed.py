@@ -27,17 +27,17 @@ class Observed:
         self.corrected: dict[str, Any] = {}
         self.noted: dict[str, Any] = {}
 
-    def _prepare(self, shared: Record, h: Record):
+    def _prepare(self, shared: Record, h: Record) -> tuple[Record, Record]:
         shared, prepared = self._given.prepare(shared, h)
         self.prepared = _added(h, prepared)
         return shared, prepared
 
-    def _look(self, shared: Record, h: Record, *weights):
+    def _look(self, shared: Record, h: Record, *weights: Any) -> tuple[Record, Record]:
         shared, surveyed = self._given.look(shared, h, *weights)
         self.prepared.update(_added(h, surveyed))
         return shared, surveyed
 
-    def _rule(self, g, w, slot: Record, h: Record):
+    def _rule(self, g: Any, w: Any, slot: Record, h: Record) -> tuple[Any, Record]:
         debiased: list[tuple[Any, Any]] = []
         self.noted = {}
         step, new = self._given.rule(g, w, slot, _Heard(h, debiased, self.noted))
@@ -69,7 +69,7 @@ class _Heard(Record):
         )
         self.__dict__["_noted"] = noted
 
-    def note(self, **values) -> None:
+    def note(self, **values: Any) -> None:
         self.__dict__["_noted"].update(values)
 
 
@@ -84,7 +84,7 @@ class _HeardDecay(Decay):
         heard.debiased = debiased
         return heard
 
-    def debias(self, average):
+    def debias(self, average: Any) -> Any:
         corrected = super().debias(average)
         self.debiased.append((average, corrected))
         return corrected

@@ -37,7 +37,7 @@ class Descent(Protocol):
 
     surfaces: tuple[Surface, ...]
 
-    def __call__(self, starts, steps: int, **hyperparameters) -> Paths:
+    def __call__(self, starts: Any, steps: int, **hyperparameters: Any) -> Paths:
         """Takes `steps` steps from all starts.
 
         Args:
@@ -74,7 +74,7 @@ class _OneByOne:
         self.surfaces = tuple(surfaces)
         self._minimizers = [Minimizer(surface, optimizer) for surface in surfaces]
 
-    def __call__(self, starts, steps: int, **hyperparameters) -> Paths:
+    def __call__(self, starts: Any, steps: int, **hyperparameters: Any) -> Paths:
         every = [
             [
                 self._path(
@@ -89,7 +89,7 @@ class _OneByOne:
         )
         return Paths(points, values)
 
-    def _path(self, minimizer: Minimizer, start, steps: int, numbers) -> Paths:
+    def _path(self, minimizer: Minimizer, start: Any, steps: int, numbers: Any) -> Paths:
         path = minimizer(start, steps=steps, **numbers).path
         stays = steps + 1 - len(path)  # where it has ended
         return Paths(
@@ -124,7 +124,7 @@ class _SideBySide:
         }
         self._program: Any = None
 
-    def __call__(self, starts, steps: int, **hyperparameters) -> Paths:
+    def __call__(self, starts: Any, steps: int, **hyperparameters: Any) -> Paths:
         carry = self._first(np.asarray(starts, "float32"))
         held = self._held(hyperparameters)
         if self._program is None:
@@ -140,7 +140,7 @@ class _SideBySide:
         points = points.reshape(-1, *self._shape, self.dimension)
         return Paths(np.moveaxis(points, 0, 2), np.moveaxis(values, 0, 2))
 
-    def _first(self, starts: np.ndarray):
+    def _first(self, starts: np.ndarray) -> tuple[Any, Any]:
         count = self._shape[0] * self._shape[1]
         x = ops.convert_to_tensor(starts.reshape(count, self.dimension))
         state = self._functional.init([x[0]])
@@ -158,11 +158,11 @@ class _SideBySide:
 
     # The program: pure functions of tensors.
 
-    def _steps(self, carry, held):
+    def _steps(self, carry: Any, held: Any) -> tuple[Any, tuple[Any, ...]]:
         points = ops.zeros((self._at_once, *carry[0].shape), carry[0].dtype)
         values = ops.zeros((self._at_once, *self._shape), carry[0].dtype)
 
-        def body(i, loop):
+        def body(i: Any, loop: Any) -> tuple[Any, Any, Any]:
             carry, points, values = loop
             carry, (x, heights) = self._step(carry, held)
             points = ops.slice_update(points, (i, 0, 0), x[None])
@@ -171,17 +171,17 @@ class _SideBySide:
         carry, *passed = backend.rows().fori_loop(self._at_once, body, (carry, points, values))
         return carry, tuple(passed)
 
-    def _step(self, carry, held):
+    def _step(self, carry: Any, held: Any) -> tuple[Any, tuple[Any, Any]]:
         x, state = carry
         gradients, values = self._gradient([x], state.step[0])
         (moved,), state = self._update([x], gradients, state, held)
         return (moved, state), (x, values)
 
-    def _update_row(self, weights, gradients, state, held):
+    def _update_row(self, weights: Any, gradients: Any, state: Any, held: Any) -> tuple[Any, Any]:
         held = {**dict.fromkeys(self._functional.optimizer.numeric), **held}
         return self._functional.advance(weights, gradients, state, held)
 
-    def _loss(self, weights, step):
+    def _loss(self, weights: Any, step: Any) -> tuple[Any, Any]:
         # The gradient of the sum over all starts holds that of each.
         points = ops.reshape(weights[0], (*self._shape, self.dimension))
         seen = sum(ops.sum(s.at_step(points[i], step)) for i, s in enumerate(self.surfaces))
@@ -202,5 +202,5 @@ def check_scalar(optimizer: Optimizer) -> None:
         )
 
 
-def _array(tensor) -> np.ndarray:
+def _array(tensor: Any) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(tensor))

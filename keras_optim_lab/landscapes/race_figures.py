@@ -194,7 +194,7 @@ def _on_relief(view: View, i: int, step: int) -> list[go.Scatter3d]:
     ]
 
 
-def _ball(view: View, i: int, x, y, size: int = _HEAD, **options: Any) -> go.Scatter:
+def _ball(view: View, i: int, x: Any, y: Any, size: int = _HEAD, **options: Any) -> go.Scatter:
     """Where a method stands; it is what the legend shows of the method."""
     runner = view.race.runners[i]
     marker = {"size": size, "color": view.colors[i], "line": {"color": "white", "width": 2}}

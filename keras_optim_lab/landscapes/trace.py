@@ -176,14 +176,16 @@ def trace(
     return Trace(optimizer, _text(function), start, rows, names if start.size > 1 else ("",))
 
 
-def _steps(optimizer: Optimizer, function, start: np.ndarray, steps: int):
+def _steps(
+    optimizer: Optimizer, function: Callable[[Any], Any], start: np.ndarray, steps: int
+) -> Iterator[dict[str, np.ndarray]]:
     """The steps of a method that needs gradients only."""
     observed = Observed(optimizer)
     functional = Functional(observed.optimizer)
     derivatives = backend.derivatives()
     names: list[str] = []
 
-    def step(x, state: State, held: dict[str, Any]):
+    def step(x: Any, state: State, held: dict[str, Any]) -> tuple[Any, ...]:
         at = derivatives.value_and_gradient(lambda x: _value(function, x, state.step))
         f, g = at(x)
         (new,), state = functional.advance([x], [g], state, held)
@@ -210,13 +212,15 @@ def _steps(optimizer: Optimizer, function, start: np.ndarray, steps: int):
         x = new
 
 
-def _curved_steps(optimizer: CurvatureOptimizer, function, start: np.ndarray, steps: int):
+def _curved_steps(
+    optimizer: CurvatureOptimizer, function: Callable[[Any], Any], start: np.ndarray, steps: int
+) -> Iterator[dict[str, np.ndarray]]:
     """The steps of a method that is handed the function itself."""
     check_scalar(optimizer)
     layout = Layout(start)
     objective = Objective(lambda x: _value(function, layout.split(x), 0))
 
-    def step(point: Point, state: Record, iteration, held: dict[str, Any]):
+    def step(point: Point, state: Record, iteration: Any, held: dict[str, Any]) -> tuple[Any, ...]:
         h = optimizer.scalars(held, iteration).cast(layout.dtype)
         after, new, effort = optimizer.advance(objective, point, state, h)
         if after.gradient is None:
@@ -249,7 +253,7 @@ def _curved_steps(optimizer: CurvatureOptimizer, function, start: np.ndarray, st
         point = after
 
 
-def _row(t: int, f, g, named: dict[str, Any], x, new) -> dict[str, np.ndarray]:
+def _row(t: int, f: Any, g: Any, named: dict[str, Any], x: Any, new: Any) -> dict[str, np.ndarray]:
     if t == 1 and not np.isfinite(_array(f)):
         raise ValueError(
             f"trace: the function must be finite at the start. Received: {_array(f)} at "
@@ -259,7 +263,7 @@ def _row(t: int, f, g, named: dict[str, Any], x, new) -> dict[str, np.ndarray]:
     return {name: _array(value) for name, value in row.items()}
 
 
-def _value(function, x, step):
+def _value(function: Callable[[Any], Any], x: Any, step: Any) -> Any:
     value = function.at_step(x, step) if isinstance(function, Surface) else function(x)
     if tuple(value.shape):
         raise ValueError(
@@ -269,7 +273,7 @@ def _value(function, x, step):
     return value
 
 
-def _held(optimizer: Optimizer, step) -> dict[str, Any]:
+def _held(optimizer: Optimizer, step: Any) -> dict[str, Any]:
     """Every hyperparameter as its variable would hold it, with all digits of a number."""
     numbers = {
         # An array: PyTorch would take a number of NumPy's for a float, and round it.
@@ -292,7 +296,7 @@ def _scheduled(optimizer: Optimizer, held: dict[str, Any]) -> dict[str, np.ndarr
     }
 
 
-def _components(function) -> tuple[str, ...]:
+def _components(function: Callable[[Any], Any]) -> tuple[str, ...]:
     if isinstance(function, Formula):
         return tuple(function.variables)
     if isinstance(function, Surface):
@@ -306,7 +310,7 @@ def _components(function) -> tuple[str, ...]:
     return ()
 
 
-def _text(function) -> str:
+def _text(function: Callable[[Any], Any]) -> str:
     if isinstance(function, Formula):
         return function.text
     if isinstance(function, Surface):
@@ -320,11 +324,11 @@ def _symbol(column: str) -> str:
     return symbol + _HAT if name != column else {"theta": "θ"}.get(symbol, symbol)
 
 
-def _array(tensor) -> np.ndarray:
+def _array(tensor: Any) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(tensor))
 
 
-def _finite(value: np.ndarray):
+def _finite(value: np.ndarray) -> Any:
     """For JSON, which knows no infinity."""
     if value.dtype.kind in "bi":
         return value.tolist()
