@@ -1,6 +1,5 @@
 """Kinds of fields: what an argument of an optimizer's constructor accepts, and how it is kept."""
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
@@ -90,53 +89,16 @@ class Static(Field):
         )
 
 
-class Switch(Static):
+class Fixed(Argument, Static):
+    """A part of the method's definition that is a count, a text or one of a few names."""
+
+
+class Switch(Fixed):
     """A choice between two forms of the method."""
 
-    accepts = "True or False"
 
-    def check(self, owner, value):
-        choice = plain_bool(value)
-        if choice is None:
-            self.refuse(TypeError, owner, value)
-        return choice
-
-
-class Fixed(Argument, Static):
-    """A part of the method's definition that is a count or a text."""
-
-
-class Choice(Static):
-    """One of a few names."""
-
-    def __init__(self, default, *, options: tuple[str, ...], doc: str):
-        super().__init__(default, doc=doc)
-        self.options = options
-        names = ", ".join(map(repr, options))
-        self.accepts = f"one of {names}" + (" or None" if default is None else "")
-
-    def check(self, owner, value):
-        if value is None and self.default is None:
-            return None
-        if not isinstance(value, str):
-            self.refuse(TypeError, owner, value)
-        if value not in self.options:
-            self.refuse(ValueError, owner, value)
-        return value
-
-
-class Constant(Static):
-    """A number ≥ 0 that is used once, when the slots are created."""
-
-    accepts = "a finite number ≥ 0"
-
-    def check(self, owner, value):
-        number = plain_number(value)
-        if number is None:
-            self.refuse(TypeError, owner, value)
-        if not 0 <= number < math.inf:
-            self.refuse(ValueError, owner, value)
-        return number
+class Constant(Fixed):
+    """A number that is used once, when the slots are created."""
 
 
 class KerasArgument(Argument):
@@ -190,6 +152,7 @@ def plain_number(value) -> float | None:
 
 
 def plain_integer(value) -> int | None:
+    """A whole number, also as a float: so come those of a search and of the command line."""
     number = plain_number(value)
     return int(number) if number is not None and number.is_integer() else None
 

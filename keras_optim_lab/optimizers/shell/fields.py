@@ -15,7 +15,6 @@ from typing import Any
 
 from keras_optim_lab.optimizers.shell.field_kinds import (
     Accepted,
-    Choice,
     Constant,
     Fixed,
     KerasArgument,
@@ -54,12 +53,12 @@ def nonnegative(
 
 def constant(*, default: float, doc: str) -> Any:
     """Declares a number ≥ 0 that is used once, when the slots are created."""
-    return Constant(default, doc=doc)
+    return Constant(default, accepts=NONNEGATIVE, doc=doc)
 
 
 def switch(*, default: bool, doc: str) -> Any:
     """Declares a choice between two forms of the method."""
-    return Switch(default, doc=doc)
+    return Switch(default, accepts=YES_OR_NO, doc=doc)
 
 
 def count(*, default: int, doc: str) -> Any:
@@ -74,7 +73,9 @@ def pattern(*, default: str, doc: str) -> Any:
 
 def choice(*, default: str | None, options: tuple[str, ...], doc: str) -> Any:
     """Declares a choice among names."""
-    return Choice(default, options=options, doc=doc)
+    names = ", ".join(map(repr, options))
+    accepts = Accepted(f"one of {names}", plain_text, options.__contains__)
+    return Fixed(default, accepts=accepts, doc=doc)
 
 
 def keras_argument(*, default: Any, accepts: Accepted, doc: str) -> Any:
@@ -90,6 +91,7 @@ def _compiles(text: str) -> bool:
     return True
 
 
+NONNEGATIVE = Accepted("a finite number ≥ 0", plain_number, lambda x: 0 <= x < math.inf)
 POSITIVE = Accepted("a finite number > 0", plain_number, lambda x: 0 < x < math.inf)
 FRACTION = Accepted("a number in [0, 1]", plain_number, lambda x: 0 <= x <= 1)
 ONE_OR_MORE = Accepted("an integer ≥ 1", plain_integer, lambda n: n >= 1)

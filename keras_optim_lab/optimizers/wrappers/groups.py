@@ -11,6 +11,7 @@ from keras.saving import deserialize_keras_object, serialize_keras_object
 
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.shell.field_kinds import Constant, Field, KerasArgument
+from keras_optim_lab.optimizers.shell.fields import NONNEGATIVE
 from keras_optim_lab.optimizers.shell.numeric import Numeric
 from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 from keras_optim_lab.optimizers.shell.paths import as_named_here
@@ -73,11 +74,7 @@ class _Rules(Field):
 
 
 class _Reference(Constant):
-    accepts = "a finite number > 0 or None"
     tunable = False
-
-    def check(self, owner, value):
-        return None if value is None else super().check(owner, value)
 
 
 def _rules(*, doc: str) -> Any:
@@ -85,7 +82,7 @@ def _rules(*, doc: str) -> Any:
 
 
 def _reference(*, doc: str) -> Any:
-    return _Reference(None, doc=doc)
+    return _Reference(None, accepts=NONNEGATIVE, doc=doc)
 
 
 @register("groups", year=2012)
