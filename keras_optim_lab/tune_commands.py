@@ -71,6 +71,13 @@ def tune(
     seeds_per_trial: Annotated[
         int, typer.Option(help="Runs of each trial, which is judged by their mean.")
     ] = 1,
+    folds: Annotated[
+        str,
+        typer.Option(
+            help="Over which every run of a trial is cross-validated: a number, none, or auto, "
+            "5 where there are few validation samples."
+        ),
+    ] = "auto",
     confirm: Annotated[
         int,
         typer.Option(help="Race so many of the best trials and the defaults over fresh seeds."),
@@ -101,10 +108,12 @@ def tune(
         space=dict(map(_override, space or [])),
         objective=objective,
         seeds_per_trial=seeds_per_trial,
+        folds=None if folds == "none" else _number_or_word(folds),
         start=_start(start),
     )
     study = result.study.study_name
     searched = f"{', '.join(result.space.optimizers)} on {task}, {trials} trials, on {chosen}"
+    searched += f", each trial over {result.folds} folds" if result.folds else ""
     console.print(Text.assemble("Study ", (study, "bold"), f": {searched}."))
     unsaid = [] if name else ["--name", study]
     unsaid += [] if backend else ["--backend", chosen]
@@ -168,10 +177,10 @@ def _engine(population: str) -> "PopulationEngine":
     from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return PopulationEngine(_population(population))
+    return PopulationEngine(_number_or_word(population))
 
 
-def _population(text: str) -> Any:
+def _number_or_word(text: str) -> Any:
     try:
         return int(text)
     except ValueError:

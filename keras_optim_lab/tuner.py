@@ -15,6 +15,7 @@ from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning import TuningStudy, confirmation, evaluation
 from keras_optim_lab.tuning.checks import Callback, check_callbacks
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.folds import Folds
 from keras_optim_lab.tuning.interruption import ended_by
 from keras_optim_lab.tuning.spaces.space import Searched
 
@@ -54,6 +55,7 @@ def tune(
     objective: Any = "val_loss",
     population: int | Literal["auto"] = "auto",
     seeds_per_trial: int = 1,
+    folds: Folds = "auto",
     start: Any = "portfolio",
     confirm: int = confirmation.CONFIRM,
     callbacks: Sequence[Callback] = (),
@@ -78,6 +80,11 @@ def tune(
         objective: a name in the logs, or a pair of it and "minimize" or "maximize".
         population: models that train side by side in one program, which changes no trial's result.
         seeds_per_trial: runs of each trial, which is judged by their mean.
+        folds: that each of these runs is a cross-validation over: the trial is trained once on all
+            but each fold of the training and validation samples. Every run has another partition,
+            each training another seed, and `test` has no part in it. By default 5 where the
+            validation split is too small to tell settings apart, below 500 samples; None for
+            no folds.
         start: what is tried before the sampler chooses: the defaults, or the optimizer as it was
             given, and then, by "portfolio" (the default), settings that did well on other tasks
             where these are known, or a list of your own, such as [{"learning_rate": 3e-3}], or the
@@ -102,15 +109,7 @@ def tune(
     result = TuningResult.create(
         task,
         optimizer,
-        seed,
-        sampler,
-        pruner,
-        storage,
-        name,
-        space,
-        objective,
-        seeds_per_trial,
-        start,
+        *(seed, sampler, pruner, storage, name, space, objective, seeds_per_trial, folds, start),
     )
     result.run(trials, engine, callbacks)
     if confirm and result.is_complete:

@@ -149,7 +149,7 @@ def test_tune_passes_its_options_on(command):
         *("--sampler", "random", "--pruner", "none", "--storage", "sqlite:///s.db", "--no-report"),
         *("--space", "adam.epsilon=1e-7", "--space", "learning_rate=1e-3:1e-2"),
         *("--space", "adam.amsgrad=true", "--backend", keras.backend.backend()),
-        *("--population", "auto", "--seeds-per-trial", "2"),
+        *("--population", "auto", "--seeds-per-trial", "2", "--folds", "3"),
     )
     assert shown.exit_code == 0, shown.output
     found = TuningResult.load("mine", "sqlite:///s.db")
@@ -157,8 +157,8 @@ def test_tune_passes_its_options_on(command):
     assert found.space.fixed == {"momentum": {}, "adam": {"epsilon": 1e-7, "amsgrad": True}}
     rates = optuna.distributions.FloatDistribution(1e-3, 1e-2, log=True)
     assert found.space.distributions["momentum.learning_rate"] == rates
-    assert [trial.user_attrs["seed"] for trial in found.study.trials] == [5, 7, 9, 11]
-    assert found.seeds_per_trial == 2
+    assert [trial.user_attrs["seed"] for trial in found.study.trials] == [5, 11, 17, 23]
+    assert (found.seeds_per_trial, found.folds) == (2, 3)
     assert found.objective.name == "loss"
     assert not Path("reports").exists()
 
@@ -241,7 +241,7 @@ def test_space_takes_a_range_or_a_value(text, change):
 
 def test_a_population_is_a_number_or_a_word_for_the_engine_to_judge():
     words = ["auto", "many", 5000 * "1"]
-    assert [tune_commands._population(text) for text in ("3", "-3", *words)] == [3, -3, *words]
+    assert [tune_commands._number_or_word(text) for text in ("3", "-3", *words)] == [3, -3, *words]
 
 
 @pytest.mark.parametrize(

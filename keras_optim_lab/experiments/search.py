@@ -37,6 +37,7 @@ class SearchKeys(Common):
     sampler: str = key(schema.one_of(SAMPLERS), "tpe")
     pruner: str = key(schema.one_of(PRUNERS), "median")
     seeds_per_trial: int = key(schema.whole(1, 1000), 1)
+    folds: int | None = key(schema.whole(2, 1000), None)
     start: str = key(schema.one_of(NAMES), "portfolio")
     confirm: int = key(schema.whole(0, 1000), confirmation.CONFIRM)
     metric: str = key(schema.text, "loss")
@@ -95,7 +96,7 @@ class Search:
         keys, tuning = self._keys, self._stored()
         trials, confirm = keys.trials, keys.confirm
         done = min(trials, len(tuning.finished_trials)) if tuning else 0
-        each = keys.seeds_per_trial
+        each = keys.seeds_per_trial * (keys.folds or 1)
         parts = [Part(f"study {self.name}", trials * each, done * each)]
         if confirm:
             wanted = most_runs(1 + min(confirm, trials))
@@ -176,5 +177,6 @@ class Search:
             space=self._space,
             objective=f"val_{keys.metric}",
             seeds_per_trial=keys.seeds_per_trial,
+            folds=keys.folds,
             start=keys.start,
         )

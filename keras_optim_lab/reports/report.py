@@ -210,6 +210,7 @@ def making(tuning: TuningStudy) -> list[tuple[str, str]]:
             f"{states.count(TrialState.FAIL)} failed",
         ),
         ("seeds of each trial", str(tuning.seeds_per_trial)),
+        ("folds", str(tuning.folds or "none, judged on the validation split")),
         ("trained by", _engine(tuning)),
         ("race", f"of {len(confirmed.values)} settings" if confirmed else "no"),
         ("seed", str(tuning.seed)),

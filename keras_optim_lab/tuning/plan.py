@@ -21,12 +21,19 @@ from keras_optim_lab.tuning.storages.buffered import BufferedStorage
 
 CHOICES = "choices"  # and the names of its sampler and pruner, for other processes
 
+_UNSAID: dict[str, Any] = {"seeds_per_trial": 1, "folds": None}  # what a plan may leave out
+
 
 def of_study(
-    task: Task, objective: Criterion, space: SearchSpace, seeds_per_trial: int, start: Any
+    task: Task,
+    objective: Criterion,
+    space: SearchSpace,
+    seeds_per_trial: int,
+    folds: int | None,
+    start: Any,
 ) -> dict[str, Any]:
     """What a study does, in plain data; equal for the same."""
-    return {
+    plan = {
         "task": task.name,
         "objective": objective.name,
         "direction": objective.direction,
@@ -36,6 +43,7 @@ def of_study(
         "seeds_per_trial": seeds_per_trial,
         START: start,
     }
+    return plan if folds is None else {**plan, "folds": folds}
 
 
 def begin_or_check(
@@ -64,13 +72,14 @@ def begin_or_check(
             "Choose another name."
         )
     by_name = isinstance(plan[START], str)  # studies from before there was a start have none
-    stored = {"seeds_per_trial": 1, START: plan[START] if by_name else "none", **stored}
-    for part, wanted in plan.items():
+    stored = {**_UNSAID, START: plan[START] if by_name else "none", **stored}
+    for part, wanted in {**_UNSAID, **plan}.items():
         former = stored.get(part)
         if former != wanted:
             words = f"{former}, not {wanted}"
             if part == "space" and former:
                 words = "; ".join(_differences(former, wanted))
+            part = "number of folds" if part == "folds" else part
             if part == START:
                 words = difference(former, wanted)
             raise ValueError(

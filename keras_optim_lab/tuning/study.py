@@ -23,6 +23,7 @@ from keras_optim_lab.tuning.checks import Callback, check_callbacks, check_model
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.engine import Engine
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.folds import Folds, check_folds, folds_of
 from keras_optim_lab.tuning.interruption import ended_by, interruptible, raise_if_interrupted
 from keras_optim_lab.tuning.spaces.space import Searched, SearchSpace
 from keras_optim_lab.tuning.start import planned
@@ -52,6 +53,7 @@ class TuningStudy(StudyResult):
         space: Mapping[str, Any] | None = None,
         objective: Any = "val_loss",
         seeds_per_trial: int = 1,
+        folds: Folds = None,
         start: Any = "portfolio",
     ) -> Self:
         """A new study, or the stored one of this name. See `keras_optim_lab.tune`."""
@@ -65,6 +67,7 @@ class TuningStudy(StudyResult):
                 f"Received: task={task!r}"
             )
         wanted = Criterion.of(objective, task)
+        check_folds(task, folds)
         check_space(task, searched)
         check_model(task, searched, wanted)
         first = planned(start, searched)
@@ -83,11 +86,12 @@ class TuningStudy(StudyResult):
                 load_if_exists=True,  # by now
             )
         choices = samplers.described(sampler, pruner)
-        described = plan.of_study(task, wanted, searched, seeds_per_trial, first)
+        folds = folds_of(study, task, wanted, folds)
+        described = plan.of_study(task, wanted, searched, seeds_per_trial, folds, first)
         plan.begin_or_check(study, opened, described, seed, choices)
         # The same seed again would ask for the same first trials again.
         study.sampler = samplers.sampler(sampler, seed + len(study.trials))
-        return cls(study, opened, task, searched, wanted, seed, seeds_per_trial)
+        return cls(study, opened, task, searched, wanted, seed, seeds_per_trial, folds)
 
     @classmethod
     def load(
@@ -134,6 +138,7 @@ class TuningStudy(StudyResult):
             Criterion(stored["objective"], stored["direction"]),
             stored["seed"],
             stored.get("seeds_per_trial", 1),
+            stored.get("folds"),
         )
 
     def run(

@@ -22,7 +22,7 @@ def by_fit(monkeypatch):
 
 
 def test_the_values_of_a_study_are_those_of_models_trained_with_its_seeds_and_settings(task):
-    result = kol.tune(task, "adam", trials=2, confirm=0, seed=1, pruner="none")
+    result = kol.tune(task, "adam", trials=2, folds=None, confirm=0, seed=1, pruner="none")
     best = result.study.best_trial
     model = task.build(result.best_optimizer(), best.user_attrs["seed"])
     curve = task.fit(model, best.user_attrs["seed"]).history["val_loss"]
@@ -41,7 +41,7 @@ def test_a_model_is_trained_with_the_schedule_that_its_trial_chose(task):
         metrics=(),
     )
     space = {"learning_rate": 0.25, "schedule": "linear", "warmup": 0.5}
-    result = kol.tune(slope, "gradient_descent", trials=1, confirm=0, space=space)
+    result = kol.tune(slope, "gradient_descent", trials=1, folds=None, confirm=0, space=space)
     assert result.best_params == {"learning_rate": 0.25, "schedule": "linear", "warmup": 0.5}
     model = slope.build(result.best_optimizer(), 0)
     slope.fit(model, 0)
@@ -59,6 +59,7 @@ def test_a_trial_that_blows_up_is_told_as_diverged_and_the_next_one_trains(task)
         small_task(model=lambda: keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])),
         "gradient_descent",
         trials=2,
+        folds=None,
         confirm=0,
         sampler=sampler,
         space={"learning_rate": rates},
@@ -74,7 +75,7 @@ def test_pruning_stops_the_training_of_a_model(task):
         def prune(self, study, trial):
             return True
 
-    study = kol.tune(task, "adam", trials=1, confirm=0, pruner=PruneAll()).study
+    study = kol.tune(task, "adam", trials=1, folds=None, confirm=0, pruner=PruneAll()).study
     assert study.trials[0].state == TrialState.PRUNED
     assert study.trials[0].user_attrs["epochs"] == 1
 
@@ -89,7 +90,7 @@ def test_an_error_in_the_model_builder_is_told_as_failed_and_raised():
         return small_model()
 
     with pytest.raises(LookupError, match="no such layer"):
-        kol.tune(small_task(model=broken), trials=2, confirm=0, name="broken")
+        kol.tune(small_task(model=broken), trials=2, folds=None, confirm=0, name="broken")
     (trial,) = TuningResult.load("broken", task=small_task()).study.trials
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs["error"] == "LookupError: no such layer"
@@ -100,7 +101,7 @@ def test_an_error_in_the_first_model_is_raised_before_anything_is_stored(in_empt
         raise LookupError("no such layer")
 
     with pytest.raises(LookupError, match="no such layer"):
-        kol.tune(small_task(model=broken), trials=2, confirm=0)
+        kol.tune(small_task(model=broken), trials=2, folds=None, confirm=0)
     assert not [*in_empty_folder.iterdir()]
 
 
@@ -115,8 +116,8 @@ def test_an_interruption_while_a_model_trains_leaves_a_study_that_continues():
 
     task = small_task(model=interrupted_at_second, epochs=1)
     with pytest.raises(KeyboardInterrupt):
-        kol.tune(task, trials=2, confirm=0, name="mine")
-    study = kol.tune(task, trials=2, confirm=0, name="mine").study
+        kol.tune(task, trials=2, folds=None, confirm=0, name="mine")
+    study = kol.tune(task, trials=2, folds=None, confirm=0, name="mine").study
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
 
 
@@ -132,7 +133,7 @@ def test_training_leaves_the_users_settings_of_keras_alone():
         return made
 
     try:
-        kol.tune(small_task(model=model, epochs=1), trials=1, confirm=0)
+        kol.tune(small_task(model=model, epochs=1), trials=1, folds=None, confirm=0)
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
         assert dtypes == ["bfloat16"] * 2  # the study looks at one model first
     finally:

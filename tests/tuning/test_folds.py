@@ -1,11 +1,18 @@
 """Folds as rows: each is the training of its own task by `fit`, whichever engine trains it."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
+import optuna
 import pytest
 
+import keras_optim_lab as kol
+from keras_optim_lab.reports.report import making
 from keras_optim_lab.tasks.splits import Fold
+from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning import repetitions
+from keras_optim_lab.tuning.asked import Asked
 from keras_optim_lab.tuning.engines.engine import runs_of_a_trial
 from keras_optim_lab.tuning.engines.fit_engine import FitEngine
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
@@ -13,11 +20,20 @@ from keras_optim_lab.tuning.engines.sequential_engine import SequentialEngine
 from keras_optim_lab.tuning.repetitions import Training
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from tests.fit_without_xla import eagerly
-from tests.studies import small_task
+from tests.studies import Formula, small_model, small_task
+from tests.tuning.populations import assert_same_trials, search
 
 ADAM = Configuration("adam", {"learning_rate": 0.01}, decay="linear", warmup=0.25)
 FOLDS = [Fold(0, 3), Fold(2, 3), Fold(2, 3, repeat=1)]
 TRAININGS = [Training("adam", ADAM, seed, fold=fold) for seed, fold in enumerate(FOLDS)]
+
+
+class Streamed(keras.utils.PyDataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return np.ones((4, 3)), np.ones((4, 1))
 
 
 def batch_normalized():
@@ -91,3 +107,113 @@ def test_every_run_of_a_trial_has_a_seed_of_its_own_and_every_repeat_another_par
         *((5, Fold(0, 2, 0)), (6, Fold(1, 2, 0))),
         *((7, Fold(0, 2, 1)), (8, Fold(1, 2, 1))),
     ]
+
+
+# Studies.
+
+
+def test_a_trial_is_judged_by_the_mean_over_its_seeds_and_folds():
+    arguments = {"trials": 2, "seeds_per_trial": 2, "folds": 2}
+    engine = PopulationEngine()
+    found = search(engine, **arguments)
+    assert_same_trials(found, search(FitEngine(), **arguments))
+    assert engine.summary["width"] % 4 == 0
+    task, trial = small_task(), found.study.trials[1]
+    assert trial.user_attrs["seed"] == 9
+    runs = runs_of_a_trial(9, 2, 2)
+    chosen = found.space.decode(trial.params)
+    trainings = [Training("", chosen, seed, fold=fold) for seed, fold in runs]
+    values = [curves["val_loss"][-1] for curves in repetitions.train(task, trainings)]
+    assert trial.user_attrs["values"] == pytest.approx(values, rel=1e-5)
+    assert trial.value == pytest.approx(np.mean(values), rel=1e-5)
+
+
+@pytest.mark.once
+def test_a_schedule_is_as_long_as_the_training_of_a_fold():
+    task = small_task(batch_size=5, epochs=1)
+    space = {"schedule": "linear", "beta_1": 0.9}
+    result = search(Formula(), task, trials=1, folds=2, space=space)
+    (candidate,) = Asked(result, 2, []).take(1)
+    assert candidate.steps == task.fold(Fold(0, 2)).training_steps == 4
+    assert result.steps == task.training_steps == 5
+
+
+@pytest.mark.once
+def test_a_small_validation_split_is_cross_validated_and_the_study_keeps_that(
+    task, by_formula, caplog
+):
+    with caplog.at_level("INFO", "keras_optim_lab"):
+        result = kol.tune(task, trials=1, name="mine")
+    assert "8 validation samples are few to tell settings apart by; every trial" in caplog.text
+    assert "over 5 folds" in caplog.text
+    assert "folds=None turns this off" in caplog.text
+    assert result.folds == TuningResult.load("mine", task=task).folds == 5
+    assert dict(making(result))["folds"] == "5"
+    for folds in ("auto", 5):
+        assert kol.tune(task, trials=1, name="mine", folds=folds).folds == 5
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("begun", "other"), [("auto", None), (3, 4), (None, 5)])
+def test_a_study_goes_on_with_the_folds_it_has_begun_with(task, by_formula, begun, other):
+    made = kol.tune(task, trials=1, name="mine", folds=begun)
+    assert kol.tune(task, trials=2, name="mine").folds == made.folds
+    journal = Path("studies/mine.journal")
+    before = journal.read_bytes()
+    with pytest.raises(
+        ValueError, match=f"another number of folds: {made.folds}, not {other}.*another name"
+    ):
+        kol.tune(task, trials=3, name="mine", folds=other)
+    assert journal.read_bytes() == before
+
+
+@pytest.mark.once
+def test_the_plan_of_a_study_without_folds_does_not_speak_of_them(make_study):
+    assert "folds" not in make_study().study.user_attrs["keras_optim_lab"]
+    assert make_study(name="other", folds=4).study.user_attrs["keras_optim_lab"]["folds"] == 4
+
+
+def of_the_trial(trial):
+    return small_model()
+
+
+def many(samples):
+    return np.ones((samples, 3), "float32"), np.ones((samples, 1), "float32")
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("changes", "objective", "said"),
+    [
+        ({"validation": many(500)}, "val_loss", ""),
+        ({}, "loss", ""),
+        ({"model": of_the_trial}, "val_loss", ""),
+        ({"train": Streamed()}, "val_loss", ""),
+        ({"train": many(2), "validation": many(2)}, "val_loss", "folds=5 is more than the 4"),
+    ],
+)
+def test_studies_that_need_no_folds_or_can_have_none_are_not_cross_validated(
+    make_study, caplog, changes, objective, said
+):
+    with caplog.at_level("INFO", "keras_optim_lab"):
+        made = make_study(task=small_task(**changes), objective=objective, folds="auto")
+    assert made.folds is None
+    assert said in caplog.text
+    assert bool(said) == ("validation samples are few" in caplog.text)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("folds", "changes", "error", "message"),
+    [
+        (1, {}, ValueError, '`folds` must be a whole number ≥ 2, "auto" or None. .* folds=1'),
+        ("many", {}, TypeError, "\"auto\" or None. Received: folds='many'"),
+        (33, {}, ValueError, "folds=33 is more than the 32 training and validation samples"),
+        (3, {"train": Streamed()}, ValueError, "train of task 'small' is a data pipeline"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused_before_anything_is_stored(folds, changes, error, message):
+    storage = optuna.storages.InMemoryStorage()
+    with pytest.raises(error, match=message):
+        kol.tune(small_task(**changes), trials=1, folds=folds, storage=storage)
+    assert storage.get_all_studies() == []

@@ -142,7 +142,7 @@ def test_a_task_may_have_any_name():
 
 
 def test_every_trial_keeps_its_seed_its_epochs_its_seconds_and_its_curve(task):
-    study = kol.tune(task, trials=2, seed=7, pruner="none", start="none").study
+    study = kol.tune(task, trials=2, folds=None, seed=7, pruner="none", start="none").study
     assert all(trial.user_attrs["seconds"] >= 0 for trial in study.trials)
     assert [{**trial.user_attrs, "seconds": None} for trial in study.trials] == [
         {"seed": 7, "epochs": 2, "seconds": None},
@@ -200,8 +200,8 @@ def test_the_same_name_continues_a_study_with_what_is_missing(task, storage):
 
 
 def test_the_seeds_of_trials_go_on_in_a_continued_study(task):
-    kol.tune(task, trials=2, name="mine", seed=5)
-    study = kol.tune(task, trials=4, name="mine", seed=5).study
+    kol.tune(task, trials=2, folds=None, name="mine", seed=5)
+    study = kol.tune(task, trials=4, folds=None, name="mine", seed=5).study
     assert [trial.user_attrs["seed"] for trial in study.trials] == [5, 6, 7, 8]
 
 
