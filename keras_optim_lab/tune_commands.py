@@ -21,6 +21,7 @@ from keras_optim_lab.terminal import Backend
 
 if TYPE_CHECKING:
     from keras_optim_lab.tuner import TuningResult
+    from keras_optim_lab.tuning.budget import Budget
     from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 
 console = terminal.console()
@@ -53,6 +54,10 @@ Start = Annotated[
         "settings."
     ),
 ]
+Minutes = Annotated[
+    float | None,
+    typer.Option(help="That it may take; what is over first, these or the trials, ends it."),
+]
 Population = Annotated[str, typer.Option(help='How many models train side by side, or "auto".')]
 Seeds = Annotated[int, typer.Option(help="Runs of default and tuned settings in the report.")]
 
@@ -62,12 +67,13 @@ def tune(
     optimizer: OptimizerName = "adam",
     trials: Annotated[int, typer.Option(help="Finished trials that the study is to have.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the sampler; trial n trains with seed + n.")] = 0,
-    sampler: Annotated[str, typer.Option(help="tpe, random or qmc.")] = "tpe",
+    sampler: Annotated[str, typer.Option(help="tpe, gp, cmaes, random, qmc or grid.")] = "tpe",
     pruner: Annotated[str, typer.Option(help="median, hyperband, halving or none.")] = "median",
     objective: Annotated[str, typer.Option(help="What to improve, from the logs.")] = "val_loss",
     space: Space = None,
     population: Population = "auto",
     start: Start = "portfolio",
+    minutes: Minutes = None,
     seeds_per_trial: Annotated[
         int, typer.Option(help="Runs of each trial, which is judged by their mean.")
     ] = 1,
@@ -92,10 +98,12 @@ def tune(
     chosen = backends.select(backend)
     from keras_optim_lab.tuner import TuningResult
     from keras_optim_lab.tuning import confirmation
+    from keras_optim_lab.tuning.budget import KEPT_BACK, Budget
 
     whole_number("trials", trials)
     whole_number("seeds", seeds)
     whole_number("confirm", confirm, least=0)
+    budget = Budget(minutes, KEPT_BACK if confirm else 0.0)
     engine = _engine(population)
     result = TuningResult.create(
         task,
@@ -118,7 +126,7 @@ def tune(
     unsaid = [] if name else ["--name", study]
     unsaid += [] if backend else ["--backend", chosen]
     with terminal.ended_by_ctrl_c(console, lambda: _stopped(result, unsaid)):
-        _run_trials(result, trials, engine)
+        _run_trials(result, trials, engine, budget)
         if confirm and result.is_complete:
             with _progress("racing the best and the defaults") as step:
                 confirmation.confirm(result, confirm, engine=engine, on_progress=step)
@@ -135,6 +143,7 @@ def worker(
         int | None,
         typer.Option(help="Finished trials that it is to have; by default what it was last told."),
     ] = None,
+    minutes: Minutes = None,
     population: Population = "auto",
     backend: Backend = None,
 ) -> None:
@@ -145,12 +154,14 @@ def worker(
     """
     chosen = backends.select(backend)
     from keras_optim_lab.tuner import TuningResult
+    from keras_optim_lab.tuning.budget import Budget
 
+    budget = Budget(minutes)
     engine = _engine(population)
     result = TuningResult.load(study, storage)
     console.print(Text.assemble("Training trials of study ", (study, "bold"), f" on {chosen}."))
     with terminal.ended_by_ctrl_c(console, lambda: "Stopped; start it again at any time."):
-        _run_trials(result, result.wanted(trials), engine)
+        _run_trials(result, result.wanted(trials), engine, budget)
     _show_best(result)
 
 
@@ -217,7 +228,9 @@ def _show_best(result: "TuningResult") -> None:
         console.print(Text(f"Verdict: {verdict}"))
 
 
-def _run_trials(result: "TuningResult", trials: int, engine: "PopulationEngine") -> None:
+def _run_trials(
+    result: "TuningResult", trials: int, engine: "PopulationEngine", budget: "Budget"
+) -> None:
     with _progress("", total=trials) as step:
 
         def told(study: Any, trial: Any = None) -> None:
@@ -226,7 +239,7 @@ def _run_trials(result: "TuningResult", trials: int, engine: "PopulationEngine")
             step(len(result.finished_trials), trials, f"best {best}" if best else "no result yet")
 
         told(result.study)
-        result.run(trials, engine, [told])
+        result.run(trials, engine, [told], budget)
 
 
 def _write_report(

@@ -13,6 +13,7 @@ from keras_optim_lab.files import file_name
 from keras_optim_lab.reports.report import write_report
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning import TuningStudy, confirmation, evaluation
+from keras_optim_lab.tuning.budget import KEPT_BACK, Budget
 from keras_optim_lab.tuning.checks import Callback, check_callbacks
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.folds import Folds
@@ -57,6 +58,7 @@ def tune(
     seeds_per_trial: int = 1,
     folds: Folds = "auto",
     start: Any = "portfolio",
+    minutes: float | None = None,
     confirm: int = confirmation.CONFIRM,
     callbacks: Sequence[Callback] = (),
 ) -> TuningResult:
@@ -72,7 +74,8 @@ def tune(
         optimizer: a name from the catalogue, an optimizer, or several of these; see `SearchSpace`.
         trials: how many finished trials the study is to have, earlier ones included.
         seed: of the sampler; the runs of the first trials are trained with seed, seed + 1, …
-        sampler: any Optuna sampler, or "tpe" (the default), "random", "qmc".
+        sampler: any Optuna sampler, or "tpe" (the default), "gp" (needs PyTorch), "cmaes" (its
+            extra), "random", "qmc", or "grid": five values of every number.
         pruner: any Optuna pruner, or "median" (the default), "hyperband", "halving", "none".
         storage: a journal's path, an Optuna URL or storage; `studies/NAME.journal` by default.
         name: of the study; made from task, optimizer and time by default.
@@ -90,6 +93,8 @@ def tune(
             where these are known, or a list of your own, such as [{"learning_rate": 3e-3}], or the
             best settings of an earlier result. "defaults" begins with them alone, and "none" with
             the sampler.
+        minutes: that all of it may take, beside `trials`: what is over first ends the study. A
+            fifth is kept back for the race at the end.
         confirm: how many of the best trials are raced against the defaults at the end, over common
             fresh seeds, for the `verdict`; 0 for no race, and the best value that was seen.
         callbacks: called as `callback(study, trial)` after every trial, as in Optuna.
@@ -105,13 +110,14 @@ def tune(
     """
     engine = PopulationEngine(population)
     trials, confirm = whole_number("trials", trials), whole_number("confirm", confirm, least=0)
+    budget = Budget(minutes, KEPT_BACK if confirm else 0.0)
     check_callbacks(callbacks)
     result = TuningResult.create(
         task,
         optimizer,
         *(seed, sampler, pruner, storage, name, space, objective, seeds_per_trial, folds, start),
     )
-    result.run(trials, engine, callbacks)
+    result.run(trials, engine, callbacks, budget)
     if confirm and result.is_complete:
         with ended_by(result.kept):
             confirmation.confirm(result, confirm, engine=engine)

@@ -164,13 +164,13 @@ def test_tune_passes_its_options_on(command):
 
 
 def test_tune_searches_a_schedule(command):
-    space = ("--space", "schedule=constant,cosine", "--space", "warmup=0:0.2")
+    space = ("--space", "schedule=constant,cosine", "--space", "warmup=0.1:0.2")
     shown = tune(command, "--optimizer", "adam,momentum", "--confirm", "0", *space)
     assert shown.exit_code == 0, shown.output
     found = study()
     assert found.space.distributions["schedule"].choices == ("constant", "cosine")
     assert (found.space.distributions["warmup"].low, found.space.distributions["warmup"].high) == (
-        0.0,
+        0.1,
         0.2,
     )
     assert {"schedule", "warmup"} <= found.best_params.keys()

@@ -1,5 +1,6 @@
 """The candidates of a study: trials that it is asked for, and told of."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -12,13 +13,19 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab.tasks.folds import training_steps
+from keras_optim_lab.tuning.budget import Budget
 from keras_optim_lab.tuning.checks import Callback
 from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, Run, runs_of_a_trial
 from keras_optim_lab.tuning.interruption import raise_if_interrupted
+from keras_optim_lab.tuning.samplers import learns
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.start import enqueue
 from keras_optim_lab.tuning.storages.abandoned import ERROR, is_repeated, lost
 from keras_optim_lab.tuning.study_result import FINISHED, StudyResult
+
+# How often a sampler that learns from trials is asked for more, while others that it has not seen
+# the results of are trained. See docs/studies.md for what was measured.
+GENERATIONS = 8
 
 
 class Asked(Candidates):
@@ -31,9 +38,8 @@ class Asked(Candidates):
         trials: how many finished ones it is to have.
         callbacks: called as `callback(study, trial)` after every trial that is told.
         stopped: set when it needs no more, whatever it has.
+        budget: the time for it.
     """
-
-    sampled = True
 
     def __init__(
         self,
@@ -41,6 +47,7 @@ class Asked(Candidates):
         trials: int,
         callbacks: Sequence[Callback],
         stopped: Event | None = None,
+        budget: Budget | None = None,
     ):
         self.structures = tuning.space.structures
         self.folds = tuning.folds
@@ -51,8 +58,10 @@ class Asked(Candidates):
         self._trials = trials
         self._callbacks = callbacks
         self._stopped = stopped or Event()
+        self._budget = budget or Budget()
         self._asked: set[int] = set()
         enqueue(tuning, trials)
+        self.at_once = max(1, self.left // GENERATIONS) if learns(tuning.study.sampler) else None
 
     def together(self) -> AbstractContextManager[None]:
         return self._tuning.storage.together()
@@ -65,7 +74,14 @@ class Asked(Candidates):
 
     @property
     def left(self) -> int:
-        return 0 if self._stopped.is_set() else max(0, self._trials - len(self._taken()))
+        if self.ended:
+            return 0
+        return max(0, self._trials - len(self._taken()))
+
+    @property
+    def ended(self) -> bool:
+        """Whether there are no more, however many the study has."""
+        return self._stopped.is_set() or not self._budget.has_time_for_another
 
     def _taken(self) -> list[FrozenTrial]:
         """The trials that are finished, or will be if all goes well."""
@@ -93,7 +109,7 @@ class Asked(Candidates):
             # A trial that takes up an abandoned one has its seed already.
             seed = trial.user_attrs.get("seed", self._tuning.seed + trial.number * self.runs)
             runs = runs_of_a_trial(seed, self._tuning.seeds_per_trial, self.folds)
-            return StudyCandidate(self._tuning, trial, chosen, runs, self._callbacks)
+            return StudyCandidate(self._tuning, trial, chosen, runs, self._callbacks, self._budget)
 
     def _ask(self) -> optuna.Trial:
         study = self._tuning.study
@@ -115,8 +131,9 @@ class StudyCandidate(Candidate):
 
     On leaving its context the trial is told as complete, pruned or failed. A diverged trial is told
     as pruned, so that samplers learn to stay away from where it was, and carries the attribute
-    `diverged`. Every trial keeps the `epochs` it was trained and the `seconds` from entering the
-    context to leaving it.
+    `diverged`. One that is cut off because the time is over fails without an error, as one whose
+    process has died, and is taken up by the next run. Every trial keeps the `epochs` it was trained
+    and the `seconds` from entering the context to leaving it.
     """
 
     trial: optuna.Trial
@@ -128,11 +145,15 @@ class StudyCandidate(Candidate):
         configuration: Configuration,
         runs: Sequence[Run],
         callbacks: Sequence[Callback],
+        budget: Budget,
     ):
         steps = training_steps(tuning.task, tuning.folds)
         super().__init__(configuration, runs, steps, tuning.objective.name, trial)
         self._study = tuning.study
         self._callbacks = callbacks
+        self._budget = budget
+        self._epochs = tuning.task.epochs
+        self._first_epoch = math.inf  # when it had ended
         self._values: list[float] = []
         self._state = TrialState.COMPLETE
         self._given_up = False  # by others, who took this process for dead
@@ -159,7 +180,21 @@ class StudyCandidate(Candidate):
             return False
         if pruned:
             self._state = TrialState.PRUNED
-        return not pruned
+            return False
+        return self._in_time(epoch)
+
+    def _in_time(self, epoch: int) -> bool:
+        """Whether there is time for the next epoch; what is cut off is trained again later."""
+        now = time.perf_counter()
+        self._first_epoch = min(self._first_epoch, now)
+        if epoch + 1 == self._epochs:
+            # Without the first one, in which programs are compiled.
+            pace = (now - self._first_epoch) / epoch if epoch else now - self._begun
+            self._budget.trained(pace * self._epochs)
+        elif not self._budget.left_for_trials:
+            self._state = TrialState.FAIL
+            return False
+        return True
 
     @property
     def _mean(self) -> float:

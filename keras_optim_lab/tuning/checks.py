@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import optuna
-from optuna.samplers import RandomSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
@@ -19,6 +19,7 @@ from keras_optim_lab.tasks.model_checks import compares_outputs
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.pure_model import build_metrics
 from keras_optim_lab.tuning.engines.session import fresh_session
+from keras_optim_lab.tuning.samplers import Grid
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 
 Callback = Callable[[optuna.Study, FrozenTrial], None]
@@ -72,6 +73,16 @@ def check_space(task: Task, space: SearchSpace) -> None:
             "groups by regular expressions, and register functions and classes of your own with "
             "keras.saving.register_keras_serializable."
         ) from error
+
+
+def check_sampler(task: Task, sampler: BaseSampler) -> None:
+    """Refuses a grid where the model chooses too."""
+    if task.depends_on_trial and isinstance(sampler, Grid):
+        raise ValueError(
+            f"sampler: a grid is made of the optimizer's space, and the model of {task.name!r} "
+            "chooses for itself from the trial. Give an optuna.samplers.GridSampler that has its "
+            "parameters as well, or choose another sampler."
+        )
 
 
 def check_model(task: Task, space: SearchSpace, objective: Criterion) -> None:

@@ -156,7 +156,7 @@ class _Repetitions(Candidates):
     """Trainings as engines ask for them."""
 
     runs = 1
-    sampled = False
+    at_once = None
 
     def __init__(
         self,

@@ -19,7 +19,14 @@ from keras_optim_lab.files import file_name
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning import plan, samplers
 from keras_optim_lab.tuning.asked import Asked, stoppable
-from keras_optim_lab.tuning.checks import Callback, check_callbacks, check_model, check_space
+from keras_optim_lab.tuning.budget import Budget
+from keras_optim_lab.tuning.checks import (
+    Callback,
+    check_callbacks,
+    check_model,
+    check_sampler,
+    check_space,
+)
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.engine import Engine
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
@@ -71,7 +78,8 @@ class TuningStudy(StudyResult):
         check_space(task, searched)
         check_model(task, searched, wanted)
         first = planned(start, searched)
-        samplers.sampler(sampler, seed)  # is refused before anything is stored
+        chosen = samplers.sampler(sampler, seed, searched.distributions)
+        check_sampler(task, chosen)
         chosen_pruner = samplers.pruner(pruner, task.epochs)
         name = _new_name(task, searched) if name in (None, "") else name
         opened = BufferedStorage(open_storage(storage, name))
@@ -90,7 +98,7 @@ class TuningStudy(StudyResult):
         described = plan.of_study(task, wanted, searched, seeds_per_trial, folds, first)
         plan.begin_or_check(study, opened, described, seed, choices)
         # The same seed again would ask for the same first trials again.
-        study.sampler = samplers.sampler(sampler, seed + len(study.trials))
+        study.sampler = samplers.sampler(sampler, seed + len(study.trials), searched.distributions)
         return cls(study, opened, task, searched, wanted, seed, seeds_per_trial, folds)
 
     @classmethod
@@ -128,13 +136,16 @@ class TuningStudy(StudyResult):
             )
         chosen = study.user_attrs.get(plan.CHOICES, {})
         own_seed = int.from_bytes(os.urandom(4), "little")
-        study.sampler = samplers.sampler(sampler or chosen.get("sampler"), own_seed)
+        space = SearchSpace.from_description(stored["space"])
+        study.sampler = samplers.sampler(
+            sampler or chosen.get("sampler"), own_seed, space.distributions
+        )
         study.pruner = samplers.pruner(pruner or chosen.get("pruner"), stored["epochs"])
         return cls(
             study,
             opened,
             task or tasks.get(stored["task"]),
-            SearchSpace.from_description(stored["space"]),
+            space,
             Criterion(stored["objective"], stored["direction"]),
             stored["seed"],
             stored.get("seeds_per_trial", 1),
@@ -146,6 +157,7 @@ class TuningStudy(StudyResult):
         trials: int | None = None,
         engine: Engine | None = None,
         callbacks: Sequence[Callback] = (),
+        minutes: "float | Budget | None" = None,
     ) -> None:
         """Trains until the study holds `trials` finished ones; those it has count.
 
@@ -161,8 +173,14 @@ class TuningStudy(StudyResult):
                 as it was last told.
             engine: what trains them; a `PopulationEngine` by default.
             callbacks: called as `callback(study, trial)` after every trial that is told.
+            minutes: that it may take, or a `Budget` that runs already. No trial begins that would
+                not end in time; one that is still in training is trained again by the next run.
+
+        Raises:
+            ValueError: the time was over before any trial had ended.
         """
         check_callbacks(callbacks)
+        budget = minutes if isinstance(minutes, Budget) else Budget(minutes, kept_back=0.0)
         trials = self.wanted(trials)
         engine = engine or PopulationEngine()
         with (
@@ -171,7 +189,7 @@ class TuningStudy(StudyResult):
             stoppable(self.study) as stopped,
             signs_of_life(self.storage),
         ):
-            asked = Asked(self, trials, callbacks, stopped)
+            asked = Asked(self, trials, callbacks, stopped, budget)
             while True:
                 raise_if_interrupted()
                 before = len(self.finished_trials)
@@ -179,13 +197,25 @@ class TuningStudy(StudyResult):
                 if asked.left:
                     engine.run(self.task, asked)
                 finished = len(self.finished_trials)
-                if finished >= trials or stopped.is_set():
+                if finished >= trials or asked.ended:
                     break
                 if finished == before and not self._others_train():
                     break
                 time.sleep(_PAUSE)
         if engine.summary:
             self.study.set_user_attr(ENGINE, engine.summary)
+        if budget.minutes and not self.finished_trials and not stopped.is_set():
+            raise ValueError(self._too_short(budget))
+
+    def _too_short(self, budget: Budget) -> str:
+        """Says that the time was over before there was any result."""
+        trials = self.study.get_trials(deepcopy=False)
+        epochs = max((trial.user_attrs.get("epochs", 0) for trial in trials), default=0)
+        return (
+            f"minutes={budget.minutes:g} are too few for one training: {epochs} of "
+            f"{self.task.epochs} epochs had ended when the time for trials was over. Give more, "
+            f"with name={self.study.study_name!r}, which trains what was cut off again."
+        )
 
     def kept(self) -> str:
         """Says what an interrupted study keeps and how it goes on."""

@@ -101,7 +101,8 @@ class Candidates(ABC, Iterator[Candidate]):
         runs: how many each of them has.
         folds: how many folds the data of every run are parted into; None if they are not.
         scheduled: whether some may have a schedule.
-        sampled: whether later ones are chosen by the results of earlier ones.
+        at_once: how many may be in training at the same time; None for all, where none of them is
+            chosen by the results of others.
         objective: the name of what they are judged by, among the logs of an epoch.
     """
 
@@ -109,7 +110,7 @@ class Candidates(ABC, Iterator[Candidate]):
     runs: int
     folds: int | None
     scheduled: bool
-    sampled: bool
+    at_once: int | None
     objective: str
 
     @property

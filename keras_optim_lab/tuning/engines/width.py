@@ -9,12 +9,10 @@ from keras_optim_lab.tuning.engines.memory import Need, check_width_fits, free_m
 _log = logging.getLogger("keras_optim_lab")
 
 # Rows that "auto" wants: more do not make a vectorized step of a small model faster, and a loop
-# only needs enough of them that its start does not count. Samplers learn from trials that have
-# ended, so not all may train at once.
+# only needs enough of them that its start does not count.
 _VECTORIZED_ROWS = 64
 _LOOPED_ROWS = 8
 _WEIGHTS_AT_ONCE = 2**23
-_GENERATIONS = 2
 
 
 def chosen_width(
@@ -45,8 +43,8 @@ def chosen_width(
     if wanted == "auto":
         width = _VECTORIZED_ROWS if vectorized else _LOOPED_ROWS * workers
         width = min(width, max(workers, _WEIGHTS_AT_ONCE // max(1, numbers)))
-        if candidates.sampled:
-            width = min(width, max(workers, left // _GENERATIONS))
+        if candidates.at_once:
+            width = min(width, max(workers, candidates.at_once * runs))
         width = max(runs, min(width, need.widest(free_memory(), at_once), left) // runs * runs)
         check_width_fits(need, width, at_once)
         return width
