@@ -2,14 +2,16 @@
 
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import keras
+import numpy as np
 from keras import ops
 
 from keras_optim_lab import backend
 from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.engine import Candidate
-from keras_optim_lab.tuning.engines.epoch import Epoch, Inputs, RowEpoch
+from keras_optim_lab.tuning.engines.epoch import Epoch, Inputs, RowEpoch, State
 
 
 @dataclass
@@ -23,6 +25,19 @@ class Seat:
     def wanted(self) -> list[RowEpoch]:
         chosen = self.candidate.configuration
         return [RowEpoch(chosen, run.seed, self.epoch, run.fold) for run in self.candidate.runs]
+
+
+class Parked(NamedTuple):
+    """A candidate without a seat, that goes on from here in any population of its program.
+
+    Attributes:
+        states: of its rows, one for each of its runs, in the computer's own memory.
+        epoch: that it is to train next, 0 of one that is yet to begin.
+    """
+
+    candidate: Candidate
+    states: list[State]
+    epoch: int
 
 
 class Population:
@@ -66,17 +81,40 @@ class Population:
 
     def seat(self, candidate: Candidate) -> range:
         """Gives a candidate the first free seat, with fresh weights and slots; returns its rows."""
-        index = self._seats.index(None)
-        place = slice(index * self._runs, (index + 1) * self._runs)
         optimizer = self._epoch.optimizer
         if self._epoch.starts_differ(candidate.configuration):
             optimizer = candidate.optimizer()
-        for row, run in enumerate(candidate.runs, place.start):
-            first = self._epoch.first_state(run.seed, optimizer)
-            self._state = backend.rows().put_row(self._state, row, first)
-        self._seats[index] = Seat(candidate, place)
+        first = [self._epoch.first_state(run.seed, optimizer) for run in candidate.runs]
+        return self.thaw(Parked(candidate, first, 0))
+
+    def thaw(self, parked: Parked) -> range:
+        """Gives the first free seat to a candidate as it was parked; returns its rows."""
+        index = self._seats.index(None)
+        place = slice(index * self._runs, (index + 1) * self._runs)
+        for row, state in enumerate(parked.states, place.start):
+            self._state = backend.rows().put_row(self._state, row, state)
+        self._seats[index] = Seat(parked.candidate, place, parked.epoch)
         self._newly_seated += 1
         return self.rows[place]
+
+    def park(self, candidate: Candidate) -> Parked:
+        """Takes a candidate from its seat between two epochs; what it has learned is kept."""
+        assert self._pending is None, "its epoch has not been reported yet"
+        index, seat = next(
+            (index, seat)
+            for index, seat in enumerate(self._seats)
+            if seat is not None and seat.candidate is candidate
+        )
+        rows = range(self._epoch.width)[seat.place]
+        self._seats[index] = None
+        states = [self._on_host(row) for row in rows]
+        return Parked(candidate, states, seat.epoch)
+
+    def _on_host(self, row: int) -> State:
+        def copied(rows: Any) -> np.ndarray:
+            return np.array(ops.convert_to_numpy(rows[row]))  # the program gives its state up
+
+        return keras.tree.map_structure(copied, self._state)
 
     def start(self, pool: Executor, clock: Clock) -> None:
         """Begins the next epoch of all rows."""
