@@ -24,7 +24,7 @@ import argparse
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,7 @@ class Stored:
         curves: [setting, seed, epoch], infinite where a run diverged.
         others: regrets of all tasks but this one, a row for each task and length.
         tried: settings at the beginning that come before any list.
+        settings: as the optimizer takes them; none of TaskSet.
     """
 
     task: str
@@ -59,6 +60,7 @@ class Stored:
     curves: NDArray
     others: NDArray
     tried: Sequence[int] = ()
+    settings: Sequence[dict[str, float]] = ()
     regret: NDArray = field(init=False)
 
     def __post_init__(self):
@@ -246,7 +248,10 @@ def ours_from(path: Path) -> list[Stored]:
         for name, array in arrays.items()
         if name.endswith("/val_loss")
     }
-    return _beside_each_other(np.stack(columns, axis=1), curves, tried=(0,))
+    found = _beside_each_other(np.stack(columns, axis=1), curves, tried=(0,))
+    names = [str(name) for name in arrays["names"]]
+    settings = [dict(zip(names, map(float, row), strict=True)) for row in arrays["hyperparameters"]]
+    return [replace(each, settings=settings) for each in found]
 
 
 def taskset_from(path: Path) -> list[Stored]:
@@ -348,7 +353,7 @@ def on_live_tasks(every: list[Stored], options: argparse.Namespace) -> None:
 
 
 def tabled(first: str, others: Iterable[str]) -> str:
-    return f"{first:24}" + "".join(f"{cell:>21}" for cell in others)
+    return f"{first:22}" + "".join(f"{cell:>22}" for cell in others)
 
 
 def main() -> None:
