@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import bench_search_live as searches
 import numpy as np
 import optuna
 from numpy.typing import NDArray
@@ -320,7 +321,7 @@ def on_stored_curves(title: str, every: list[Stored], options: argparse.Namespac
     print("regret of the choice after so many trainings, median (quartiles)\n")
     print(tabled("", map(str, AFTER)))
     found = {}
-    for name in options.contestants or CONTESTANTS:
+    for name in options.contestants:
         runs = [
             regrets_after(CONTESTANTS[name], each, seed, AFTER)
             for each in every
@@ -335,11 +336,8 @@ def on_stored_curves(title: str, every: list[Stored], options: argparse.Namespac
 
 def on_live_tasks(every: list[Stored], options: argparse.Namespace) -> None:
     """The tables of searches that train, and their figures."""
-    import bench_search_live as searches
-
     on = [each for each in every if each.task in options.tasks]
-    names = options.contestants or searches.NAMES
-    found = searches.compare(on, names, AFTER[-1], options.seeds)
+    found = searches.compare(on, options.contestants, AFTER[-1], options.seeds)
     for unit, by_name in found.items():
         points = searches.AFTER[unit]
         print(f"\nregret of the choice after so many {unit}, median (quartiles)\n")
@@ -366,9 +364,15 @@ def main() -> None:
     parser.add_argument("--contestants", nargs="+", help="names of rows; all by default")
     parser.add_argument("--figure", type=Path, help="a PNG, such as docs/pictures/regret.png")
     options = parser.parse_args()
+    known = searches.NAMES if options.live else [*CONTESTANTS]
+    options.contestants = options.contestants or known
+    if wrong := {*options.contestants} - {*known}:
+        parser.error(f"--contestants: {sorted(wrong)} are not among {', '.join(known)}")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
     every = ours_from(options.table)
+    if wrong := {*options.tasks} - {each.task for each in every}:
+        parser.error(f"--tasks: {sorted(wrong)} are not in {options.table}")
     if options.live:
         on_live_tasks(every, options)
         return

@@ -70,10 +70,11 @@ def of_study(study: Any, epochs: int, begun: datetime) -> list[Trained]:
     found = []
     for trial in sorted(ended, key=lambda t: t.datetime_complete):
         last = max(trial.intermediate_values)
+        runs = len(trial.user_attrs.get("values", [None]))  # of this package: seeds and folds
         found.append(
             Trained(
                 (trial.datetime_complete - begun).total_seconds(),
-                (last + 1) / epochs,
+                runs * (last + 1) / epochs,
                 last + 1,
                 trial.intermediate_values[last],
                 arguments_of_adam(trial.params),
@@ -208,7 +209,7 @@ def search(name: str, task_name: str, trials: int, seed: int) -> list[Trained]:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     task = tasks.get(task_name)
-    bare = {"start": "none", "confirm": 0, "pruner": "none"}
+    bare = {"start": "none", "confirm": 0, "folds": None, "pruner": "none"}
     no, hyperband = optuna.pruners.NopPruner(), optuna.pruners.HyperbandPruner(1, task.epochs)
     if name.startswith("keras-tuner"):
         import keras_tuner  # noqa: F401, not part of what is timed
