@@ -25,6 +25,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import bench_search_live as searches
@@ -35,12 +36,13 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from keras_optim_lab.experiments import cover
+from keras_optim_lab.tuning import samplers
 
 TABLE = Path(__file__).parents[1] / "experiments/results/portfolios/adam.npz"
 AFTER = (1, 4, 8, 16, 32, 64)
 LIVE = ("digits-mlp", "friedman-mlp", "clusters-batchnorm")
-ROWS = 8  # that our engine asks for at a time
-LISTED = 16  # settings of a portfolio before the sampler
+ROWS = 8  # that a study of 64 trials asks for at a time, where its sampler learns
+LISTED = 16  # settings of a portfolio that a study of 64 trials begins with
 Event = tuple[int, int, int, float]  # a setting, its epochs before and after, its last loss
 
 
@@ -98,7 +100,7 @@ Contestant = Callable[[Answers, int], Iterator[Event]]
 
 def optuna_loop(
     sampler: Callable[[int], optuna.samplers.BaseSampler],
-    pruner: Callable[[int], optuna.pruners.BasePruner] | None = None,
+    pruner: Callable[[int], optuna.pruners.BasePruner],
     rows: int = 1,
     listed: int = 0,
 ) -> Contestant:
@@ -112,9 +114,7 @@ def optuna_loop(
         stored = answers.stored
         epochs = stored.epochs
         space = {f"x{i}": FloatDistribution(0.0, 1.0) for i in range(stored.points.shape[1])}
-        study = optuna.create_study(
-            sampler=sampler(seed), pruner=pruner(epochs) if pruner else optuna.pruners.NopPruner()
-        )
+        study = optuna.create_study(sampler=sampler(seed), pruner=pruner(epochs))
         chosen = cover.greedy(stored.others, listed, stored.tried) if listed else []
         for row in [*stored.tried, *chosen] if listed else []:
             loss = float(answers.curves[answers.take(row), -1])
@@ -181,27 +181,29 @@ def keras_tuner_oracle(name: str) -> Contestant:
     return run
 
 
-def tpe(seed: int) -> optuna.samplers.BaseSampler:
-    """As studies of this package have it."""
-    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+def ours(sampler: str, pruner: str = "none", listed: int = 0) -> Contestant:
+    """As studies of this package ask."""
+    made = partial(samplers.sampler, sampler)
+    return optuna_loop(made, samplers.PRUNERS[pruner], ROWS, listed)
 
 
-def plain_tpe(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.TPESampler(seed=seed)
+def plain(pruner: str = "none") -> Contestant:
+    """As Optuna's documentation asks."""
 
+    def tpe(seed: int) -> optuna.samplers.BaseSampler:
+        return optuna.samplers.TPESampler(seed=seed)
 
-def hyperband(epochs: int) -> optuna.pruners.BasePruner:
-    return optuna.pruners.HyperbandPruner(max_resource=epochs)
+    return optuna_loop(tpe, samplers.PRUNERS[pruner])
 
 
 CONTESTANTS: dict[str, Contestant] = {
-    "portfolio, then tpe": optuna_loop(tpe, rows=ROWS, listed=LISTED),
-    "engine, random": optuna_loop(lambda s: optuna.samplers.RandomSampler(seed=s), rows=ROWS),
-    "engine, tpe": optuna_loop(tpe, rows=ROWS),
-    "engine, gp": optuna_loop(lambda s: optuna.samplers.GPSampler(seed=s), rows=ROWS),
-    "engine, hyperband": optuna_loop(tpe, hyperband, rows=ROWS),
-    "optuna, tpe": optuna_loop(plain_tpe),
-    "optuna, hyperband": optuna_loop(plain_tpe, hyperband),
+    "portfolio, then tpe": ours("tpe", listed=LISTED),
+    "engine, random": ours("random"),
+    "engine, tpe": ours("tpe"),
+    "engine, gp": ours("gp"),
+    "engine, hyperband": ours("tpe", "hyperband"),
+    "optuna, tpe": plain(),
+    "optuna, hyperband": plain("hyperband"),
     "keras-tuner, bayesian": keras_tuner_oracle("BayesianOptimizationOracle"),
     "keras-tuner, hyperband": keras_tuner_oracle("HyperbandOracle"),
 }
