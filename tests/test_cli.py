@@ -150,6 +150,7 @@ def test_tune_passes_its_options_on(command):
         *("--space", "adam.epsilon=1e-7", "--space", "learning_rate=1e-3:1e-2"),
         *("--space", "adam.amsgrad=true", "--backend", keras.backend.backend()),
         *("--population", "auto", "--seeds-per-trial", "2", "--folds", "3"),
+        *("--start", "none", "--minutes", "60"),
     )
     assert shown.exit_code == 0, shown.output
     found = TuningResult.load("mine", "sqlite:///s.db")
@@ -161,6 +162,14 @@ def test_tune_passes_its_options_on(command):
     assert (found.seeds_per_trial, found.folds) == (2, 3)
     assert found.objective.name == "loss"
     assert not Path("reports").exists()
+
+
+def test_tune_starts_with_the_settings_of_a_file(command):
+    Path("mine.json").write_text('[{"learning_rate": 0.02}]')
+    assert tune(command, "--start", "mine.json", "--confirm", "0", "--no-report").exit_code == 0
+    defaults, given = study().study.trials[:2]
+    assert defaults.params["learning_rate"] == 1e-3
+    assert given.params["learning_rate"] == 0.02
 
 
 def test_tune_searches_a_schedule(command):
@@ -285,6 +294,10 @@ OTHER = next(name for name in selection.BACKENDS if name != keras.backend.backen
         ("tune --task small --space schedule=linear,", "Received: schedule=''"),
         ("tune --task small --space warmup=0:1", "`warmup` must be a number in [0, 1)"),
         ("tune --task small --sampler tpo", "Did you mean 'tpe'"),
+        ("tune --task small --sampler grid --optimizer adam,lion", "Search them one by one"),
+        ("tune --task small --start defalts", "Did you mean 'defaults'"),
+        ("tune --task small --start no.json", "--start takes portfolio, defaults, none, or a JSON"),
+        ("tune --task small --minutes 0", "`minutes` must be a number > 0"),
         ("tune --task small --pruner medain", "Did you mean 'median'"),
         ("tune --task small --objective val_los", "Did you mean 'val_loss'"),
         ("tune --task small --trials 0", "`trials` must be a whole number ≥ 1. Received: trials=0"),
