@@ -40,7 +40,7 @@ def by_formula(monkeypatch):
 def make_study(task):
     """A study of Adam, or of what the test asks for, that has not begun."""
     return lambda **changes: TuningResult.create(
-        **{"task": task, "optimizer": "adam", "name": "study", **changes}
+        **{"task": task, "optimizer": "adam", "name": "study", "start": "none", **changes}
     )
 
 

@@ -203,7 +203,7 @@ def test_a_study_from_before_there_was_a_start_goes_on_without_one(task):
 
 
 def test_settings_that_were_enqueued_by_hand_are_trained_too(make_study):
-    result = make_study()
+    result = make_study(start="portfolio")
     result.study.enqueue_trial({"learning_rate": 0.02})
     result.run(5, Formula())
     assert result.study.trials[0].params["learning_rate"] == 0.02

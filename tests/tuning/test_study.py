@@ -624,7 +624,7 @@ def test_a_candidate_makes_a_new_optimizer_of_its_settings_each_time(make_study)
         ({"seed": None}, TypeError, r"`seed` must be a whole number.*seed=None"),
         ({"confirm": -1}, ValueError, "`confirm` must be a whole number ≥ 0.*confirm=-1"),
         ({"confirm": True}, TypeError, "`confirm` must be a whole number.*confirm=True"),
-        ({"sampler": "tpo"}, ValueError, r"sampler='tpo'.*Did you mean 'tpe'.*Known: tpe, random"),
+        ({"sampler": "tpo"}, ValueError, r"sampler='tpo'.*Did you mean 'tpe'.*Known: tpe, gp"),
         ({"pruner": "medain"}, ValueError, r"pruner='medain'.*Did you mean 'median'"),
         (
             {"sampler": optuna.samplers.TPESampler},
