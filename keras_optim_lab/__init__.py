@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from keras_optim_lab.curvature.minimize import minimize as minimize
     from keras_optim_lab.curvature.model import Model as Model
     from keras_optim_lab.curvature.model import Sequential as Sequential
+    from keras_optim_lab.head_to_head import HeadToHead as HeadToHead
+    from keras_optim_lab.head_to_head import compare as compare
     from keras_optim_lab.landscapes import surfaces as surfaces
     from keras_optim_lab.landscapes.formula import Formula as Formula
     from keras_optim_lab.landscapes.race import Race as Race

@@ -16,7 +16,7 @@ from keras_optim_lab.landscapes.command import FIELDS_AS_OPTIONS, race, surfaces
 from keras_optim_lab.redaction import without_password
 from keras_optim_lab.reports import tables
 from keras_optim_lab.terminal import Backend
-from keras_optim_lab.tune_commands import report, tune, worker
+from keras_optim_lab.tune_commands import compare, report, tune, worker
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Keras imports TensorFlow where it is
 
@@ -82,7 +82,7 @@ def options(
     """Optimizers for Keras 3, and the tuner that finds their settings."""
 
 
-for command in (tune, worker, report):
+for command in (tune, worker, report, compare):
     app.command()(command)
 
 

@@ -181,6 +181,57 @@ def report(
     _write_report(TuningResult.load(study, storage), output, seeds)
 
 
+def compare(
+    candidates: Annotated[
+        list[str],
+        typer.Argument(
+            help='Two or more: "adam", "adam learning_rate=3e-3 beta_2=0.99", "lookahead(adam)".'
+        ),
+    ],
+    task: Annotated[str, typer.Option(help="A task; `keras-optim-lab tasks` lists them.")],
+    metric: Annotated[str, typer.Option(help="What to compare, from the logs.")] = "val_loss",
+    runs: Annotated[int, typer.Option(help="Of each candidate, at most.")] = 64,
+    delta: Annotated[
+        float, typer.Option(help="A difference that does not matter, as a share of the best.")
+    ] = 0.02,
+    seed: Annotated[int, typer.Option(help="Of the first run.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(help="Page to write; by default none.", show_default=False)
+    ] = None,
+    population: Population = "auto",
+    backend: Backend = None,
+) -> None:
+    """Train candidates with common seeds until it is certain which is better."""
+    backends.select(backend)
+    from keras_optim_lab.head_to_head import compare as compared
+    from keras_optim_lab.reports import tables
+
+    named = {text: _candidate(text) for text in candidates}
+    with (
+        terminal.ended_by_ctrl_c(console, lambda: "Stopped; nothing is kept of it."),
+        _progress("runs with common seeds") as step,
+    ):
+        found = compared(
+            task,
+            named,
+            metric=metric,
+            runs=runs,
+            delta=delta,
+            seed=seed,
+            population=_population(population),
+            on_progress=step,
+        )
+    console.print("", tables.table(found.header, found.rows), "")
+    console.print(Text(found.verdict, style="bold"))
+    if output is not None:
+        console.print(Text(f"Page: {found.report(output).resolve()}"), soft_wrap=True)
+
+
+def _candidate(text: str) -> dict[str, Any]:
+    name, *settings = text.split()
+    return {"optimizer": name, **dict(map(_override, settings))}
+
+
 def _engine(population: str) -> "PopulationEngine":
     """What trains, while Optuna says nothing of every trial."""
     import optuna

@@ -101,9 +101,9 @@ class Course:
         if diverged(other) > diverged(first):
             return "behind"
         lead = gain(other, first, self.objective.direction, self.folds)
-        if lead.p < _CERTAIN:
-            return "behind"
-        return "as good" if lead.high < delta * abs(float(np.mean(first))) else None
+        if lead.high < delta * abs(float(np.mean(first))):
+            return "as good"
+        return "behind" if lead.p < _CERTAIN else None
 
     @property
     def unit(self) -> int:

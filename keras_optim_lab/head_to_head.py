@@ -1,0 +1,239 @@
+"""Settings of one's own against each other: `compare`, and what it returns."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from keras_optim_lab import tasks
+from keras_optim_lab.arguments import as_float, whole_number
+from keras_optim_lab.optimizers import Optimizer
+from keras_optim_lab.reports.html import Page
+from keras_optim_lab.reports.study_figures import DEFAULT_COLOR, TUNED_COLOR, styled
+from keras_optim_lab.reports.tables import markdown
+from keras_optim_lab.reports.writing import listed, number, plus_minus
+from keras_optim_lab.tasks import Task
+from keras_optim_lab.tuning.criterion import Criterion
+from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.paired import CONFIDENCE, diverged, gain
+from keras_optim_lab.tuning.racing import Course, Entrant, Values, separate
+from keras_optim_lab.tuning.repetitions import OnProgress, silent
+from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.spaces.space import SearchSpace
+from keras_optim_lab.tuning.study_result import StudyResult
+
+# A candidate: an optimizer, its name with settings, or a study whose result it is.
+Candidate = str | Optimizer | Mapping[str, Any] | StudyResult
+
+RUNS = 64
+DELTA = 0.02
+
+
+@dataclass(frozen=True)
+class HeadToHead:
+    """Candidates that were trained with common seeds.
+
+    Attributes:
+        course: what they were trained on.
+        values: the objective of every run, by candidate; those that left early have fewer.
+        configurations: of the candidates.
+        delta: the difference that does not matter, as a share of the best mean.
+    """
+
+    course: Course
+    values: Values
+    configurations: Mapping[str, Configuration]
+    delta: float
+
+    @property
+    def best(self) -> str:
+        """The candidate with the best mean among those that stayed to the end."""
+        most = max(map(len, self.values.values()))
+        stayed = [name for name, values in self.values.items() if len(values) == most]
+        return min(stayed, key=lambda name: self.course.objective.rank(self.values[name]))
+
+    @property
+    def verdict(self) -> str:
+        """What is certain, in a sentence."""
+        first, said = self.best, []
+        found = {
+            name: self.course.told_apart(self.values[first], values, self.delta)
+            for name, values in self.values.items()
+            if name != first
+        }
+        for result, words in (
+            ("behind", f"{first} is better than {{}}"),
+            ("as good", f"{first} is better than {{}} by no more than {100 * self.delta:g} %"),
+            (None, f"{first} and {{}} are not told apart"),
+        ):
+            names = [name for name, each in found.items() if each == result]
+            if names:
+                said.append(words.format(listed(names)))
+        where = f"{self.course.objective.name} on {self.course.task.name}"
+        return f"{'; '.join(said)} ({where}, {len(self.values[first])} runs)."
+
+    @property
+    def table(self) -> str:
+        """Markdown: mean and spread of each, and what the best one gains over it."""
+        return markdown(self.header, self.rows)
+
+    @property
+    def figure(self) -> go.Figure:
+        """Every run of each candidate, and its mean."""
+        figure = go.Figure()
+        for name in self._ranked:
+            figure.add_box(
+                x=self.values[name],
+                name=name,
+                boxpoints="all",
+                boxmean=True,
+                line_color=TUNED_COLOR if name == self.best else DEFAULT_COLOR,
+                showlegend=False,
+            )
+        figure.update_xaxes(title=self.course.objective.name)
+        figure.update_yaxes(autorange="reversed")
+        return styled(figure)
+
+    @property
+    def command(self) -> str:
+        """What repeats it: on the command line where it knows the task, in Python elsewhere."""
+        settings = {n: {"optimizer": c.name, **c.settings} for n, c in self.configurations.items()}
+        objective, task = self.course.objective.name, self.course.task.name
+        if task not in tasks.names():
+            return f"kol.compare(task, {settings!r}, metric={objective!r})"
+        texts = [
+            " ".join([each.pop("optimizer"), *(f"{key}={value!r}" for key, value in each.items())])
+            for each in settings.values()
+        ]
+        words = ["keras-optim-lab", "compare", "--task", task, "--metric", objective, *texts]
+        return shlex.join(words)
+
+    def report(self, path: str | Path = Path("reports") / "compare.html") -> Path:
+        """Writes one self-contained HTML page and returns its path."""
+        page = Page(f"{listed(list(self.values))} on {self.course.task.name}")
+        page.paragraph(self.verdict, "result")
+        page.table(self.header, self.rows)
+        page.figure(self.figure, height=120 + 60 * len(self.values))
+        page.heading("How this was made")
+        page.code(self.command)
+        for name, each in self.configurations.items():
+            page.facts([(name, repr(each.optimizer(self.course.task.training_steps)))])
+        return page.write(Path(path))
+
+    @property
+    def _ranked(self) -> list[str]:
+        rank = self.course.objective.rank
+        return sorted(self.values, key=lambda name: (name != self.best, rank(self.values[name])))
+
+    @property
+    def header(self) -> list[str]:
+        """Of the table."""
+        name = self.course.objective.name
+        return [
+            "candidate",
+            f"{name}, mean ± deviation",
+            "runs",
+            "gained by the best",
+            f"{100 * CONFIDENCE:.0f} % interval",
+        ]
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """Of the table, the best candidate first."""
+        return [[name, *self._row(name)] for name in self._ranked]
+
+    def _row(self, name: str) -> list[str]:
+        values = [value for value in self.values[name] if np.isfinite(value)]
+        spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+        mean = plus_minus(float(np.mean(values)), spread) if values else "diverged"
+        lost = diverged(self.values[name])
+        shown = f"{mean} ({lost} diverged)" if lost and values else mean
+        if name == self.best:
+            return [shown, str(len(self.values[name])), "", ""]
+        common = self.values[self.best][: len(self.values[name])]
+        lead = gain(self.values[name], common, self.course.objective.direction, self.course.folds)
+        interval = f"{number(lead.low)} … {number(lead.high)}"
+        return [shown, str(len(self.values[name])), number(lead.mean), interval]
+
+
+def compare(
+    task: Task | str,
+    candidates: Mapping[str, Candidate],
+    *,
+    metric: Any = "val_loss",
+    runs: int = RUNS,
+    delta: float = DELTA,
+    seed: int = 0,
+    population: int | Literal["auto"] = "auto",
+    on_progress: OnProgress = silent,
+) -> HeadToHead:
+    """Trains candidates with common seeds until a paired test has told them apart.
+
+        found = kol.compare("digits-mlp", {"mine": {"optimizer": "adam", "learning_rate": 3e-3},
+                                           "default": "adam"})
+        print(found.verdict)
+
+    After every round those leave that are behind for certain (p < 0.01, one-sided paired t-test),
+    or that the best is better than by less than `delta` (95 % interval).
+
+    Args:
+        task: a `Task`, or the name of a built-in one.
+        candidates: by what they are called: an optimizer, its name, a dict of its name as
+            "optimizer" and of its settings, or an earlier result, of which its best settings run.
+        metric: what is compared, from the logs of `fit`, as `objective` in `tune`.
+        runs: of each candidate at most.
+        delta: a difference that does not matter, as a share of the best mean.
+        seed: of the first run; those of later ones count up from it.
+        population: models that train side by side in one program.
+        on_progress: called as `on_progress(done, total)` in every round.
+
+    Returns:
+        All runs, with `verdict`, `best`, `table`, `figure`, `command` and `report(path)`.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong. Nothing has been trained by then.
+    """
+    engine = PopulationEngine(population)
+    task = tasks.get(task) if isinstance(task, str) else task
+    if not isinstance(task, Task):
+        raise TypeError(f"`task` must be a Task or the name of one. Received: task={task!r}")
+    if not isinstance(candidates, Mapping) or len(candidates) < 2:
+        raise ValueError(
+            f"`candidates` must be a dict of at least two. Received: candidates={candidates!r}"
+        )
+    runs, seed = whole_number("runs", runs, least=2), whole_number("seed", seed, least=0)
+    if not as_float(delta) >= 0:
+        raise ValueError(f"`delta` must be a number ≥ 0. Received: delta={delta!r}")
+    objective = Criterion.of(metric, task)
+    configurations = {name: _configuration(name, each) for name, each in candidates.items()}
+    course = Course(task, objective, seed, engine=engine)
+    entrants = [Entrant(name, each) for name, each in configurations.items()]
+    values = separate(course, entrants, float(delta), runs, on_progress)
+    return HeadToHead(course, values, configurations, float(delta))
+
+
+def _configuration(name: str, candidate: Candidate) -> Configuration:
+    if isinstance(candidate, StudyResult):
+        return candidate.best_configuration
+    settings = dict(candidate) if isinstance(candidate, Mapping) else {"optimizer": candidate}
+    if "optimizer" not in settings:
+        raise ValueError(
+            f"candidates: {name!r} does not say which optimizer its settings are of: add "
+            f'"optimizer": "adam" or another. Received: {candidate!r}'
+        )
+    space = SearchSpace(settings.pop("optimizer"), settings)
+    (optimizer,) = space.optimizers
+    searched = [key for key in settings if key in space.distributions]
+    if searched:
+        raise ValueError(f"candidates: {name!r} must be settings, not ranges: {searched}.")
+    return Configuration(
+        optimizer,
+        space.fixed[optimizer],
+        space.schedule.get("schedule", "constant"),
+        space.schedule.get("warmup", 0.0),
+        given=space.templates[optimizer],
+    )
