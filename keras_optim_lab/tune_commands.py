@@ -221,7 +221,7 @@ def compare(
             population=_population(population),
             on_progress=step,
         )
-    console.print("", tables.table(found.header, found.rows), "")
+    console.print("", tables.table(found.header, found.rows, sentences=["candidate"]), "")
     console.print(Text(found.verdict, style="bold"))
     if output is not None:
         console.print(Text(f"Page: {found.report(output).resolve()}"), soft_wrap=True)
