@@ -19,6 +19,7 @@ from keras_optim_lab.reports.writing import listed, number, plus_minus
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.folds import Folds, check_folds, suitable
 from keras_optim_lab.tuning.paired import CONFIDENCE, diverged, gain
 from keras_optim_lab.tuning.racing import Course, Entrant, Values, separate
 from keras_optim_lab.tuning.repetitions import OnProgress, silent
@@ -104,12 +105,15 @@ class HeadToHead:
         settings = {n: {"optimizer": c.name, **c.settings} for n, c in self.configurations.items()}
         objective, task = self.course.objective.name, self.course.task.name
         if task not in tasks.names():
-            return f"kol.compare(task, {settings!r}, metric={objective!r})"
+            options = f"metric={objective!r}, folds={self.course.folds}"
+            return f"kol.compare(task, {settings!r}, {options})"
         texts = [
             " ".join([each.pop("optimizer"), *(f"{key}={value!r}" for key, value in each.items())])
             for each in settings.values()
         ]
-        words = ["keras-optim-lab", "compare", "--task", task, "--metric", objective, *texts]
+        folds = "none" if self.course.folds is None else str(self.course.folds)
+        made = ["--task", task, "--metric", objective, "--folds", folds]
+        words = ["keras-optim-lab", "compare", *made, *texts]
         return shlex.join(words)
 
     def report(self, path: str | Path = Path("reports") / "compare.html") -> Path:
@@ -167,6 +171,7 @@ def compare(
     metric: Any = "val_loss",
     runs: int = RUNS,
     delta: float = DELTA,
+    folds: Folds = "auto",
     seed: int = 0,
     population: int | Literal["auto"] = "auto",
     on_progress: OnProgress = silent,
@@ -187,6 +192,7 @@ def compare(
         metric: what is compared, from the logs of `fit`, as `objective` in `tune`.
         runs: of each candidate at most.
         delta: a difference that does not matter, as a share of the best mean.
+        folds: of a cross-validation, as in `tune`.
         seed: of the first run; those of later ones count up from it.
         population: models that train side by side in one program.
         on_progress: called as `on_progress(done, total)` in every round.
@@ -210,7 +216,9 @@ def compare(
         raise ValueError(f"`delta` must be a number ≥ 0. Received: delta={delta!r}")
     objective = Criterion.of(metric, task)
     configurations = {name: _configuration(name, each) for name, each in candidates.items()}
-    course = Course(task, objective, seed, engine=engine)
+    check_folds(task, folds)
+    count = suitable(task, objective) if folds == "auto" else folds
+    course = Course(task, objective, seed, count, engine)
     entrants = [Entrant(name, each) for name, each in configurations.items()]
     values = separate(course, entrants, float(delta), runs, on_progress)
     return HeadToHead(course, values, configurations, float(delta))

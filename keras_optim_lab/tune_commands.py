@@ -59,6 +59,13 @@ Minutes = Annotated[
     typer.Option(help="That it may take; what is over first, these or the trials, ends it."),
 ]
 Population = Annotated[str, typer.Option(help='How many models train side by side, or "auto".')]
+Folds = Annotated[
+    str,
+    typer.Option(
+        help="Over which all settings are cross-validated: a number, none, or auto, 5 where there "
+        "are few validation samples."
+    ),
+]
 Seeds = Annotated[int, typer.Option(help="Runs of default and tuned settings in the report.")]
 
 
@@ -77,13 +84,7 @@ def tune(
     seeds_per_trial: Annotated[
         int, typer.Option(help="Runs of each trial, which is judged by their mean.")
     ] = 1,
-    folds: Annotated[
-        str,
-        typer.Option(
-            help="Over which every run of a trial is cross-validated: a number, none, or auto, "
-            "5 where there are few validation samples."
-        ),
-    ] = "auto",
+    folds: Folds = "auto",
     confirm: Annotated[
         int,
         typer.Option(help="Race so many of the best trials and the defaults over fresh seeds."),
@@ -116,7 +117,7 @@ def tune(
         space=dict(map(_override, space or [])),
         objective=objective,
         seeds_per_trial=seeds_per_trial,
-        folds=None if folds == "none" else _number_or_word(folds),
+        folds=_folds(folds),
         start=_start(start),
     )
     study = result.study.study_name
@@ -194,6 +195,7 @@ def compare(
     delta: Annotated[
         float, typer.Option(help="A difference that does not matter, as a share of the best.")
     ] = 0.02,
+    folds: Folds = "auto",
     seed: Annotated[int, typer.Option(help="Of the first run.")] = 0,
     output: Annotated[
         Path | None, typer.Option(help="Page to write; by default none.", show_default=False)
@@ -217,8 +219,9 @@ def compare(
             metric=metric,
             runs=runs,
             delta=delta,
+            folds=_folds(folds),
             seed=seed,
-            population=_population(population),
+            population=_number_or_word(population),
             on_progress=step,
         )
     console.print("", tables.table(found.header, found.rows, sentences=["candidate"]), "")
@@ -240,6 +243,10 @@ def _engine(population: str) -> "PopulationEngine":
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return PopulationEngine(_number_or_word(population))
+
+
+def _folds(text: str) -> Any:
+    return None if text == "none" else _number_or_word(text)
 
 
 def _number_or_word(text: str) -> Any:

@@ -1,7 +1,6 @@
 """Candidates of one's own, trained with common seeds until a test tells."""
 
 import math
-import re
 
 import numpy as np
 import pytest
@@ -25,9 +24,15 @@ def candidates(**rates):
     return {n: {"optimizer": "adam", "learning_rate": rate} for n, rate in rates.items()}
 
 
+def compared(given, **options):
+    return kol.compare(small_task(), given, folds=None, **options)
+
+
 def test_the_worse_leaves_as_soon_as_it_is_certain(trained):
     trained.values |= {0.1: 1.0, 0.2: 2.0, 0.3: 3.0}
-    found = kol.compare(small_task(), candidates(good=0.1, bad=0.2, worse=0.3))
+    found = kol.compare(
+        small_task(), folds=None, candidates=candidates(good=0.1, bad=0.2, worse=0.3)
+    )
     assert found.best == "good"
     assert {len(values) for values in found.values.values()} == {4}
     assert found.verdict == "good is better than bad and worse (val_loss on small, 4 runs)."
@@ -37,7 +42,9 @@ def test_the_worse_leaves_as_soon_as_it_is_certain(trained):
 
 def test_a_difference_that_does_not_matter_is_said_to_be_none(trained):
     trained.values |= {0.1: 1.0, 0.2: 1.0}
-    found = kol.compare(small_task(), candidates(one=0.1, two=0.2), delta=0.5)
+    found = kol.compare(
+        small_task(), folds=None, candidates=candidates(one=0.1, two=0.2), delta=0.5
+    )
     assert "is better than two by no more than 50 %" in found.verdict
 
 
@@ -45,21 +52,25 @@ def test_what_is_not_told_apart_has_the_runs_that_were_allowed(trained):
     """Losses that have nothing to do with the candidate."""
     noise = np.random.default_rng(0)
     trained.loss = lambda rate: noise.normal(1.0, 0.3)
-    found = kol.compare(small_task(), candidates(one=0.1, two=0.2), runs=10, delta=0.0)
+    found = kol.compare(
+        small_task(), folds=None, candidates=candidates(one=0.1, two=0.2), runs=10, delta=0.0
+    )
     assert {len(values) for values in found.values.values()} == {10}
     assert "are not told apart" in found.verdict
 
 
 def test_who_diverges_is_behind(trained):
     trained.values |= {0.1: 5.0, 0.2: math.nan}
-    found = kol.compare(small_task(), candidates(steady=0.1, wild=0.2))
+    found = compared(candidates(steady=0.1, wild=0.2))
     assert found.verdict.startswith("steady is better than wild")
     assert found.rows[1][:2] == ["wild", "diverged"]
 
 
 def test_the_page_has_table_figure_and_what_repeats_it(trained, tmp_path):
     trained.values |= {0.1: 1.0, 1e-3: 2.0}
-    found = kol.compare(small_task(), {**candidates(mine=0.1), "default": "adam"})
+    found = kol.compare(
+        small_task(), folds=None, candidates={**candidates(mine=0.1), "default": "adam"}
+    )
     page = found.report(tmp_path / "page.html").read_text(encoding="utf-8")
     assert found.verdict in page
     assert "kol.compare(task, {" in page
@@ -69,14 +80,12 @@ def test_the_page_has_table_figure_and_what_repeats_it(trained, tmp_path):
 
 
 def test_the_command_repeats_it_on_a_built_in_task(trained):
-    found = kol.compare(
-        "diabetes-mlp", {"mine": {"optimizer": "adam", "learning_rate": 0.1}, "other": "lion"}
+    found = kol.compare("diabetes-mlp", {**candidates(mine=0.1), "other": "lion"})
+    assert found.command == (
+        "keras-optim-lab compare --task diabetes-mlp --metric val_loss --folds 5 "
+        "'adam learning_rate=0.1' lion"
     )
-    assert re.fullmatch(
-        r"keras-optim-lab compare --task diabetes-mlp --metric val_loss "
-        r"'adam learning_rate=0\.1' \S+",
-        found.command,
-    )
+    assert found.verdict.endswith("(val_loss on diabetes-mlp, 5 runs).")
 
 
 @pytest.mark.parametrize(

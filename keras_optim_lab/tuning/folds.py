@@ -35,10 +35,10 @@ def folds_of(study: optuna.Study, task: Task, objective: Criterion, folds: Folds
     if folds != "auto":
         return folds
     begun = study.user_attrs.get(plan.PLAN)
-    return _suitable(task, objective) if begun is None else begun.get("folds")
+    return suitable(task, objective) if begun is None else begun.get("folds")
 
 
-def _suitable(task: Task, objective: Criterion) -> int | None:
+def suitable(task: Task, objective: Criterion) -> int | None:
     """The default, where a small validation split is all that trials would be judged by."""
     judged_by_validation = objective.name.startswith("val_")
     if task.streams or task.depends_on_trial or not judged_by_validation:
@@ -53,8 +53,8 @@ def _suitable(task: Task, objective: Criterion) -> int | None:
         _log.info("%s, and cannot be parted into %d folds: %s", few, _FOLDS, error)
         return None
     _log.info(
-        "%s; every trial is cross-validated over %d folds of them and the training samples, by "
-        "training it %d times. folds=None turns this off.",
+        "%s; all settings are cross-validated over %d folds of them and the training samples, by "
+        "training them %d times. folds=None turns this off.",
         *(few, _FOLDS, _FOLDS),
     )
     return _FOLDS
