@@ -72,7 +72,7 @@ def gain(
     if folds:
         places = [fold_of(int(run), folds) for run in units]
         units = np.array([each.repeat * folds + each.number for each in places])
-    error, freedom = _standard_error(difference, units, 1 / (folds - 1) if folds else 0.0)
+    error, freedom = _standard_error(difference, units, folds)
     if not freedom:
         return Gain(mean, math.nan, math.nan, math.nan)
     if error == 0:
@@ -81,17 +81,20 @@ def gain(
     return Gain(mean, mean - reach, mean + reach, float(stdtr(freedom, -mean / error)))
 
 
-def _standard_error(differences: np.ndarray, units: np.ndarray, shared: float) -> tuple[float, int]:
+def _standard_error(
+    differences: np.ndarray, units: np.ndarray, folds: int | None
+) -> tuple[float, int]:
     """That of the mean of differences, and its degrees of freedom; 0 of these if it is not known.
 
-    Seeds are independent of each other, folds are not: each shares most of what it trains on with
-    others. The variance that comes with the folds is corrected for that as Nadeau and Bengio (2003)
-    do; what seeds add within a fold is not.
+    Every run has seeds of its own, but only the folds of one partition hold data of their own:
+    those of the next ones hold the same samples again. So what varies within a fold, by its seeds,
+    is averaged over all runs, and what varies between folds over one partition's at most. That
+    folds share much of what they train on is not corrected for (Dietterich, 1998).
 
     Args:
         differences: of each run.
         units: the number of the fold of each run; without folds that of the run.
-        shared: validation samples of a fold for each that it trains on; 0 without folds.
+        folds: of a partition.
     """
     _, unit, runs = np.unique(units, return_inverse=True, return_counts=True)
     count, total = len(runs), len(differences)
@@ -101,4 +104,4 @@ def _standard_error(differences: np.ndarray, units: np.ndarray, shared: float) -
     within = total - count
     seeds = float(np.square(differences - means[unit]).sum()) / within if within else 0.0
     data = max(0.0, float(means.var(ddof=1)) - seeds * count / total)
-    return math.sqrt(seeds / total + data * (1 / count + shared)), count - 1
+    return math.sqrt(seeds / total + data / min(count, folds or count)), count - 1

@@ -40,22 +40,23 @@ def test_a_gain_is_that_of_scipys_paired_t_test():
         assert found.mean == pytest.approx(sign * (before - after).mean())
 
 
-def test_what_folds_add_counts_for_more_than_what_seeds_add():
+def test_what_data_add_counts_as_in_one_partition_and_what_seeds_add_as_in_all_runs():
     """By hand, for two partitions of two folds, each fold with two seeds.
 
     Differences of folds 0 1 0 1, then those of the other partition: their means are 2 4 1 3, which
-    vary by 5/3; within folds the variance is 2. Seeds give 2/8, data (5/3 − 2/2) · (1/4 + 1).
+    vary by 5/3; within folds the variance is 2. Seeds give 2/8, data (5/3 − 2/2) / 2.
     """
     differences = [1.0, 3.0, 3.0, 5.0, 0.0, 2.0, 2.0, 4.0]
     found = gain(differences, [0.0] * 8, "minimize", folds=2)
-    error = math.sqrt(2 / 8 + (5 / 3 - 1) * (1 / 4 + 1))
+    error = math.sqrt(2 / 8 + (5 / 3 - 1) / 2)
     assert found.mean == 2.5
     assert found.high - found.mean == pytest.approx(2.3534 * error, rel=1e-4)  # of t, 3 and 95 %
 
 
-def test_folds_without_a_second_seed_count_as_data():
-    found = gain([1.0, 2.0], [0.0, 0.0], "minimize", folds=2)
-    assert found.high - found.mean == pytest.approx(6.3138 * math.sqrt(0.5 * (1 / 2 + 1)), rel=1e-4)
+def test_the_folds_of_one_partition_are_a_plain_paired_test():
+    differences = [1.0, 2.0, 4.0]
+    folded = gain(differences, [0.0] * 3, "minimize", folds=3)
+    assert folded == pytest.approx(gain(differences, [0.0] * 3, "minimize"))
 
 
 def test_pairs_of_a_diverged_run_are_left_out_and_one_pair_has_no_interval():
