@@ -1,13 +1,33 @@
 """The built-in tasks by name."""
 
 from keras_optim_lab.arguments import near_matches
-from keras_optim_lab.tasks.built_in import digits, generated, images, mnist1d, quadratic, tabular
+from keras_optim_lab.tasks.built_in import (
+    digits,
+    generated,
+    images,
+    mnist1d,
+    modular,
+    photograph,
+    quadratic,
+    tabular,
+    text,
+)
 from keras_optim_lab.tasks.built_in.declaration import BuiltInTask
 from keras_optim_lab.tasks.task import Task
 
 _DECLARED: dict[str, BuiltInTask] = {
     declared.name: declared
-    for family in (digits, tabular, generated, mnist1d, quadratic, images)
+    for family in (
+        digits,
+        tabular,
+        generated,
+        mnist1d,
+        text,
+        photograph,
+        modular,
+        quadratic,
+        images,
+    )
     for declared in family.DECLARED
 }
 

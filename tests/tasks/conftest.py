@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.built_in.keras_datasets import FASHION_MNIST
 from tests.fit_without_xla import eagerly, fit_without_xla  # noqa: F401
 
 
@@ -40,7 +41,7 @@ def make_task(arguments):
 
 @pytest.fixture
 def keras_home(tmp_path, monkeypatch):
-    """An empty cache of Keras on a machine without a network."""
+    """An empty cache of Keras on a machine without a network and without Debian's data sets."""
     from urllib.error import URLError
 
     def unreachable(*_):
@@ -49,4 +50,6 @@ def keras_home(tmp_path, monkeypatch):
     # `keras.src.utils.file_utils` is an attribute of no public module.
     monkeypatch.setattr(sys.modules["keras.src.backend.config"], "_KERAS_DIR", str(tmp_path))
     monkeypatch.setattr(sys.modules["keras.src.utils.file_utils"], "urlretrieve", unreachable)
+    monkeypatch.setitem(vars(FASHION_MNIST), "installed", str(tmp_path / "debian/fashion-mnist"))
+    monkeypatch.delenv(FASHION_MNIST.variable, raising=False)
     return tmp_path

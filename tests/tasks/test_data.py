@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_optim_lab import tasks
-from keras_optim_lab.tasks.built_in import mnist1d, tabular
+from keras_optim_lab.tasks.built_in import mnist1d, tabular, text
 from keras_optim_lab.tasks.splits import stratified
 
 LABELS = np.repeat([0, 1, 2], [30, 60, 110])
@@ -123,6 +123,44 @@ def test_standardizing_uses_the_first_part_only():
     np.testing.assert_array_equal(other, [[4]])
 
 
+def test_a_text_asks_for_the_letter_that_comes_next():
+    x, y = tasks.get("text-transformer").train
+    assert x.shape == y.shape == (2048, 24)
+    np.testing.assert_array_equal(x[:, 1:], y[:, :-1])
+    assert "".join(text.ALPHABET[place] for place in (*x[0], y[0, -1])) in text.letters()
+    one_hot, same = tasks.get("text-gru").train
+    np.testing.assert_array_equal(one_hot.argmax(axis=-1), x)
+    np.testing.assert_array_equal(same, y)
+
+
+def test_no_paragraph_of_the_text_stands_in_it_twice():
+    assert text.letters().count("the assert statement assert statements are a convenient way") == 1
+    assert set(text.letters()) == set(text.ALPHABET)
+
+
+def test_patches_of_an_image_hold_its_pixels():
+    (x, y), (images, labels) = (tasks.get(name).train for name in ("digits-vit", "digits-cnn"))
+    np.testing.assert_array_equal(y, labels)
+    patches = x[0].reshape(4, 4, 2, 2)
+    np.testing.assert_array_equal(patches[2, 1], images[0].reshape(8, 8)[4:6, 2:4])
+
+
+def test_pixels_of_the_photograph_are_apart_and_know_their_place():
+    task = tasks.get("photograph-mlp")
+    x = np.concatenate([part[0] for part in (task.train, task.validation, task.test)])
+    assert len(np.unique(x[:, [0, 6, 12, 18]], axis=0)) == len(x) == 106 * 160
+    sky, ground = ((task.train[1][task.train[0][:, 12] * sign > 0.9]) for sign in (1, -1))
+    assert sky.mean() > ground.mean()
+
+
+def test_half_of_all_sums_modulo_a_prime_are_samples_once():
+    task = tasks.get("modular-addition")
+    pairs = np.concatenate([part[0] for part in (task.train, task.validation, task.test)])
+    y = np.concatenate([part[1] for part in (task.train, task.validation, task.test)])
+    assert len({tuple(sorted(pair)) for pair in pairs.tolist()}) == 59 * 60 // 2
+    np.testing.assert_array_equal(y, pairs.sum(axis=1) % 59)
+
+
 def test_mnist1d_leaves_the_global_random_streams_alone():
     mnist1d.generated.cache_clear()
     random.seed(5)
@@ -138,6 +176,7 @@ def test_mnist1d_leaves_the_global_random_streams_alone():
     ("name", "module", "advice"),
     [
         ("digits-mlp", "sklearn.datasets", r'scikit-learn.*pip install "keras-optim-lab\[tune\]"'),
+        ("photograph-mlp", "PIL.Image", r'pillow.*pip install "keras-optim-lab\[pictures\]"'),
         ("mnist1d-cnn", "mnist1d.data", r'mnist1d.*pip install "keras-optim-lab\[data\]"'),
     ],
 )

@@ -4,6 +4,7 @@ from functools import partial
 
 from keras import Input, Model, Sequential, layers
 
+from keras_optim_lab.tasks.built_in.attention import PositionEmbedding, block
 from keras_optim_lab.tasks.built_in.classification import classification, dense, image_shape, split
 from keras_optim_lab.tasks.built_in.extras import require
 from keras_optim_lab.tasks.splits import Pair
@@ -26,6 +27,14 @@ def digit_images() -> tuple[Pair, Pair, Pair]:
     return train, validation, test
 
 
+def digit_patches() -> tuple[Pair, Pair, Pair]:
+    """Loads the digits as sequences of 16 patches of 2×2 pixels."""
+    train, validation, test = (
+        (x.reshape(-1, 4, 2, 4, 2).swapaxes(2, 3).reshape(-1, 16, 4), y) for x, y in flat_digits()
+    )
+    return train, validation, test
+
+
 def cnn() -> Model:
     return Sequential(
         [
@@ -38,6 +47,16 @@ def cnn() -> Model:
             layers.Dense(10),
         ]
     )
+
+
+def vision_transformer() -> Model:
+    """After arXiv:2010.11929, with the mean over patches in place of a class token."""
+    patches = Input((16, 4))
+    x = PositionEmbedding()(layers.Dense(16)(patches))
+    for _ in range(2):
+        x = block(x, heads=2)
+    x = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(x))
+    return Model(patches, layers.Dense(10)(x))
 
 
 DECLARED = (
@@ -56,5 +75,13 @@ DECLARED = (
         samples=SAMPLES,
         data=digit_images,
         model=cnn,
+    ),
+    classification(
+        name="digits-vit",
+        summary="handwritten digits of 8×8 pixels, a vision transformer of two blocks",
+        weights=4_986,
+        samples=SAMPLES,
+        data=digit_patches,
+        model=vision_transformer,
     ),
 )

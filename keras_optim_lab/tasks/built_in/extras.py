@@ -10,7 +10,7 @@ def require(module: str, *, package: str, extra: str) -> Any:
         return import_module(module)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"This task takes its data from {package}, and {error.name} is not installed. "
+            f"The data of this task need {package}, and {error.name} is not installed. "
             f'Run: pip install "keras-optim-lab[{extra}]"',
             name=error.name,
         ) from error

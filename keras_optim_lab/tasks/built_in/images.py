@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from keras import Input, Model, Sequential, initializers, layers, regularizers
 
-from keras_optim_lab.tasks.built_in.classification import classification, image_shape, split
+from keras_optim_lab.tasks.built_in.classification import classification, dense, image_shape, split
 from keras_optim_lab.tasks.built_in.keras_datasets import (
     CIFAR10,
     FASHION_MNIST,
@@ -21,16 +21,24 @@ from keras_optim_lab.tasks.splits import Pair
 
 MNIST_SAMPLES = (54_000, 6_000, 10_000)
 FASHION_SAMPLES = (50_000, 10_000, 10_000)
+FEW_FASHION_SAMPLES = (10_000, 5_000, 10_000)
 CIFAR_SAMPLES = (40_000, 10_000, 10_000)
 
 
 def loaded(
     dataset: KerasDataset, prepared: Callable[[Pair], Pair], samples: tuple[int, int, int]
 ) -> tuple[Pair, Pair, Pair]:
-    """Loads pictures, and makes of the published training set one and a validation split."""
+    """Loads pictures, and takes from the published training set one and a validation split."""
     published, test = (prepared(part) for part in dataset.load())
-    train, validation = split(*published, samples[:2])
+    rest = len(published[1]) - sum(samples[:2])
+    train, validation, *_ = split(*published, (*samples[:2], rest))
     return train, validation, test
+
+
+def flat(part: Pair) -> Pair:
+    """Pictures as rows of 784 numbers from 0 to 1."""
+    x, y = grey(part)
+    return x.reshape(len(x), -1), y
 
 
 def grey(part: Pair) -> Pair:
@@ -131,6 +139,16 @@ DECLARED = (
         model=mnist_cnn,
         batch_size=128,
         epochs=15,
+    ),
+    classification(
+        name="fashion-mnist-mlp",
+        summary="a sixth of Fashion-MNIST, dense layers 64-64-10",
+        weights=55_050,
+        samples=FEW_FASHION_SAMPLES,
+        data=partial(loaded, FASHION_MNIST, flat, samples=FEW_FASHION_SAMPLES),
+        model=partial(dense, 784, 64, 64, 10),
+        batch_size=128,
+        epochs=10,
     ),
     classification(
         name="fashion-mnist-2c2d",

@@ -1,5 +1,8 @@
 """Data sets that Keras downloads: guarded in its cache, explained where there is no network.
 
+One that is published as IDX files is read wherever these lie: in a folder that an environment
+variable names, where Debian installs them, or in the cache of Keras, in this order.
+
 Keras deletes a cached file whose hash is wrong before it knows whether it can download another,
 and a failed download surfaces as a bare exception. Here a cached file is checked before Keras
 sees it, and every failure says which file belongs where.
@@ -14,6 +17,7 @@ from tempfile import gettempdir
 import keras
 
 from keras_optim_lab.keras_private import keras_home
+from keras_optim_lab.tasks.built_in import idx
 from keras_optim_lab.tasks.splits import Pair
 
 
@@ -28,6 +32,9 @@ class KerasDataset:
         files: the names under which Keras keeps them.
         sha256: the hash that Keras insists on; such a set has one file.
         published: the name of that one file where it is published, if Keras keeps it under another.
+        installed: the folder in which Debian's package has the same files, packed IDX: images and
+            labels for training, then for testing.
+        variable: the environment variable that names another folder with them.
     """
 
     title: str
@@ -36,6 +43,8 @@ class KerasDataset:
     files: tuple[str, ...]
     sha256: str = ""
     published: str = ""
+    installed: str = ""
+    variable: str = ""
 
     def load(self) -> tuple[Pair, Pair]:
         """Returns ((x, y) for training, (x, y) for testing) as Keras gives them.
@@ -44,6 +53,9 @@ class KerasDataset:
             FileNotFoundError: a file is missing and cannot be downloaded.
             ValueError: a file is damaged; it is left where it is.
         """
+        for folder in self._idx_folders():
+            if all((folder / name).exists() for name in self.files):
+                return self._read(folder)
         self._refuse_damaged()
         try:
             return getattr(keras.datasets, self.module).load_data()
@@ -52,12 +64,38 @@ class KerasDataset:
             if missing:
                 raise FileNotFoundError(
                     f"{self.title} is not in the cache of Keras and could not be downloaded: "
-                    f"put {self._placement(missing)}."
+                    f"put {self._placement(missing)}{self._other_places()}."
                 ) from error
             raise ValueError(
                 f"{self.title} could not be read from {self._folder()} ({error}): "
                 f"replace what is damaged of {', '.join(self.files)}."
             ) from error
+
+    def _idx_folders(self) -> list[Path]:
+        """Where packed IDX files may be; only one if the environment names it."""
+        if not self.installed:
+            return []
+        named = os.environ.get(self.variable)
+        if not named:
+            return [Path(self.installed), self._folder()]
+        folder = Path(named).expanduser()
+        missing = [name for name in self.files if not (folder / name).exists()]
+        if missing:
+            raise FileNotFoundError(
+                f"{self.variable}={named!r}: the folder with the files of {self.title} lacks "
+                f"{', '.join(missing)}. Put them there, or unset the variable."
+            )
+        return [folder]
+
+    def _read(self, folder: Path) -> tuple[Pair, Pair]:
+        x, y, x_test, y_test = (idx.read(folder / name) for name in self.files)
+        for images, labels, name in ((x, y, self.files[1]), (x_test, y_test, self.files[3])):
+            if len(images) != len(labels):
+                raise ValueError(
+                    f"{folder / name} has {len(labels)} labels for {len(images)} images: "
+                    f"replace both files."
+                )
+        return (x, y), (x_test, y_test)
 
     def _refuse_damaged(self) -> None:
         for path in (self._folder() / name for name in self.files):
@@ -72,6 +110,12 @@ class KerasDataset:
         if self.published:
             return f"{self.published} into {self._folder()} under the name {names[0]}"
         return f"{', '.join(names)} into {self._folder()}"
+
+    def _other_places(self) -> str:
+        if not self.installed:
+            return ""
+        package = f"dataset-{Path(self.installed).name}"
+        return f", or all into a folder that {self.variable} names, or install Debian's {package}"
 
     def _folder(self) -> Path:
         home = Path(keras_home()).expanduser()
@@ -102,6 +146,8 @@ FASHION_MNIST = KerasDataset(
         "t10k-images-idx3-ubyte.gz",
         "t10k-labels-idx1-ubyte.gz",
     ),
+    installed="/usr/share/datasets/fashion-mnist",
+    variable="KERAS_OPTIM_LAB_FASHION_MNIST",
 )
 CIFAR10 = KerasDataset(
     title="CIFAR-10",
