@@ -3,6 +3,7 @@
 Names are imported when they are first used: an optimizer brings neither Optuna nor Plotly along.
 """
 
+import builtins
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from keras_optim_lab.landscapes.trace import trace as trace
     from keras_optim_lab.learning_rate_finder import RangeTest as RangeTest
     from keras_optim_lab.learning_rate_finder import find_learning_rate as find_learning_rate
+    from keras_optim_lab.maps.settings_map import SettingsMap as SettingsMap
+    from keras_optim_lab.maps.settings_map import map as map
     from keras_optim_lab.optimizers.methods import *  # noqa: F403
     from keras_optim_lab.tasks import Task as Task
     from keras_optim_lab.tuner import TuningResult as TuningResult
@@ -67,8 +70,8 @@ def _homes(module: str = __name__) -> dict[str, str]:
 
 def __getattr__(name: str) -> Any:
     homes = _homes()
-    if name == "__all__":
-        return sorted(homes)
+    if name == "__all__":  # a star import hides nothing of Python's, such as `map`
+        return sorted(homes.keys() - vars(builtins).keys())
     if name not in homes:
         from keras_optim_lab.arguments import near_matches
 

@@ -1,0 +1,1 @@
+"""Maps: the objective over two hyperparameters."""

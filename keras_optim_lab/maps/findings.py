@@ -1,0 +1,178 @@
+"""What a map says, as numbers: the best settings, what is as good, what matters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.stats import rankdata
+
+from keras_optim_lab.maps.axes import Axis
+from keras_optim_lab.maps.plane import Plane
+from keras_optim_lab.reports.writing import listed, plus_minus
+from keras_optim_lab.tasks import Task
+from keras_optim_lab.tuning.criterion import Criterion
+from keras_optim_lab.tuning.spaces.configuration import Configuration
+
+Cell = tuple[int, int]
+
+# Of the variance of ranks: what a hyperparameter that matters explains by itself at least, and two
+# that matter together only.
+MATTERS = 0.1
+TOGETHER = 0.2
+EVERYWHERE = 0.9  # of a map that is as good as its best: then nothing matters
+
+
+@dataclass(frozen=True)
+class Point:
+    """Settings that were trained again.
+
+    Attributes:
+        name: what they are called.
+        values: the objective of each run.
+    """
+
+    name: str
+    configuration: Configuration
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The objective over a plane of settings.
+
+    Attributes:
+        task: what was trained.
+        objective: its value at the end of every run is shown.
+        plane: the settings.
+        runs: of each cell, as (seed, y, x); NaN where one diverged.
+        again: of the best cells, over fresh seeds.
+        marked: the defaults, and the choice of a study where there is one, over the same seeds.
+    """
+
+    task: Task
+    objective: Criterion
+    plane: Plane
+    runs: np.ndarray
+    again: Mapping[Cell, list[float]]
+    marked: tuple[Point, ...]
+
+    @property
+    def values(self) -> np.ndarray:
+        """The mean over the seeds in each cell, as (y, x); NaN where a run diverged."""
+        return self.runs.mean(axis=0)
+
+    @cached_property
+    def best(self) -> Point | None:
+        """The best of the best cells over fresh seeds; None where every cell diverged."""
+        if self._best is None:
+            return None
+        return Point("the best cell", self.plane.cell(*self._best), self.again[self._best])
+
+    @property
+    def _best(self) -> Cell | None:
+        return min(self.again, key=lambda at: self.objective.rank(self.again[at]), default=None)
+
+    @property
+    def spread(self) -> float:
+        """What another seed makes: the median of the best cells' standard deviations."""
+        deviations = [np.std(runs, ddof=1) for runs in self.again.values() if len(runs) > 1]
+        finite = [float(each) for each in deviations if np.isfinite(each)]
+        return float(np.median(finite)) if finite else 0.0
+
+    @property
+    def behind(self) -> np.ndarray:
+        """By how much each cell is worse than what the best one gives with fresh seeds."""
+        if self.best is None:
+            return np.full(self.values.shape, np.nan)
+        sign = -1.0 if self.objective.direction == "maximize" else 1.0
+        return sign * (self.values - np.mean(self.best.values))
+
+    @property
+    def good(self) -> np.ndarray:
+        """Where the objective is no worse than that by more than the spread."""
+        return self.behind <= self.spread
+
+    def is_good(self, point: Point) -> bool:
+        """Whether the same is true of settings that were trained again."""
+        if self.best is None:
+            return False
+        rank = self.objective.rank
+        return rank(point.values) - rank(self.best.values) <= self.spread
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """What x and what y explain by themselves of the variance of ranks over the map.
+
+        Cells are ranked in steps of the spread, so that the order within it, which is chance,
+        counts for nothing; those that diverged are last. The rest is what both do together.
+        """
+        steps = np.where(np.isfinite(self.behind), self.behind, np.inf)
+        if self.spread > 0:
+            steps = np.maximum(np.ceil(steps / self.spread), 1.0)
+        ranks = rankdata(steps).reshape(steps.shape)
+        if not ranks.var():
+            return 0.0, 0.0
+        alone = (float(ranks.mean(axis=axis).var() / ranks.var()) for axis in (0, 1))
+        return next(alone), next(alone)
+
+    @property
+    def sentence(self) -> str:
+        """Which of the two matter here, and how wide the good region is in each."""
+        if self.best is None:
+            return (
+                f"Every setting of {self.plane.x.name} and {self.plane.y.name} diverged: give "
+                "them other ranges."
+            )
+        best = plus_minus(float(np.mean(self.best.values)), self.spread)
+        wide = " and ".join(
+            _width(axis, self.good.any(axis=across))
+            for axis, across in ((self.plane.x, 0), (self.plane.y, 1))
+        )
+        inside = "" if self.is_good(self.marked[0]) else "not "
+        return (
+            f"{self._matters()}: {100 * self.good.mean():.2g} % of the map is as good as the best "
+            f"cell ({self.objective.name} {best}), with {wide}; the defaults are {inside}among "
+            "these."
+        )
+
+    def _matters(self) -> str:
+        """`Only learning_rate matters here (…)`."""
+        x, y = self.plane.x.name, self.plane.y.name
+        first, second = self.shares
+        rest = max(0.0, 1.0 - first - second)
+        if self.good.mean() >= EVERYWHERE:
+            return f"Neither {x} nor {y} matters here"
+        match first >= MATTERS, second >= MATTERS, rest >= TOGETHER:
+            case True, True, _:
+                said = f"Both {x} and {y} matter here"
+            case True, False, False:
+                said = f"Only {x} matters here"
+            case False, True, False:
+                said = f"Only {y} matters here"
+            case True, False, True:
+                said = f"{x} matters here, and {y} by what it does together with it"
+            case False, True, True:
+                said = f"{y} matters here, and {x} by what it does together with it"
+            case _:
+                said = f"{x} and {y} matter here by what they do together"
+        shares = listed([f"{n} {100 * e:.0f} %" for n, e in ((x, first), (y, second))])
+        return f"{said} (alone, {shares} of the variance of ranks, together {100 * rest:.0f} %)"
+
+
+def shown(axis: Axis, param: float) -> str:
+    """The hyperparameter of a parameter, with as many digits as tell cells apart."""
+    digits = f"{param:.2g}"
+    return f"{1.0 - float(digits):.10g}" if axis.complementary else f"{float(digits):g}"
+
+
+def _width(axis: Axis, good: np.ndarray) -> str:
+    """Over which of its values there is something good."""
+    inside = axis.params[good]
+    ends = [inside.min(), inside.max()]
+    low, high = [shown(axis, end) for end in (ends[::-1] if axis.complementary else ends)]
+    first, last = np.flatnonzero(good)[[0, -1]]
+    if last - first == axis.cells - 1:
+        return f"any {axis.name} from {low} to {high}"
+    share = f"{100 * (last - first + 1) / axis.cells:.0f} % of its range"
+    return f"{axis.name} {'near ' + low if low == high else f'from {low} to {high}'} ({share})"

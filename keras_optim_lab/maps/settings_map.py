@@ -1,0 +1,292 @@
+"""The objective over two hyperparameters: `map`, and what it returns.
+
+Within this module `map` is that function, and not Python's.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from keras_optim_lab import tasks
+from keras_optim_lab.arguments import whole_number
+from keras_optim_lab.files import file_name
+from keras_optim_lab.maps.findings import Cell, Findings, Point, shown
+from keras_optim_lab.maps.map_figure import figure
+from keras_optim_lab.maps.plane import Plane, plane
+from keras_optim_lab.optimizers import Optimizer
+from keras_optim_lab.reports.html import Page
+from keras_optim_lab.reports.tables import markdown
+from keras_optim_lab.reports.writing import listed, number, plus_minus
+from keras_optim_lab.tasks import Task
+from keras_optim_lab.tuning.checks import check_model
+from keras_optim_lab.tuning.criterion import Criterion
+from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.paired import diverged
+from keras_optim_lab.tuning.racing import Course, Entrant, Values
+from keras_optim_lab.tuning.repetitions import OnProgress, silent
+from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.study_result import StudyResult
+
+SETTINGS = 256
+SEEDS = 2
+_MOST = 1 << 16
+_AGAIN = 8  # best cells that are trained again,
+_FRESH = 8  # with so many other seeds
+
+
+@dataclass(frozen=True)
+class SettingsMap(Findings):
+    """A map, its figure and its page; `sentence` says what it shows.
+
+    Attributes:
+        command: what repeats it.
+    """
+
+    command: str
+
+    @property
+    def figure(self) -> go.Figure:
+        """The objective in colour; framed is what is as good as the best, within the spread."""
+        return figure(self)
+
+    @property
+    def header(self) -> list[str]:
+        """Of the table."""
+        x, y = self.plane.x.name, self.plane.y.name
+        return ["settings", x, y, f"{self.objective.name}, mean ± deviation", "as good as the best"]
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """Of the table: the best cell, the defaults, and the choice of the study."""
+        axes = self.plane.x, self.plane.y
+        return [
+            [
+                point.name,
+                *(number(axis.value(point.configuration)) for axis in axes),
+                _mean(point.values),
+                "yes" if self.is_good(point) else "no",
+            ]
+            for point in ([self.best] if self.best else []) + [*self.marked]
+        ]
+
+    @property
+    def table(self) -> str:
+        """Markdown: what is marked, over fresh seeds."""
+        return markdown(self.header, self.rows)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Writes one self-contained HTML page and returns its path.
+
+        Args:
+            path: of the page; by default `reports/map-TASK-X-Y.html`.
+        """
+        plane, task = self.plane, self.task.name
+        name = file_name(f"map-{task}-{plane.x.name}-{plane.y.name}")
+        template = plane.space.templates[plane.optimizer]
+        page = Page(f"{plane.x.name} and {plane.y.name} of {template.title} on {task}")
+        page.paragraph(self.sentence, "result")
+        page.figure(self.figure, height=640, narrow=_NARROW)
+        page.paragraph(self._explained, "note")
+        page.table(self.header, self.rows)
+        page.heading("How this was made")
+        page.facts(self._facts)
+        page.code(self.command)
+        return page.write(Path(path or Path("reports") / f"{name}.html"))
+
+    @property
+    def _explained(self) -> str:
+        seeds, fresh = len(self.runs), len(self.marked[0].values)
+        trained = "once" if seeds == 1 else f"with the same {seeds} seeds"
+        return (
+            f"Each cell was trained {trained}; its colour is the mean at the end. The "
+            f"{len(self.again)} best cells and what else is in the table were trained with "
+            f"{fresh} fresh seeds. Of these cells the one with the best mean is the best, and the "
+            f"median of their standard deviations, {self.spread:.2g}, the spread of the seeds: "
+            "what is no worse than the best cell by more than that is as good, and is framed."
+        )
+
+    @property
+    def _facts(self) -> list[tuple[str, str]]:
+        plane = self.plane
+        rows, columns = self.values.shape
+        whose = f"those of the choice of {plane.study}" if plane.study else "as by default"
+        others = listed([f"{name} = {number(value)}" for name, value in plane.others.items()])
+        ranges = [
+            f"{axis.name} {' … '.join(shown(axis, end) for end in axis.params[[0, -1]])}"
+            for axis in (plane.x, plane.y)
+        ]
+        return [
+            ("grid", f"{columns} × {rows}: {', '.join(ranges)}"),
+            ("all other settings", f"{whose}{', ' * bool(others)}{others}"),
+            ("diverged", f"{np.isnan(self.values).sum()} of {rows * columns} cells"),
+        ]
+
+
+# Of the layout on a telephone.
+_NARROW = {
+    "height": 560,
+    "margin.r": 10,
+    "margin.l": 40,
+    "legend.y": -0.2,
+    "legend.yanchor": "top",
+    "margin.t": 45,
+}
+
+
+def map(
+    task: Task | str,
+    optimizer: str | Optimizer | None = None,
+    x: str = "learning_rate",
+    y: str = "beta_1",
+    *,
+    settings: int = SETTINGS,
+    seeds: int = SEEDS,
+    objective: Any = "val_loss",
+    seed: int = 0,
+    space: Mapping[str, Any] | None = None,
+    population: int | Literal["auto"] = "auto",
+    result: StudyResult | None = None,
+    on_progress: OnProgress = silent,
+) -> SettingsMap:
+    """Trains a grid of settings over two hyperparameters, to see which of them matter.
+
+        found = kol.map("digits-mlp", "adam", x="learning_rate", y="beta_1")
+        print(found.sentence)
+
+    Each goes over its search range in even steps of its scale, that of a decay rate β being 1 − β.
+    All other settings are as by default, or those of an earlier result's choice.
+
+    Args:
+        task: a `Task`, or the name of a built-in one.
+        optimizer: a name from the catalogue or an optimizer; by default "adam", or that of
+            `result`.
+        x, y: two of its hyperparameters; also "warmup", if `space` gives it a range.
+        settings: of the grid at most, from 4; as many in x as in y, or a few more.
+        seeds: runs of each, the same seeds for all.
+        objective: a name in the logs, or a pair of it and "minimize" or "maximize".
+        seed: of the first run; those of others count up from it.
+        space: other ranges, such as {"beta_1": (0.5, 0.99)}, and numbers that fix other settings;
+            see `SearchSpace`.
+        population: models that train side by side in one program, which changes no run.
+        result: a study, such as `tune` returns, whose choice the map goes through and shows.
+        on_progress: called as `on_progress(done, total)` after every epoch of each run.
+
+    Returns:
+        The map, with `sentence`, `values`, `best`, `figure`, `table`, `command` and `report(path)`.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong. Nothing has been trained by then.
+    """
+    engine = PopulationEngine(population)
+    settings = whole_number("settings", settings, least=4, most=_MOST)
+    seeds, seed = whole_number("seeds", seeds), whole_number("seed", seed, least=0)
+    task = tasks.get(task) if isinstance(task, str) else task
+    if not isinstance(task, Task):
+        raise TypeError(f"`task` must be a Task or the name of one. Received: task={task!r}")
+    shown_plane = plane(optimizer, x, y, settings, space, result)
+    _check(task, shown_plane, result)
+    wanted = Criterion.of(objective, task)
+    check_model(task, shown_plane.space, wanted)
+    course = Course(task, wanted, seed, engine=engine)
+    given = {"x": x, "y": y, "settings": settings, "seeds": seeds, "seed": seed}
+    command = _command(task, optimizer, shown_plane, {**given, "objective": objective}, space)
+    trained = _Trained(course, shown_plane, seeds, on_progress)
+    return SettingsMap(
+        task, wanted, shown_plane, trained.runs, trained.again, trained.marked, command
+    )
+
+
+def _check(task: Task, shown_plane: Plane, result: StudyResult | None) -> None:
+    """Refuses a task that the study did not train, or that lacks what the settings need."""
+    if result is not None and result.task.name != task.name:
+        raise ValueError(
+            f"`task` must be that of the study, {result.task.name!r}: task=result.task. "
+            f"Received: {task.name!r}"
+        )
+    if task.depends_on_trial and result is None:
+        raise ValueError(
+            f"The model of task {task.name!r} is built from a trial: pass a study as `result`, of "
+            "whose choice the model is built."
+        )
+    if shown_plane.space.schedule and task.training_steps is None:
+        raise ValueError(
+            f"space: {listed([*shown_plane.space.schedule])} cannot be set, because the task "
+            f"{task.name!r} does not tell how many steps an epoch has."
+        )
+
+
+class _Trained:
+    """All runs of a map: every cell, and then the best ones and the marks over fresh seeds."""
+
+    def __init__(self, course: Course, plane: Plane, seeds: int, on_progress: OnProgress):
+        self._course = course
+        cells = [*product(range(plane.y.cells), range(plane.x.cells))]
+        marks: list[tuple[str, Configuration]] = [("the defaults", plane.defaults)]
+        if plane.choice is not None:
+            marks.append((f"the choice of {plane.study}", plane.choice))
+        every = [Entrant(str(cell), plane.cell(*cell), plane.params) for cell in cells]
+        first, again = len(cells) * seeds, min(_AGAIN, len(cells)) + len(marks)
+        total = first + again * _FRESH
+
+        values = course.values(every, range(seeds), lambda done, _: on_progress(done, total))
+        self.runs = np.array([values[str(cell)] for cell in cells]).T.reshape(
+            seeds, plane.y.cells, plane.x.cells
+        )
+        best = self._best(cells, values)
+        entrants = [each for each in every if each.name in {str(cell) for cell in best}]
+        entrants += [Entrant(name, each, plane.params) for name, each in marks]
+        fresh = course.values(
+            entrants,
+            range(seeds, seeds + _FRESH),
+            lambda done, _: on_progress(first + done, total),
+        )
+        self.again = {cell: fresh[str(cell)] for cell in best}
+        self.marked = tuple(Point(name, each, fresh[name]) for name, each in marks)
+
+    def _best(self, cells: Sequence[Cell], values: Values) -> list[Cell]:
+        """Those that are trained again, the best first."""
+        rank = self._course.objective.rank
+        finite = [cell for cell in cells if not diverged(values[str(cell)])]
+        return sorted(finite, key=lambda cell: rank(values[str(cell)]))[:_AGAIN]
+
+
+def _mean(values: Sequence[float]) -> str:
+    finite = [value for value in values if np.isfinite(value)]
+    if not finite:
+        return "diverged"
+    spread = float(np.std(finite, ddof=1)) if len(finite) > 1 else float("nan")
+    shown_mean = plus_minus(float(np.mean(finite)), spread)
+    lost = len(values) - len(finite)
+    return f"{shown_mean} ({lost} of {len(values)} diverged)" if lost else shown_mean
+
+
+def _command(
+    task: Task,
+    optimizer: str | Optimizer | None,
+    plane: Plane,
+    given: Mapping[str, Any],
+    space: Mapping[str, Any] | None,
+) -> str:
+    """What repeats a map: on the command line where that has words for it, else in Python."""
+    objective, ranges = given["objective"], (space or {}).values()
+    plain = all(isinstance(each, int | float | tuple) for each in ranges)
+    known = isinstance(optimizer, str | None) and isinstance(objective, str)
+    if task.name in tasks.names() and plain and known:
+        whose = {"study": plane.study} if plane.study else {"optimizer": plane.optimizer}
+        options = {"task": task.name, **whose, **given}
+        words = [f"--{name}={value}" for name, value in options.items()]
+        for name, value in (space or {}).items():
+            text = ":".join(str(end) for end in value) if isinstance(value, tuple) else value
+            words.append(f"--space={name}={text}")
+        return shlex.join(["keras-optim-lab", "map", *words])
+    arguments = {**given, **({"space": dict(space)} if space else {})}
+    words = [f"{name}={value!r}" for name, value in arguments.items()]
+    if optimizer is not None:
+        words.insert(0, f"optimizer={optimizer!r}")
+    return f"kol.map(task, {', '.join(words)}{', result=result' * bool(plane.study)})"
