@@ -13,6 +13,7 @@ from keras_optim_lab import backend as backends
 from keras_optim_lab.comparison.command import compare_backends
 from keras_optim_lab.experiments.command import run
 from keras_optim_lab.landscapes.command import FIELDS_AS_OPTIONS, race, surfaces, trace
+from keras_optim_lab.map_command import show_map
 from keras_optim_lab.redaction import without_password
 from keras_optim_lab.reports import tables
 from keras_optim_lab.terminal import Backend
@@ -132,6 +133,7 @@ def tasks(backend: Backend = None) -> None:
     console.print(tables.table(header, rows, ["name", "train/val/test"], ["what"]))
 
 
+app.command("map")(show_map)
 app.command()(compare_backends)
 app.command()(run)
 app.command(context_settings=FIELDS_AS_OPTIONS)(trace)

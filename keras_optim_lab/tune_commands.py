@@ -114,7 +114,7 @@ def tune(
         pruner=pruner,
         storage=storage,
         name=name,
-        space=dict(map(_override, space or [])),
+        space=dict(map(override, space or [])),
         objective=objective,
         seeds_per_trial=seeds_per_trial,
         folds=_folds(folds),
@@ -129,7 +129,7 @@ def tune(
     with terminal.ended_by_ctrl_c(console, lambda: _stopped(result, unsaid)):
         _run_trials(result, trials, engine, budget)
         if confirm and result.is_complete:
-            with _progress("racing the best and the defaults") as step:
+            with progress("racing the best and the defaults") as step:
                 confirmation.confirm(result, confirm, engine=engine, on_progress=step)
         _show_best(result)
         console.print(Text(repr(result.best_optimizer()), style="bold green"))
@@ -211,7 +211,7 @@ def compare(
     named = {text: _candidate(text) for text in candidates}
     with (
         terminal.ended_by_ctrl_c(console, lambda: "Stopped; nothing is kept of it."),
-        _progress("runs with common seeds") as step,
+        progress("runs with common seeds") as step,
     ):
         found = compared(
             task,
@@ -221,7 +221,7 @@ def compare(
             delta=delta,
             folds=_folds(folds),
             seed=seed,
-            population=_number_or_word(population),
+            population=number_or_word(population),
             on_progress=step,
         )
     console.print("", tables.table(found.header, found.rows, sentences=["candidate"]), "")
@@ -232,7 +232,7 @@ def compare(
 
 def _candidate(text: str) -> dict[str, Any]:
     name, *settings = text.split()
-    return {"optimizer": name, **dict(map(_override, settings))}
+    return {"optimizer": name, **dict(map(override, settings))}
 
 
 def _engine(population: str) -> "PopulationEngine":
@@ -242,14 +242,14 @@ def _engine(population: str) -> "PopulationEngine":
     from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return PopulationEngine(_number_or_word(population))
+    return PopulationEngine(number_or_word(population))
 
 
 def _folds(text: str) -> Any:
-    return None if text == "none" else _number_or_word(text)
+    return None if text == "none" else number_or_word(text)
 
 
-def _number_or_word(text: str) -> Any:
+def number_or_word(text: str) -> Any:
     try:
         return int(text)
     except ValueError:
@@ -289,7 +289,7 @@ def _show_best(result: "TuningResult") -> None:
 def _run_trials(
     result: "TuningResult", trials: int, engine: "PopulationEngine", budget: "Budget"
 ) -> None:
-    with _progress("", total=trials) as step:
+    with progress("", total=trials) as step:
 
         def told(study: Any, trial: Any = None) -> None:
             complete = any(t.state.name == "COMPLETE" for t in result.finished_trials)
@@ -310,7 +310,7 @@ def _write_report(
     from keras_optim_lab.reports.report import verdict
     from keras_optim_lab.tuning.evaluation import evaluate
 
-    with _progress("default against tuned settings") as step:
+    with progress("default against tuned settings") as step:
         evaluation = evaluate(result, seeds, engine, step)
     path = result.report(output, seeds)
     console.print(Text(f"\n{verdict(result, evaluation)}"))
@@ -320,7 +320,7 @@ def _write_report(
 
 
 @contextmanager
-def _progress(description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+def progress(description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     """A progress bar as a function `step(done, total, description)`."""
     with terminal.progress(console, TimeRemainingColumn()) as bar:
         running = bar.add_task(description, total=total)
@@ -331,7 +331,7 @@ def _progress(description: str, total: int | None = None) -> Iterator[Callable[.
         yield step
 
 
-def _override(text: str) -> tuple[str, Any]:
+def override(text: str) -> tuple[str, Any]:
     """`learning_rate=1e-4:1e-2` as a range, `epsilon=1e-8` as a value, `schedule=…` as words."""
     name, equals, value = text.partition("=")
     if name == "schedule" and value:

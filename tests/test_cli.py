@@ -243,14 +243,14 @@ def test_the_report_of_a_study_by_any_name_lies_among_the_reports(command, tmp_p
     ],
 )
 def test_space_takes_a_range_or_a_value(text, change):
-    name, value = tune_commands._override(text)
+    name, value = tune_commands.override(text)
     assert (name, value) == change
     assert type(value) is type(change[1])
 
 
 def test_a_population_is_a_number_or_a_word_for_the_engine_to_judge():
     words = ["auto", "many", 5000 * "1"]
-    assert [tune_commands._number_or_word(text) for text in ("3", "-3", *words)] == [3, -3, *words]
+    assert [tune_commands.number_or_word(text) for text in ("3", "-3", *words)] == [3, -3, *words]
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_population_is_a_number_or_a_word_for_the_engine_to_judge():
 )
 def test_space_refuses_anything_else(text):
     with pytest.raises(ValueError, match=f"NAME=LOW:HIGH or NAME=VALUE.*Received: '{text}'"):
-        tune_commands._override(text)
+        tune_commands.override(text)
 
 
 # What goes wrong.

@@ -87,8 +87,7 @@ def axes(space: SearchSpace, x: str, y: str, settings: int) -> tuple[Axis, Axis]
     first, second = _axis(space, "x", x, settings // rows), _axis(space, "y", y, rows)
     if first.name == second.name:
         raise ValueError(
-            "`x` and `y` must be two different hyperparameters. "
-            f"Received: x={x!r}, y={y!r}"
+            f"`x` and `y` must be two different hyperparameters. Received: x={x!r}, y={y!r}"
         )
     return first, second
 

@@ -1,5 +1,6 @@
 """What a map says, as numbers: the best settings, what is as good, what matters."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,9 +17,10 @@ from keras_optim_lab.tuning.spaces.configuration import Configuration
 
 Cell = tuple[int, int]
 
-# Of the variance of ranks: what a hyperparameter that matters explains by itself at least, and two
-# that matter together only.
+# A hyperparameter matters if it explains so much of the variance of ranks by itself, or if all that
+# is good lies within so much of its range; two matter together if both explain so much more.
 MATTERS = 0.1
+NARROW = 0.5
 TOGETHER = 0.2
 EVERYWHERE = 0.9  # of a map that is as good as its best: then nothing matters
 
@@ -35,6 +37,12 @@ class Point:
     name: str
     configuration: Configuration
     values: list[float]
+
+    @property
+    def mean(self) -> float:
+        """Of the runs that did not diverge; NaN where all did."""
+        finite = [value for value in self.values if math.isfinite(value)]
+        return float(np.mean(finite)) if finite else math.nan
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,11 @@ class Findings:
         return min(self.again, key=lambda at: self.objective.rank(self.again[at]), default=None)
 
     @property
+    def points(self) -> list[Point]:
+        """All that was trained again and has a name, the best cell first."""
+        return [*([self.best] if self.best else []), *self.marked]
+
+    @property
     def spread(self) -> float:
         """What another seed makes: the median of the best cells' standard deviations."""
         deviations = [np.std(runs, ddof=1) for runs in self.again.values() if len(runs) > 1]
@@ -82,15 +95,20 @@ class Findings:
 
     @property
     def behind(self) -> np.ndarray:
-        """By how much each cell is worse than what the best one gives with fresh seeds."""
-        if self.best is None:
+        """By how much each cell is worse than the best one.
+
+        What that one has in the map helped to choose it, and the fresh seeds may have been lucky
+        ones: whichever is worse counts.
+        """
+        if self.best is None or self._best is None:
             return np.full(self.values.shape, np.nan)
         sign = -1.0 if self.objective.direction == "maximize" else 1.0
-        return sign * (self.values - np.mean(self.best.values))
+        reference = np.fmax(sign * self.values[self._best], sign * self.best.mean)
+        return sign * self.values - reference
 
     @property
     def good(self) -> np.ndarray:
-        """Where the objective is no worse than that by more than the spread."""
+        """Where the objective is no worse than in the best cell by more than the spread."""
         return self.behind <= self.spread
 
     def is_good(self, point: Point) -> bool:
@@ -124,11 +142,8 @@ class Findings:
                 f"Every setting of {self.plane.x.name} and {self.plane.y.name} diverged: give "
                 "them other ranges."
             )
-        best = plus_minus(float(np.mean(self.best.values)), self.spread)
-        wide = " and ".join(
-            _width(axis, self.good.any(axis=across))
-            for axis, across in ((self.plane.x, 0), (self.plane.y, 1))
-        )
+        best = plus_minus(self.best.mean, self.spread)
+        wide = " and ".join(map(self._width, (self.plane.x, self.plane.y)))
         inside = "" if self.is_good(self.marked[0]) else "not "
         return (
             f"{self._matters()}: {100 * self.good.mean():.2g} % of the map is as good as the best "
@@ -143,7 +158,9 @@ class Findings:
         rest = max(0.0, 1.0 - first - second)
         if self.good.mean() >= EVERYWHERE:
             return f"Neither {x} nor {y} matters here"
-        match first >= MATTERS, second >= MATTERS, rest >= TOGETHER:
+        narrow, low = (self._extent(axis) <= NARROW for axis in (self.plane.x, self.plane.y))
+        alone = first >= MATTERS or narrow, second >= MATTERS or low
+        match *alone, rest >= TOGETHER:
             case True, True, _:
                 said = f"Both {x} and {y} matter here"
             case True, False, False:
@@ -159,20 +176,27 @@ class Findings:
         shares = listed([f"{n} {100 * e:.0f} %" for n, e in ((x, first), (y, second))])
         return f"{said} (alone, {shares} of the variance of ranks, together {100 * rest:.0f} %)"
 
+    def _extent(self, axis: Axis) -> float:
+        """From the lowest to the highest value with which something is good, of its range."""
+        ends = self._ends(axis)
+        return float(ends[1] - ends[0] + 1) / axis.cells
+
+    def _ends(self, axis: Axis) -> np.ndarray:
+        across = 0 if axis is self.plane.x else 1
+        return np.flatnonzero(np.any(self.good, axis=across))[[0, -1]]
+
+    def _width(self, axis: Axis) -> str:
+        """The same in words."""
+        low, high = (shown(axis, axis.params[end]) for end in self._ends(axis))
+        if axis.complementary:
+            low, high = high, low
+        if (extent := self._extent(axis)) == 1.0:
+            return f"any {axis.name} from {low} to {high}"
+        where = f"near {low}" if low == high else f"from {low} to {high}"
+        return f"{axis.name} {where} ({100 * extent:.0f} % of its range)"
+
 
 def shown(axis: Axis, param: float) -> str:
     """The hyperparameter of a parameter, with as many digits as tell cells apart."""
     digits = f"{param:.2g}"
     return f"{1.0 - float(digits):.10g}" if axis.complementary else f"{float(digits):g}"
-
-
-def _width(axis: Axis, good: np.ndarray) -> str:
-    """Over which of its values there is something good."""
-    inside = axis.params[good]
-    ends = [inside.min(), inside.max()]
-    low, high = [shown(axis, end) for end in (ends[::-1] if axis.complementary else ends)]
-    first, last = np.flatnonzero(good)[[0, -1]]
-    if last - first == axis.cells - 1:
-        return f"any {axis.name} from {low} to {high}"
-    share = f"{100 * (last - first + 1) / axis.cells:.0f} % of its range"
-    return f"{axis.name} {'near ' + low if low == high else f'from {low} to {high}'} ({share})"

@@ -1,7 +1,6 @@
 """A map as a Plotly figure."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ import plotly.graph_objects as go
 from keras_optim_lab.maps.axes import Axis
 from keras_optim_lab.maps.findings import Findings, Point, shown
 from keras_optim_lab.reports.study_figures import TUNED_COLOR, log_axis, styled
-from keras_optim_lab.tuning.spaces.configuration import Configuration
 
 _BEST_TO_WORST = ["#16244a", "#2f5d8c", "#6f9fc0", "#b9d0de", "#eef1ee"]
 _INK = "#1d2433"
@@ -53,16 +51,18 @@ def figure(found: Findings) -> go.Figure:
         name="as good as the best",
         hoverinfo="skip",
     )
-    for point, symbol in zip(_points(found), ("square", "circle", "star"), strict=False):
-        _mark_point(drawn, found, point, symbol)
+    for point in found.points:
+        _mark_point(drawn, found, point, _symbol(found, point))
     styled(drawn)
     drawn.update_xaxes(**_axis(x), showgrid=False, ticks="outside")
     drawn.update_yaxes(**_axis(y), showgrid=False, ticks="outside")
     return drawn.update_layout(margin_t=60, legend_traceorder="normal")
 
 
-def _points(found: Findings) -> list[Point]:
-    return ([found.best] if found.best else []) + [*found.marked]
+def _symbol(found: Findings, point: Point) -> str:
+    if point is found.best:
+        return "square"
+    return "circle" if point is found.marked[0] else "star"
 
 
 def _mark_point(drawn: go.Figure, found: Findings, point: Point, symbol: str) -> None:
@@ -72,8 +72,8 @@ def _mark_point(drawn: go.Figure, found: Findings, point: Point, symbol: str) ->
     _mark(
         drawn,
         point.name,
-        [x],
-        [y],
+        np.array([x]),
+        np.array([y]),
         {
             "symbol": symbol,
             "size": _SIZE + 4 * (symbol == "star"),
@@ -84,7 +84,7 @@ def _mark_point(drawn: go.Figure, found: Findings, point: Point, symbol: str) ->
 
 
 def _mark(
-    drawn: go.Figure, name: str, x: Sequence[float], y: Sequence[float], marker: dict[str, Any]
+    drawn: go.Figure, name: str, x: np.ndarray, y: np.ndarray, marker: dict[str, Any]
 ) -> None:
     drawn.add_scatter(x=x, y=y, mode="markers", marker=marker, name=name, hoverinfo="name")
 
@@ -136,11 +136,9 @@ def _outline(found: Findings) -> tuple[list[float | None], list[float | None]]:
     good = np.pad(found.good, 1)
     x, y = found.plane.x.edges, found.plane.y.edges
     lines = [
-        ((x[i], x[i]), (y[j], y[j + 1]))
-        for j, i in np.argwhere(good[1:-1, 1:] != good[1:-1, :-1])
+        ((x[i], x[i]), (y[j], y[j + 1])) for j, i in np.argwhere(good[1:-1, 1:] != good[1:-1, :-1])
     ] + [
-        ((x[i], x[i + 1]), (y[j], y[j]))
-        for j, i in np.argwhere(good[1:, 1:-1] != good[:-1, 1:-1])
+        ((x[i], x[i + 1]), (y[j], y[j])) for j, i in np.argwhere(good[1:, 1:-1] != good[:-1, 1:-1])
     ]
     across: list[float | None] = []
     up: list[float | None] = []
@@ -156,7 +154,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
     if not axis.log:
         return {"title": axis.name}
     if not axis.complementary:
-        return {"title": axis.name, **log_axis(axis.params)}
+        return {"title": axis.name, **log_axis([*axis.params])}
     few = math.log10(ends[1] / ends[0]) >= 2
     ticks = [
         digit * 10.0**power

@@ -4,9 +4,8 @@ Within this module `map` is that function, and not Python's.
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +15,10 @@ import plotly.graph_objects as go
 from keras_optim_lab import tasks
 from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.files import file_name
-from keras_optim_lab.maps.findings import Cell, Findings, Point, shown
+from keras_optim_lab.maps.findings import Findings, Point, shown
 from keras_optim_lab.maps.map_figure import figure
 from keras_optim_lab.maps.plane import Plane, plane
+from keras_optim_lab.maps.trained import Trained
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.tables import markdown
@@ -28,16 +28,13 @@ from keras_optim_lab.tuning.checks import check_model
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.paired import diverged
-from keras_optim_lab.tuning.racing import Course, Entrant, Values
+from keras_optim_lab.tuning.racing import Course
 from keras_optim_lab.tuning.repetitions import OnProgress, silent
-from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.study_result import StudyResult
 
 SETTINGS = 256
 SEEDS = 2
 _MOST = 1 << 16
-_AGAIN = 8  # best cells that are trained again,
-_FRESH = 8  # with so many other seeds
 
 
 @dataclass(frozen=True)
@@ -69,10 +66,10 @@ class SettingsMap(Findings):
             [
                 point.name,
                 *(number(axis.value(point.configuration)) for axis in axes),
-                _mean(point.values),
+                _mean(point),
                 "yes" if self.is_good(point) else "no",
             ]
-            for point in ([self.best] if self.best else []) + [*self.marked]
+            for point in self.points
         ]
 
     @property
@@ -196,7 +193,7 @@ def map(
     course = Course(task, wanted, seed, engine=engine)
     given = {"x": x, "y": y, "settings": settings, "seeds": seeds, "seed": seed}
     command = _command(task, optimizer, shown_plane, {**given, "objective": objective}, space)
-    trained = _Trained(course, shown_plane, seeds, on_progress)
+    trained = Trained(course, shown_plane, seeds, on_progress)
     return SettingsMap(
         task, wanted, shown_plane, trained.runs, trained.again, trained.marked, command
     )
@@ -221,49 +218,14 @@ def _check(task: Task, shown_plane: Plane, result: StudyResult | None) -> None:
         )
 
 
-class _Trained:
-    """All runs of a map: every cell, and then the best ones and the marks over fresh seeds."""
-
-    def __init__(self, course: Course, plane: Plane, seeds: int, on_progress: OnProgress):
-        self._course = course
-        cells = [*product(range(plane.y.cells), range(plane.x.cells))]
-        marks: list[tuple[str, Configuration]] = [("the defaults", plane.defaults)]
-        if plane.choice is not None:
-            marks.append((f"the choice of {plane.study}", plane.choice))
-        every = [Entrant(str(cell), plane.cell(*cell), plane.params) for cell in cells]
-        first, again = len(cells) * seeds, min(_AGAIN, len(cells)) + len(marks)
-        total = first + again * _FRESH
-
-        values = course.values(every, range(seeds), lambda done, _: on_progress(done, total))
-        self.runs = np.array([values[str(cell)] for cell in cells]).T.reshape(
-            seeds, plane.y.cells, plane.x.cells
-        )
-        best = self._best(cells, values)
-        entrants = [each for each in every if each.name in {str(cell) for cell in best}]
-        entrants += [Entrant(name, each, plane.params) for name, each in marks]
-        fresh = course.values(
-            entrants,
-            range(seeds, seeds + _FRESH),
-            lambda done, _: on_progress(first + done, total),
-        )
-        self.again = {cell: fresh[str(cell)] for cell in best}
-        self.marked = tuple(Point(name, each, fresh[name]) for name, each in marks)
-
-    def _best(self, cells: Sequence[Cell], values: Values) -> list[Cell]:
-        """Those that are trained again, the best first."""
-        rank = self._course.objective.rank
-        finite = [cell for cell in cells if not diverged(values[str(cell)])]
-        return sorted(finite, key=lambda cell: rank(values[str(cell)]))[:_AGAIN]
-
-
-def _mean(values: Sequence[float]) -> str:
-    finite = [value for value in values if np.isfinite(value)]
+def _mean(point: Point) -> str:
+    finite = [value for value in point.values if np.isfinite(value)]
     if not finite:
         return "diverged"
     spread = float(np.std(finite, ddof=1)) if len(finite) > 1 else float("nan")
-    shown_mean = plus_minus(float(np.mean(finite)), spread)
-    lost = len(values) - len(finite)
-    return f"{shown_mean} ({lost} of {len(values)} diverged)" if lost else shown_mean
+    lost = diverged(point.values)
+    said = f" ({lost} of {len(point.values)} diverged)" if lost else ""
+    return plus_minus(point.mean, spread) + said
 
 
 def _command(

@@ -1,0 +1,87 @@
+"""The command `keras-optim-lab map`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from keras_optim_lab import backend as backends
+from keras_optim_lab import terminal, tune_commands
+from keras_optim_lab.terminal import Backend
+from keras_optim_lab.tune_commands import Population, Storage
+
+console = terminal.console()
+
+Side = Annotated[str, typer.Option(help="A hyperparameter, such as learning_rate or beta_1.")]
+
+
+def show_map(
+    task: Annotated[
+        str | None, typer.Option(help="A task; by default that of the study.", show_default=False)
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(help="By default adam, or that of the study.", show_default=False),
+    ] = None,
+    x: Side = "learning_rate",
+    y: Side = "beta_1",
+    settings: Annotated[int, typer.Option(help="Of the grid, at most.")] = 256,
+    seeds: Annotated[int, typer.Option(help="Runs of each.")] = 2,
+    objective: Annotated[str, typer.Option(help="What to show, from the logs.")] = "val_loss",
+    seed: Annotated[int, typer.Option(help="Of the first run.")] = 0,
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=LOW:HIGH is another range of x or y, NAME=VALUE fixes another setting. May "
+            "be repeated."
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="Go through the choice of this study and show it.", show_default=False),
+    ] = None,
+    storage: Storage = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Page to write; by default reports/map-TASK-X-Y.html.")
+    ] = None,
+    population: Population = "auto",
+    backend: Backend = None,
+) -> None:
+    """Train a grid over two hyperparameters and draw which of them matter.
+
+    For example: keras-optim-lab map --task digits-mlp --x learning_rate --y beta_2
+    """
+    chosen = backends.select(backend)
+    from keras_optim_lab.maps.settings_map import map as map_of
+    from keras_optim_lab.tuner import TuningResult
+
+    if task is None and study is None:
+        raise ValueError("Give --task, or --study of which the task and the settings are.")
+    result = None if study is None else TuningResult.load(study, storage)
+    trained = task or result.task  # type: ignore[union-attr]
+    name = trained if isinstance(trained, str) else trained.name
+    console.print(Text(f"Map of {x} and {y} on {name}, on {chosen}."))
+    with (
+        terminal.ended_by_ctrl_c(console, lambda: "Stopped; nothing is kept of a map."),
+        tune_commands.progress("runs of the map") as step,
+    ):
+        found = map_of(
+            trained,
+            optimizer,
+            x,
+            y,
+            settings=settings,
+            seeds=seeds,
+            objective=objective,
+            seed=seed,
+            space=dict(tune_commands.override(each) for each in space or []),
+            population=tune_commands.number_or_word(population),
+            result=result,
+            on_progress=step,
+        )
+    from keras_optim_lab.reports import tables
+
+    console.print("", tables.table(found.header, found.rows), "")
+    console.print(Text(found.sentence, style="bold"))
+    console.print(Text(f"Page: {found.report(output).resolve()}"), soft_wrap=True)
