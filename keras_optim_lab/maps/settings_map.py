@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import keras
 import numpy as np
 import plotly.graph_objects as go
 
@@ -31,6 +32,7 @@ from keras_optim_lab.tuning.paired import diverged
 from keras_optim_lab.tuning.racing import Course
 from keras_optim_lab.tuning.repetitions import OnProgress, silent
 from keras_optim_lab.tuning.study_result import StudyResult
+from keras_optim_lab.versions import in_a_line, versions_of_study
 
 SETTINGS = 256
 SEEDS = 2
@@ -122,6 +124,7 @@ class SettingsMap(Findings):
             ("grid", f"{columns} × {rows}: {', '.join(ranges)}"),
             ("all other settings", f"{whose}{', ' * bool(others)}{others}"),
             ("diverged", f"{np.isnan(self.values).sum()} of {rows * columns} cells"),
+            ("versions", in_a_line(versions_of_study(keras.backend.backend()))),
         ]
 
 

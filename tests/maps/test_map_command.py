@@ -49,7 +49,7 @@ def test_what_the_page_says_repeats_it(command):
 
 def test_a_map_goes_through_a_stored_study(command, tmp_path):
     study = kol.TuningResult.create(TASK, "adam", name="mine", start=[{"learning_rate": 0.02}])
-    study.run(1, Formula())
+    study.run(2, Formula())
     shown = command("--study", "mine", "--output", "page.html", *GRID)
     assert shown.exit_code == 0, shown.output
     assert "the choice of mine" in shown.output
