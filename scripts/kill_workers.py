@@ -120,7 +120,8 @@ def report(
         trial.number
         for trial in again
         if (former := trials[trial.system_attrs["retry_history"][-1]]).params != trial.params
-        or former.user_attrs.get("seed") != trial.user_attrs.get("seed")
+        # Killed before it had a seed, when it was just taken from the queue, it had not begun.
+        or former.user_attrs.get("seed", trial.user_attrs["seed"]) != trial.user_attrs["seed"]
     ]
     print(
         f"{kills} kills in {seconds:.0f} s: {len(finished)} of {wanted} trials finished, with "

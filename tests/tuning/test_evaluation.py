@@ -122,7 +122,8 @@ def test_a_model_that_is_no_pure_function_gives_the_same_one_after_the_other():
 def test_all_fresh_trainings_of_a_study_are_rows_of_populations(monkeypatch):
     """`confirm=` and the report leave nothing to `fit`."""
     monkeypatch.delattr(kol.Task, "fit")
-    result = kol.tune(small_task(epochs=1), "adam", trials=2, confirm=2, space=RATES)
+    task = small_task(epochs=1)
+    result = kol.tune(task, "adam", trials=2, confirm=2, space=RATES, start="none")
     assert result.report(seeds=2).is_file()
     assert result.confirmation.values.keys() == {"trial 1", "defaults"}
 

@@ -36,6 +36,7 @@ def a_result(storage, **changes):
         small_task(),
         "adam",
         **{"name": "s", "storage": storage, "sampler": "random", "pruner": "none", **changes},
+        start="none",
     )
 
 

@@ -12,6 +12,8 @@ _log = logging.getLogger("keras_optim_lab")
 # only needs enough of them that its start does not count.
 _VECTORIZED_ROWS = 64
 _LOOPED_ROWS = 8
+# So many side by side take little longer than fewer, and are worth it where a sampler wants fewer.
+_VECTORIZED_AT_LEAST = 16
 _WEIGHTS_AT_ONCE = 2**23
 
 
@@ -44,7 +46,8 @@ def chosen_width(
         width = _VECTORIZED_ROWS if vectorized else _LOOPED_ROWS * workers
         width = min(width, max(workers, _WEIGHTS_AT_ONCE // max(1, numbers)))
         if candidates.at_once:
-            width = min(width, max(workers, candidates.at_once * runs))
+            least = _VECTORIZED_AT_LEAST if vectorized else workers
+            width = min(width, max(least, candidates.at_once * runs))
         width = max(runs, min(width, need.widest(free_memory(), at_once), left) // runs * runs)
         check_width_fits(need, width, at_once)
         return width
