@@ -15,12 +15,14 @@ from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.judgement import Outcome, outcome, warnings_of
 from keras_optim_lab.reports.writing import number, plus_minus
 from keras_optim_lab.tuning.evaluation import Evaluation, Runs
+from keras_optim_lab.tuning.shortlist import Smoothed
 from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS, Configuration
-from keras_optim_lab.tuning.spaces.parameters import complement
+from keras_optim_lab.tuning.spaces.parameters import complement, field_name
 from keras_optim_lab.tuning.spaces.template import Template
 from keras_optim_lab.tuning.study import ENGINE, TuningStudy
 from keras_optim_lab.versions import in_a_line, versions_of_study
 
+_ENOUGH_TRIALS = 16  # to say how wide the good region is
 _SAID: dict[Outcome, str] = {
     "no better": "no better than",
     "steadier": "steadier, though no better, than",
@@ -81,6 +83,13 @@ def settings(page: Page, tuning: TuningStudy) -> None:
             "number of steps.",
             "note",
         )
+    if as_good := _as_good(tuning):
+        page.paragraph(
+            "How far each of the tuned settings may be changed alone before it does worse than the "
+            "luck of one trial explains, by all trials around it:",
+            "note",
+        )
+        page.table(["hyperparameter", "as good"], as_good)
 
 
 def _code(best: Configuration, steps: int | None) -> str:
@@ -227,6 +236,18 @@ def _engine(tuning: TuningStudy) -> str:
     if "width" in summary:
         text += f", {summary['width']} rows, {summary['form']}"
     return f"{text} ({summary['reason']})" if "reason" in summary else text
+
+
+def _as_good(tuning: TuningStudy) -> list[list[str]]:
+    """By hyperparameter, the range in which it does as well as the best one."""
+    if len(tuning.finished_trials) < _ENOUGH_TRIALS:
+        return []
+    rows = []
+    for label, ends in Smoothed(tuning).region(tuning.best_trial.params).items():
+        key = tuning.space.owner(label)[1]
+        low, high = sorted(1 - end for end in ends) if key != field_name(key) else ends
+        rows.append([field_name(key), f"{number(low)} … {number(high)}"])
+    return rows
 
 
 def _range(tuning: TuningStudy, name: str) -> str:

@@ -2,7 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from optuna.distributions import (
@@ -23,34 +24,69 @@ from keras_optim_lab.tuning.study_result import DEFAULTS, StudyResult
 # A Gaussian process takes a second for so many trials, and eight for twice as many.
 _MOST = 256
 _FEWEST = 8  # of fewer, neighbours say nothing
+_STEPS = 41  # along each parameter
 
 
 def shortlist(tuning: StudyResult, top: int) -> list[FrozenTrial]:
     """The `top` complete trials that are the most promising, the best first.
 
-    A trial that was lucky among bad neighbours comes behind one that is good among good ones: they
-    are ordered by the mean of a Gaussian process in the searched parameters, whose noise is fitted
-    with it. Its targets are normal scores of ranks, so that no single loss outweighs others; pruned
-    trials rank behind complete ones, and diverged ones last. The trial of the defaults is left out.
+    A trial that was lucky among bad neighbours comes behind one that is good among good ones. The
+    trial of the defaults is left out.
 
     Raises:
         RuntimeError: no trial has been completed.
     """
     ranked = [each for each in tuning.ranked_trials if not _is_default(each)]
-    if len(ranked) <= top:
-        return ranked
-    estimates = smoothed(tuning, ranked)
-    order = np.argsort(estimates, kind="stable")
-    return [ranked[i] for i in order[:top]]
+    if len(ranked) <= top or len(ranked) < _FEWEST:
+        return ranked[:top]
+    estimates = Smoothed(tuning).estimates([each.params for each in ranked])
+    return [ranked[i] for i in np.argsort(estimates, kind="stable")[:top]]
 
 
-def smoothed(tuning: StudyResult, trials: Sequence[FrozenTrial]) -> np.ndarray:
-    """The estimate of each of these trials, in standard deviations of ranks; less is better."""
-    every = _fewer(_by_rank(tuning))
-    scores = _normal_scores(tuning, every)
-    space = tuning.space.distributions
-    fitted = _fitted(np.array([_point(space, each) for each in every]), scores)
-    return fitted.predict(np.array([_point(space, each) for each in trials]))
+class Smoothed:
+    """What a study's trials say of any settings, with the luck of each averaged out.
+
+    The mean of a Gaussian process in the searched parameters, whose noise is fitted with it. Its
+    targets are normal scores of ranks, so that no single loss outweighs others; pruned trials rank
+    behind complete ones, and diverged ones last.
+
+    Args:
+        tuning: a study with a complete trial.
+    """
+
+    def __init__(self, tuning: StudyResult):
+        self._space = tuning.space.distributions
+        every = _fewer(_by_rank(tuning))
+        points = np.array([_point(self._space, each.params) for each in every])
+        self._process = _fitted(points, _normal_scores(tuning, every))
+
+    def estimates(self, params: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """By these parameters, in standard deviations of ranks; less is better."""
+        return self._process.predict(np.array([_point(self._space, each) for each in params]))
+
+    def region(self, params: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+        """How far each number may be changed alone before it does worse than luck explains.
+
+        Args:
+            params: of a trial.
+
+        Returns:
+            By parameter the ends of the stretch around the trial's value in which the estimate is
+            no worse than there by more than the noise of one trial.
+        """
+        noise = math.exp(self._process.kernel_.k2.theta[0] / 2)
+        found = {}
+        for name, distribution in self._space.items():
+            if name not in params or not isinstance(distribution, FloatDistribution):
+                continue
+            scale = np.geomspace if distribution.log else np.linspace
+            values = np.append(scale(distribution.low, distribution.high, _STEPS), params[name])
+            estimates = self.estimates([{**params, name: value} for value in values.tolist()])
+            bad = values[estimates > estimates[-1] + noise]
+            low, high = bad[bad < params[name]], bad[bad > params[name]]
+            inside = values[(values > max(low, default=0)) & (values < min(high, default=math.inf))]
+            found[name] = float(inside.min()), float(inside.max())
+        return found
 
 
 def _is_default(trial: FrozenTrial) -> bool:
@@ -83,11 +119,11 @@ def _normal_scores(tuning: StudyResult, ranked: Sequence[FrozenTrial]) -> np.nda
     return ndtri((rankdata(values) - 0.5) / len(values))
 
 
-def _point(space: dict[str, BaseDistribution], trial: FrozenTrial) -> list[float]:
-    """A trial's parameters as coordinates from 0 to 1; what it has not chosen is in the middle."""
+def _point(space: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> list[float]:
+    """Parameters as coordinates from 0 to 1; what it has not chosen is in the middle."""
     found: list[float] = []
     for name, distribution in space.items():
-        value = trial.params.get(name)
+        value = params.get(name)
         if isinstance(distribution, CategoricalDistribution):
             found += [float(value == choice) for choice in distribution.choices]
         elif value is None or distribution.single():

@@ -13,7 +13,7 @@ from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning import confirmation
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.paired import gain
-from keras_optim_lab.tuning.shortlist import shortlist
+from keras_optim_lab.tuning.shortlist import Smoothed, shortlist
 from keras_optim_lab.tuning.verdict import Verdict
 from tests.studies import Formula, small_task
 from tests.tuning.conftest import RATES
@@ -233,3 +233,15 @@ def test_diverged_trials_speak_against_their_neighbours():
         rates = [each.params["learning_rate"] for each in shortlist(result, 14)]
         places.append([*rates, edge].index(edge))
     assert places[0] < places[1]
+
+
+def test_the_good_region_ends_where_trials_are_worse_than_luck_explains():
+    """A valley with walls at η = 10⁻³ and 10⁻¹."""
+    rng = np.random.default_rng(0)
+    rates = 10 ** np.linspace(-4.9, -0.1, 49)
+    losses = {rate: (1.0 if 1e-3 < rate < 1e-1 else 9.0) + rng.normal(0, 0.2) for rate in rates}
+    result = study_of(losses)
+    inside = {"learning_rate": 1e-2}
+    ((low, high),) = Smoothed(result).region(inside).values()
+    assert 10**-3.3 < low < 10**-2.5
+    assert 10**-1.5 < high < 10**-0.7
