@@ -144,7 +144,7 @@ def test_a_schedule_stands_in_the_settings_and_in_their_code(monkeypatch):
     tuning = study_of("adabound", 20, space=SCHEDULED, loss=cosine_wins)
     best = tuning.best_params
     page = write(tuning)
-    rows = {row[0]: row[1:] for row in cells(page) if row}
+    rows = {row[0]: row[1:] for row in reversed(cells(page)) if row}
     assert rows["schedule"] == ["constant", "cosine", "constant, linear, cosine", ""]
     assert rows["warmup"] == ["0", f"{best['warmup']:.4g}", "0 … 0.25", ""]
     assert "2 epochs, 6 steps" in page
