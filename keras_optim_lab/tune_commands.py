@@ -130,7 +130,7 @@ def tune(
         _run_trials(result, trials, engine, budget)
         if confirm and result.is_complete:
             with progress("racing the best and the defaults") as step:
-                confirmation.confirm(result, confirm, engine=engine, on_progress=step)
+                confirmation.confirm(result, confirm, engine, step, budget)
         _show_best(result)
         console.print(Text(repr(result.best_optimizer()), style="bold green"))
         if report:

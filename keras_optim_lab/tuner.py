@@ -120,5 +120,5 @@ def tune(
     result.run(trials, engine, callbacks, budget)
     if confirm and result.is_complete:
         with ended_by(result.kept):
-            confirmation.confirm(result, confirm, engine=engine)
+            confirmation.confirm(result, confirm, engine, budget=budget)
     return result

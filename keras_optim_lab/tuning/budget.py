@@ -49,6 +49,10 @@ class Budget:
         """Whether a training that begins now ends in time, as far as is known."""
         return self.left_for_trials > self._training
 
+    def holds(self, trainings: int) -> bool:
+        """Whether so many more end in time, the share of what comes after trials included."""
+        return trainings * self._training <= self.left
+
     @property
     def left_for_trials(self) -> float:
         """Seconds until the last trial must have ended."""

@@ -1,8 +1,9 @@
 """Are the settings good, or was their seed? A race of the best trials and the defaults."""
 
 from keras_optim_lab.arguments import whole_number
+from keras_optim_lab.tuning.budget import Budget
 from keras_optim_lab.tuning.engines.engine import Engine
-from keras_optim_lab.tuning.racing import Course, Entrant, race
+from keras_optim_lab.tuning.racing import Course, Entrant, duel, race
 from keras_optim_lab.tuning.repetitions import OnProgress, silent
 from keras_optim_lab.tuning.shortlist import shortlist
 from keras_optim_lab.tuning.study import TuningStudy
@@ -19,6 +20,7 @@ def confirm(
     top: int = CONFIRM,
     engine: Engine | None = None,
     on_progress: OnProgress = silent,
+    budget: Budget | None = None,
 ) -> None:
     """Races the most promising `top` trials and the defaults, and keeps the verdict with the study.
 
@@ -33,6 +35,7 @@ def confirm(
         top: how many trials take part, at least 1.
         engine: what trains them; see `repetitions.train`.
         on_progress: called as `on_progress(done, total)` while they train.
+        budget: of time; where little is left there are fewer rounds and runs, and at least one.
 
     Raises:
         RuntimeError: the study has no complete trial.
@@ -41,7 +44,12 @@ def confirm(
     if is_confirmed(tuning, top):
         return
     course = Course(
-        tuning.task, tuning.objective, tuning.seed + CONFIRMATION_SEEDS, tuning.folds, engine
+        tuning.task,
+        tuning.objective,
+        tuning.seed + CONFIRMATION_SEEDS,
+        tuning.folds,
+        engine,
+        budget or Budget(),
     )
     trials, defaults = _trials(tuning, top), _defaults(tuning)
     entrants = [*trials.values(), *defaults.values()]
@@ -55,10 +63,9 @@ def confirm(
     default, tuned = [], []
     if best is not None:
         pair = defaults[reference], trials[best]
-        duel = values
-        if place(pair[1]) < place(pair[0]):
-            duel = course.values(pair, range(4 * course.unit, 8 * course.unit), on_progress)
-        both = zip(*(duel[each.name] for each in pair), strict=False)
+        won = place(pair[1]) < place(pair[0])
+        judged = duel(course, pair, on_progress) if won else values
+        both = zip(*(judged[each.name] for each in pair), strict=False)
         default, tuned = map(list, zip(*both, strict=True))
     tuning.keep_confirmation(Confirmation(top, values, best, reference, default, tuned))
 

@@ -5,6 +5,7 @@ same seeds and, where there are folds, on the same ones. After every round those
 significantly behind, and others have more runs.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -14,6 +15,7 @@ import numpy as np
 
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.splits import Fold
+from keras_optim_lab.tuning.budget import Budget
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.engine import Engine
 from keras_optim_lab.tuning.paired import diverged, fold_of, gain
@@ -51,6 +53,7 @@ class Course:
         folds: into which training and validation samples are parted, by other partitions than the
             trials'; None for the task's own splits.
         engine: what trains; see `repetitions.train`.
+        budget: of time; a race has fewer rounds where it ends.
     """
 
     task: Task
@@ -58,6 +61,7 @@ class Course:
     seed: int
     folds: int | None = None
     engine: Engine | None = None
+    budget: Budget = field(default_factory=Budget)
 
     def values(
         self, entrants: Sequence[Entrant], runs: range, on_progress: OnProgress = silent
@@ -67,10 +71,11 @@ class Course:
             Training(each.name, each.configuration, self.seed + run, each.params, self._fold(run))
             for each, run in product(entrants, runs)
         ]
-        name = self.objective.name
+        name, begun = self.objective.name, time.monotonic()
         curves = train(
             self.task, trainings, objective=name, engine=self.engine, on_progress=on_progress
         )
+        self.budget.trained((time.monotonic() - begun) / len(trainings))
         found: Values = {each.name: [] for each in entrants}
         for training, curve in zip(trainings, curves, strict=True):
             found[training.method].append(curve[name][-1])
@@ -140,6 +145,8 @@ def race(
     values: Values = {each.name: [] for each in entrants}
     alive, done = list(entrants), 0
     for end in (course.unit, 2 * course.unit, 4 * course.unit):
+        if done and not course.budget.holds(len(alive) * (end - done) + 8 * course.unit):
+            break
         found = course.values(alive, range(done, end), on_progress)
         for name, more in found.items():
             values[name] += more
@@ -155,6 +162,18 @@ def race(
         if alive == [reference]:
             break
     return values
+
+
+def duel(course: Course, pair: Sequence[Entrant], on_progress: OnProgress = silent) -> Values:
+    """Trains two with seeds that no race has, as often as one that stays to its end, or as time is.
+
+    At least with those of one round.
+    """
+    first = 4 * course.unit
+    fitting = [n for n in (4, 3, 2) if course.budget.holds(len(pair) * n * course.unit)]
+    return course.values(
+        pair, range(first, first + max(fitting, default=1) * course.unit), on_progress
+    )
 
 
 def separate(

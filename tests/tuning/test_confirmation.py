@@ -11,6 +11,7 @@ from scipy.stats import ttest_rel
 import keras_optim_lab as kol
 from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning import confirmation
+from keras_optim_lab.tuning.budget import Budget
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.paired import gain
 from keras_optim_lab.tuning.shortlist import Smoothed, shortlist
@@ -126,6 +127,18 @@ def test_the_best_trials_and_the_defaults_run_with_the_same_seeds_and_half_goes_
     assert len(set(seeds[1e-3])) == 32
     assert (found.best_trial.number, raced.best) == (2, 2)
     assert raced.tuned == pytest.approx([1.5] * 16, abs=0.1)
+
+
+def test_where_time_is_short_there_is_one_round_and_as_many_runs_of_the_last_two(found, trained):
+    class Short(Budget):
+        def holds(self, trainings):
+            return trainings <= 16
+
+    trained.values[rate(found, 2)] = 1.5
+    confirmation.confirm(found, budget=Short())
+    assert {len(values) for values in found.confirmation.values.values()} == {4}
+    assert len(found.confirmation.tuned) == 8
+    assert found.verdict.better
 
 
 def test_better_settings_are_the_result_and_others_leave_the_defaults(found, trained):
