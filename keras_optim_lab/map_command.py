@@ -82,6 +82,6 @@ def show_map(
         )
     from keras_optim_lab.reports import tables
 
-    console.print("", tables.table(found.header, found.rows), "")
+    console.print("", tables.table(found.header, found.rows, sentences=found.header[:1]), "")
     console.print(Text(found.sentence, style="bold"))
     console.print(Text(f"Page: {found.report(output).resolve()}"), soft_wrap=True)

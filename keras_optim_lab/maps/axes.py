@@ -54,6 +54,12 @@ class Axis:
         return 1.0 - self.params if self.complementary else self.params
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """The parameter of the lowest and of the highest value."""
+        low, high = float(self.params[0]), float(self.params[-1])
+        return (high, low) if self.complementary else (low, high)
+
+    @property
     def edges(self) -> np.ndarray:
         """Where the cells begin and end, one more than there are cells, as parameters."""
         places = np.log(self.params) if self.log else self.params

@@ -58,7 +58,7 @@ class SettingsMap(Findings):
     def header(self) -> list[str]:
         """Of the table."""
         x, y = self.plane.x.name, self.plane.y.name
-        return ["settings", x, y, f"{self.objective.name}, mean ± deviation", "as good as the best"]
+        return ["settings", x, y, f"{self.objective.name} ± deviation", "as good"]
 
     @property
     def rows(self) -> list[list[str]]:
@@ -103,7 +103,8 @@ class SettingsMap(Findings):
         seeds, fresh = len(self.runs), len(self.marked[0].values)
         trained = "once" if seeds == 1 else f"with the same {seeds} seeds"
         return (
-            f"Each cell was trained {trained}; its colour is the mean at the end. The "
+            f"Each cell was trained {trained}; its colour is the mean at the end, and one colour "
+            "for the worst tenth. The "
             f"{len(self.again)} best cells and what else is in the table were trained with "
             f"{fresh} fresh seeds. Of these cells the one with the best mean is the best, and the "
             f"median of their standard deviations, {self.spread:.2g}, the spread of the seeds: "
@@ -117,7 +118,7 @@ class SettingsMap(Findings):
         whose = f"those of the choice of {plane.study}" if plane.study else "as by default"
         others = listed([f"{name} = {number(value)}" for name, value in plane.others.items()])
         ranges = [
-            f"{axis.name} {' … '.join(shown(axis, end) for end in axis.params[[0, -1]])}"
+            f"{axis.name} {' … '.join(shown(axis, end) for end in axis.ends)}"
             for axis in (plane.x, plane.y)
         ]
         return [
