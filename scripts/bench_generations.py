@@ -3,21 +3,29 @@
     KERAS_BACKEND=jax .venv/bin/python scripts/bench_generations.py
     KERAS_BACKEND=torch .venv/bin/python scripts/bench_generations.py --tasks digits-mlp --seeds 2
 
+    .venv/bin/python scripts/bench_generations.py --taskset taskset-imdb-rnn.npz
+
 All trials of a generation are trained side by side, so that a sampler chooses the next ones by the
 results of those before. More generations know more, and train fewer at once. Every line is of
 studies of Adam with other seeds and nothing confirmed; given are median and quartiles of the best
 value of the objective, and the medians of seconds and of processor seconds.
+
+With TaskSet's curves of Adam nothing is trained: between the settings with little regularization is
+interpolated, and the value is regret, (loss − best) / (median − best), over all tasks in the file.
 """
 
 import argparse
 import statistics
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import optuna
 
+import keras_optim_lab as kol
 from keras_optim_lab.tuner import TuningResult
-from keras_optim_lab.tuning import asked
+from keras_optim_lab.tuning import asked, samplers
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 
 TASKS = ("friedman-mlp", "breast-cancer-mlp", "digits-mlp")
@@ -37,6 +45,60 @@ def search(task: str, seed: int, chosen: argparse.Namespace) -> tuple[float, flo
     return best, time.perf_counter() - begun, time.process_time() - used, width
 
 
+def stored(file: Path) -> list[Callable[[np.ndarray], np.ndarray]]:
+    """For each task of the file, the loss of η, 1 − β₁, 1 − β₂, ε, all by their logarithms."""
+    data = np.load(file, allow_pickle=True)
+    numbers = data["hyperparameters"].copy()
+    numbers[:, 1:3] = 1 - numbers[:, 1:3]
+    known = np.log10(numbers)
+    light = (known[:, 4] < -3) & (known[:, 5] < -3)  # l1 and l2
+    scale = np.array([1.0, 0.6, 0.4, 0.3])
+    places = known[light, :4] * scale
+
+    def of_task(key: str) -> Callable[[np.ndarray], np.ndarray]:
+        last = data[key][:, -1].astype(float)
+        worst = np.nanmedian(np.where(np.isfinite(last), last, np.nan))
+        losses = np.minimum(np.nan_to_num(last, nan=worst, posinf=worst), worst)[light]
+
+        def loss(settings: np.ndarray) -> np.ndarray:
+            distance = ((settings[:, None] * scale - places) ** 2).sum(-1)
+            near = np.argpartition(distance, 6, axis=1)[:, :6]
+            weight = 1 / (np.take_along_axis(distance, near, 1) + 0.02)
+            return (weight * losses[near]).sum(1) / weight.sum(1)
+
+        return loss
+
+    return [of_task(key) for key in data.files if key.endswith("/valid")]
+
+
+def simulated(loss: Callable, generations: int, seed: int, chosen: argparse.Namespace) -> float:
+    """The regret of one study on stored curves."""
+    space = kol.search_space("adam")
+    ends = np.log10([[each.low, each.high] for each in space.values()])
+    every = loss(np.random.default_rng(0).uniform(*ends.T, (20_000, len(space))))
+    rng = np.random.default_rng(seed)
+    study = optuna.create_study(sampler=samplers.sampler(chosen.sampler, seed, space))
+    best = np.inf
+    while left := chosen.trials - len(study.trials):
+        count = min(left, max(1, chosen.trials // generations))
+        trials = [study.ask(dict(space)) for _ in range(count)]
+        values = loss(np.log10([[trial.params[name] for name in space] for trial in trials]))
+        for trial, value in zip(trials, values, strict=True):
+            study.tell(trial, float(value * rng.normal(1.0, 0.003)))
+        best = min(best, values.min())
+    return float((best - every.min()) / (np.median(every) - every.min()))
+
+
+def on_stored_curves(chosen: argparse.Namespace) -> None:
+    tasks = stored(chosen.taskset)
+    print("| generations | regret, median | quartiles |")
+    print("|---|---|---|")
+    for generations in chosen.generations:
+        found = [simulated(t, generations, s, chosen) for t in tasks for s in range(chosen.seeds)]
+        low, median, high = np.quantile(found, [0.25, 0.5, 0.75])
+        print(f"| {generations} | {median:.3f} | {low:.3f} … {high:.3f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", default=TASKS)
@@ -45,8 +107,12 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--sampler", default="tpe")
     parser.add_argument("--start", default="none")
+    parser.add_argument("--taskset", type=Path, help="a NumPy file of TaskSet's curves")
     chosen = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if chosen.taskset:
+        on_stored_curves(chosen)
+        return
     print("| task | generations | rows | best, median | quartiles | seconds | processor |")
     print("|---|---|---|---|---|---|---|")
     for task in chosen.tasks:
