@@ -75,7 +75,9 @@ def tune(
     trials: Annotated[int, typer.Option(help="Finished trials that the study is to have.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the sampler; trial n trains with seed + n.")] = 0,
     sampler: Annotated[str, typer.Option(help="tpe, gp, cmaes, random, qmc or grid.")] = "tpe",
-    pruner: Annotated[str, typer.Option(help="median, hyperband, halving or none.")] = "median",
+    pruner: Annotated[
+        str, typer.Option(help="median, hyperband, halving, freeze-thaw or none.")
+    ] = "median",
     objective: Annotated[str, typer.Option(help="What to improve, from the logs.")] = "val_loss",
     space: Space = None,
     population: Population = "auto",

@@ -16,6 +16,7 @@ from keras_optim_lab.tasks.folds import training_steps
 from keras_optim_lab.tuning.budget import Budget
 from keras_optim_lab.tuning.checks import Callback
 from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, Run, runs_of_a_trial
+from keras_optim_lab.tuning.freeze_thaw import FreezeThaw
 from keras_optim_lab.tuning.interruption import raise_if_interrupted
 from keras_optim_lab.tuning.samplers import learns
 from keras_optim_lab.tuning.spaces.configuration import Configuration
@@ -194,6 +195,18 @@ class StudyCandidate(Candidate):
         elif not self._budget.left_for_trials:
             self._state = TrialState.FAIL
             return False
+        return True
+
+    @property
+    def waits(self) -> bool:
+        pruned = self._state == TrialState.PRUNED and "diverged" not in self._attributes
+        return pruned and isinstance(self._study.pruner, FreezeThaw)
+
+    def goes_on(self) -> bool:
+        if self.trial.should_prune() or not self._budget.left_for_trials:
+            return False
+        self._state = TrialState.COMPLETE
+        self.record(thawed=self._attributes.get("thawed", 0) + 1)
         return True
 
     @property

@@ -22,6 +22,7 @@ from optuna.samplers import (
 )
 
 from keras_optim_lab.arguments import near_matches
+from keras_optim_lab.tuning.freeze_thaw import FreezeThaw
 
 # Of every number in a grid.
 GRID_POINTS = 5
@@ -111,6 +112,7 @@ PRUNERS: dict[str, Callable[[int], BasePruner]] = {
     ),
     "hyperband": lambda epochs: optuna.pruners.HyperbandPruner(max_resource=epochs),
     "halving": lambda epochs: optuna.pruners.SuccessiveHalvingPruner(),
+    "freeze-thaw": FreezeThaw,
     "none": lambda epochs: optuna.pruners.NopPruner(),
 }
 

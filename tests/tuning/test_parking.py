@@ -1,14 +1,22 @@
 """Rows that are parked and put back train as if they had never left."""
 
 import keras
+import numpy as np
+import optuna
 import pytest
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
 
 from keras_optim_lab.optimizers import Adam
 from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.engine import Candidate, runs_of_a_trial
+from keras_optim_lab.tuning.engines.fit_engine import FitEngine
 from keras_optim_lab.tuning.engines.population import AtOnce, Population
+from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.freeze_thaw import FreezeThaw, extrapolated
 from keras_optim_lab.tuning.spaces.configuration import Configuration
-from tests.tuning.populations import FORMS, Rows, ten_steps
+from tests.studies import small_task
+from tests.tuning.populations import FORMS, Rows, search, ten_steps
 
 EPOCHS = 4
 
@@ -85,3 +93,84 @@ def test_a_candidate_that_is_parked_goes_on_as_if_it_had_stayed(form):
     assert leaves.curve == stays.curve
     assert third.curve[-1] != stays.curve[-1]
     assert not side.one.occupied
+
+
+# The policy.
+
+
+@pytest.mark.once
+def test_power_laws_are_extrapolated_to_where_they_end():
+    time = np.arange(1.0, 21.0)
+    for exponent in (0.25, 0.5, 1.0, 2.0):
+        whole = 0.3 + 2.0 * time**-exponent
+        for known in (4, 10):
+            found = extrapolated(whole[:known], 20)
+            assert found.mean == pytest.approx(whole[-1], abs=2 * found.spread + 1e-9)
+        assert found.spread < 0.5 * (whole[9] - 0.3)
+    assert extrapolated(whole, 20) == (whole[-1], 0.0)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("direction", "sign"), [("minimize", 1.0), ("maximize", -1.0)])
+def test_what_is_almost_certain_to_end_behind_another_waits(direction, sign):
+    study = optuna.create_study(
+        direction=direction, storage=InMemoryStorage(), pruner=FreezeThaw(20)
+    )
+    good, bad, like = study.ask(), study.ask(), study.ask()
+    for epoch in range(6):
+        for trial, least in ((good, 0.1), (bad, 1.0), (like, 0.11)):
+            trial.report(sign * (least + 0.2 / (1 + epoch)), epoch)
+            waits = trial.should_prune()
+            assert waits == (trial is bad and epoch >= 3)
+    for epoch in range(6, 20):
+        good.report(sign * 5.0, epoch)  # both were thought to be good
+        like.report(sign * 5.0, epoch)
+    for trial in (good, like):
+        study.tell(trial, sign * 5.0)
+    assert not bad.should_prune()
+
+
+class Whims(FreezeThaw):
+    """Lets every trial wait after its first epoch, once, and the one numbered 1 for ever."""
+
+    def __init__(self):
+        super().__init__(EPOCHS)
+        self._seen = set()
+
+    def prune(self, study, trial):
+        if trial.number == 1:
+            return True
+        new = trial.number not in self._seen
+        self._seen.add(trial.number)
+        return new
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_trials_that_wait_go_on_where_they_were_or_are_told_as_pruned(form):
+    task = small_task(epochs=EPOCHS)
+    engine = PopulationEngine(2, form)
+    found = search(engine, task, trials=5, folds=2, pruner=Whims())
+    expected = search(FitEngine(), task, trials=5, folds=2)
+    for trial, whole in zip(found.study.trials, expected.study.trials, strict=True):
+        known = list(trial.intermediate_values.values())
+        np.testing.assert_allclose(known, [*whole.intermediate_values.values()][: len(known)], 1e-4)
+        gave_up = trial.number == 1
+        assert trial.state == (TrialState.PRUNED if gave_up else TrialState.COMPLETE)
+        assert trial.user_attrs["epochs"] == len(known) == (1 if gave_up else EPOCHS)
+        assert trial.user_attrs.get("thawed", 0) == (0 if gave_up else 1)
+
+
+@pytest.mark.once
+def test_an_error_fails_what_is_parked_too_and_says_so():
+    def fail(study, trial):
+        raise LookupError("not now")
+
+    result = search(None, small_task(epochs=EPOCHS), pruner=Whims())
+    with pytest.raises(LookupError):
+        result.run(5, PopulationEngine(2, "vectorized"), callbacks=[fail])
+    states = {trial.number: trial.state for trial in result.study.trials}
+    assert states[0] == TrialState.COMPLETE
+    assert TrialState.RUNNING not in states.values()
+    assert result.study.trials[1].user_attrs["error"] == "LookupError: not now"
+    result.run(5, PopulationEngine(2, "vectorized"))
+    assert len(result.finished_trials) == 5

@@ -71,6 +71,15 @@ class Candidate(ABC):
             )
         return diverged(logs, self.objective)
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is to be parked now that it does not go on, for what is learned of others."""
+        return False
+
+    def goes_on(self) -> bool:
+        """Whether one that waits is to go on after all."""
+        return False
+
     def record(self, **attributes: Any) -> None:
         """Keeps attributes with it, such as the engine that trains it."""
         return

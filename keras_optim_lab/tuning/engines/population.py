@@ -133,12 +133,13 @@ class Population:
         """Waits for the end of the epoch."""
         wait([self._pending] if self._pending else [])
 
-    def finish(self) -> list[Candidate]:
-        """Reports the epoch; returns the candidates whose training has ended."""
+    def finish(self) -> tuple[list[Candidate], list[Parked]]:
+        """Reports the epoch; returns the candidates that have ended and those that wait."""
         assert self._pending is not None
         logs = self._pending.result()
         self._pending = None
-        ended = []
+        ended: list[Candidate] = []
+        parked: list[Parked] = []
         for index, seat in enumerate(self._seats):
             if seat is None:
                 continue
@@ -146,10 +147,12 @@ class Population:
             runs = [{name: values[row] for name, values in logs.items()} for row in rows]
             goes_on = seat.candidate.report(seat.epoch, *runs)
             seat.epoch += 1
-            if not goes_on or seat.epoch == self._epoch.model.task.epochs:
+            if not goes_on and seat.candidate.waits:
+                parked.append(self.park(seat.candidate))
+            elif not goes_on or seat.epoch == self._epoch.model.task.epochs:
                 self._seats[index] = None
                 ended.append(seat.candidate)
-        return ended
+        return ended, parked
 
 
 class AtOnce(Executor):

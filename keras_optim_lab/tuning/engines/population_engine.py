@@ -16,7 +16,7 @@ from keras_optim_lab.tuning.engines.compiling import first_that_compiles
 from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, leave_to
 from keras_optim_lab.tuning.engines.epoch import Epoch, Form
 from keras_optim_lab.tuning.engines.memory import Need, check_data_fits
-from keras_optim_lab.tuning.engines.population import AtOnce, Population
+from keras_optim_lab.tuning.engines.population import AtOnce, Parked, Population
 from keras_optim_lab.tuning.engines.pure_model import ImpureModelError, PureModel
 from keras_optim_lab.tuning.engines.sequential_engine import SequentialEngine
 from keras_optim_lab.tuning.engines.session import fresh_session
@@ -69,6 +69,7 @@ class _Group:
         self.configuration = configuration
         self.populations: list[Population] = []
         self.waiting: deque[Candidate] = deque()
+        self.parked: list[Parked] = []
 
 
 class _Run:
@@ -137,7 +138,7 @@ class _Run:
                 while True:
                     with self.candidates.together():
                         if running:
-                            self._tell(running.popleft().finish())
+                            self._tell(self._finished(running.popleft()))
                             raise_if_interrupted()
                         self._seat()
                     while self._compile():
@@ -147,6 +148,8 @@ class _Run:
                         population.start(pool, self._clock)
                         running.append(population)
                     if not running:
+                        with self.candidates.together():
+                            self._tell(self._given_up())
                         break
                     running[0].wait()
             except ImpureModelError:
@@ -157,6 +160,30 @@ class _Run:
                 raise
             finally:
                 self._clock.stop()
+
+    def _finished(self, population: Population) -> list[Candidate]:
+        """Reports an epoch; returns the candidates that have ended."""
+        ended, parked = population.finish()
+        for each in parked:
+            self._groups[each.candidate.configuration.structure].parked.append(each)
+        return ended
+
+    def _thaw(self) -> None:
+        """Seats those that are parked and are to go on after all, as far as there is room."""
+        for group in self._groups.values():
+            for parked in [*group.parked] if any(each.free for each in group.populations) else ():
+                free = [population for population in group.populations if population.free]
+                if free and parked.candidate.goes_on():
+                    group.parked.remove(parked)
+                    free[0].thaw(parked)
+
+    def _given_up(self) -> list[Candidate]:
+        """Those that are parked when there is nothing else to train."""
+        groups = self._groups.values()
+        given_up = [each.candidate for group in groups for each in group.parked]
+        for group in groups:
+            group.parked.clear()
+        return given_up
 
     def _rested(self, running: deque[Population]) -> list[Population]:
         every = [each for group in self._groups.values() for each in group.populations]
@@ -176,6 +203,7 @@ class _Run:
 
     def _seat(self) -> None:
         """Seats candidates wherever there is room; those without a program wait."""
+        self._thaw()
         if not self._groups:
             self._draw(1)
         if len(self.candidates.structures) == 1:
