@@ -26,7 +26,7 @@ EXAMPLES = [
 ]
 # What takes long in earnest is done once.
 FEWER = {
-    "trials=20, confirm=3": "trials=2",
+    "trials=32": "trials=2, confirm=1",
     "trials=64": "trials=1",
     "trials=50": "trials=1",
     "trials=8": "trials=1",
