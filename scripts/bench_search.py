@@ -261,7 +261,9 @@ def taskset_from(path: Path) -> list[Stored]:
     """TaskSet's Adam on several tasks: `hyperparameters`, and `TASK/valid` [setting, point]."""
     with np.load(path) as file:
         arrays = dict(file)
-    logs = np.log(arrays["hyperparameters"].astype("float64"))
+    values = arrays["hyperparameters"].astype("float64")
+    decays = [str(name).startswith("beta") for name in arrays["names"]]
+    logs = np.log(np.where(decays, 1 - values, values))
     points = (logs - logs.min(axis=0)) / np.ptp(logs, axis=0)
     curves = {
         name.removesuffix("/valid"): np.where(np.isfinite(array), array, np.inf)[:, None, :]
