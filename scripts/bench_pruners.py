@@ -67,7 +67,10 @@ class Seat:
 
 def search(curves: NDArray, pruner: BasePruner, thaws: bool) -> tuple[float, float]:
     """The best value of a trial that ended, and the share of all epochs that was trained."""
-    study = optuna.create_study(pruner=pruner, sampler=optuna.samplers.RandomSampler(0))
+    # Hyperband goes by the name of a study.
+    study = optuna.create_study(
+        study_name="stored", pruner=pruner, sampler=optuna.samplers.RandomSampler(0)
+    )
     todo, used, best = list(curves), 0, np.inf
     seats: list[Seat] = []
     parked: list[Seat] = []

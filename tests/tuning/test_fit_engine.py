@@ -90,7 +90,7 @@ def test_an_error_in_the_model_builder_is_told_as_failed_and_raised():
         return small_model()
 
     with pytest.raises(LookupError, match="no such layer"):
-        kol.tune(small_task(model=broken), trials=2, folds=None, confirm=0, name="broken")
+        kol.tune(small_task(model=broken), trials=2, folds=None, start="none", name="broken")
     (trial,) = TuningResult.load("broken", task=small_task()).study.trials
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs["error"] == "LookupError: no such layer"

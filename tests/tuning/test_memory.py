@@ -187,6 +187,14 @@ def test_the_automatic_width_is_refused_where_not_even_one_row_fits(need, with_f
     assert result.study.trials == []
 
 
+def test_the_automatic_width_is_refused_where_the_folds_of_a_trial_do_not_fit(need, with_free):
+    with_free(need.of_width(2, 2))
+    result = search(None, wide_task(), folds=3)
+    with pytest.raises(MemoryError, match=r"has 3 runs, .* only 2 rows fit .* pass folds=None"):
+        result.run(1, PopulationEngine())
+    assert result.study.trials == []
+
+
 @pytest.mark.parametrize("runs", [1, 3])
 def test_the_automatic_width_has_room_for_all_seeds_of_a_trial(with_free, runs):
     result = search(None, wide_task(), seeds_per_trial=runs)

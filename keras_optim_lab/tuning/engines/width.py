@@ -48,7 +48,13 @@ def chosen_width(
         if candidates.at_once:
             least = _VECTORIZED_AT_LEAST if vectorized else workers
             width = min(width, max(least, candidates.at_once * runs))
-        width = max(runs, min(width, need.widest(free_memory(), at_once), left) // runs * runs)
+        fitting = need.widest(free_memory(), at_once)
+        if 0 < fitting < runs:
+            raise MemoryError(
+                f"Every trial has {runs} runs, seeds_per_trial times folds, and only {fitting} "
+                "rows fit in the memory that is free: lower these numbers, or pass folds=None."
+            )
+        width = max(runs, min(width, fitting, left) // runs * runs)
         check_width_fits(need, width, at_once)
         return width
     if wanted < runs:
