@@ -39,7 +39,7 @@ SEEDS = 2
 _MOST = 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SettingsMap(Findings):
     """A map, its figure and its page; `sentence` says what it shows.
 
@@ -48,6 +48,10 @@ class SettingsMap(Findings):
     """
 
     command: str
+
+    def __repr__(self) -> str:
+        rows, columns = self.values.shape
+        return f"SettingsMap({columns} × {rows}: {self.sentence})"
 
     @property
     def figure(self) -> go.Figure:

@@ -101,7 +101,8 @@ def test_the_best_cell_and_what_is_as_good_are_found_through_noise(mapped):
     truly = np.array([decades({"learning_rate": rate}) ** 2 for rate in found.plane.x.params])
     assert found.good[:, truly < 0.03].mean() > 0.5
     assert not found.good[:, truly > 0.5].any()
-    assert found.good[found._best]
+    luck = found.best.mean - found.values[found._best]
+    assert found.behind[found._best] == pytest.approx(-max(luck, 0.0))
     assert found.sentence.endswith("; the defaults are not among these.")
     assert "any beta_1 from 0.5 to 0.98" in found.sentence
 
@@ -184,6 +185,13 @@ def test_one_optimizer_of_any_kind_is_mapped(mapped, optimizer):
     found, _ = mapped(lambda s: s["beta_2"] + decades(s), optimizer, settings=4)
     assert found.values.shape == (2, 2)
     assert np.isfinite(found.values).all()
+
+
+def test_defaults_that_a_log_scale_has_no_place_for_are_in_the_table_alone(mapped):
+    space = {"weight_decay": (1e-4, 1e-1)}
+    found, _ = mapped(decades, "lion", y="weight_decay", space=space, settings=4)
+    assert found.rows[1][:3] == ["the defaults", "0.0001", "None"]
+    assert "the defaults" not in {trace.name for trace in found.figure.data}
 
 
 @pytest.fixture
