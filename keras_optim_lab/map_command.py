@@ -9,7 +9,7 @@ from rich.text import Text
 from keras_optim_lab import backend as backends
 from keras_optim_lab import terminal, tune_commands
 from keras_optim_lab.terminal import Backend
-from keras_optim_lab.tune_commands import Population, Storage
+from keras_optim_lab.tune_commands import Folds, Population, Storage
 
 console = terminal.console()
 
@@ -27,7 +27,14 @@ def show_map(
     x: Side = "learning_rate",
     y: Side = "beta_1",
     settings: Annotated[int, typer.Option(help="Of the grid, at most.")] = 256,
-    seeds: Annotated[int, typer.Option(help="Runs of each.")] = 2,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            help="Runs of each, by default 2; or cross-validations, by default 1.",
+            show_default=False,
+        ),
+    ] = None,
+    folds: Folds = "auto",
     objective: Annotated[str, typer.Option(help="What to show, from the logs.")] = "val_loss",
     seed: Annotated[int, typer.Option(help="Of the first run.")] = 0,
     space: Annotated[
@@ -73,6 +80,7 @@ def show_map(
             y,
             settings=settings,
             seeds=seeds,
+            folds=tune_commands.fold_count(folds),
             objective=objective,
             seed=seed,
             space=dict(tune_commands.override(each) for each in space or []),

@@ -119,7 +119,7 @@ def tune(
         space=dict(map(override, space or [])),
         objective=objective,
         seeds_per_trial=seeds_per_trial,
-        folds=_folds(folds),
+        folds=fold_count(folds),
         start=_start(start),
     )
     study = result.study.study_name
@@ -221,7 +221,7 @@ def compare(
             metric=metric,
             runs=runs,
             delta=delta,
-            folds=_folds(folds),
+            folds=fold_count(folds),
             seed=seed,
             population=number_or_word(population),
             on_progress=step,
@@ -247,7 +247,7 @@ def _engine(population: str) -> "PopulationEngine":
     return PopulationEngine(number_or_word(population))
 
 
-def _folds(text: str) -> Any:
+def fold_count(text: str) -> Any:
     return None if text == "none" else number_or_word(text)
 
 

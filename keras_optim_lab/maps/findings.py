@@ -53,7 +53,8 @@ class Findings:
         task: what was trained.
         objective: its value at the end of every run is shown.
         plane: the settings.
-        runs: of each cell, as (seed, y, x); NaN where one diverged.
+        runs: of each cell, as (run, y, x); NaN where one diverged.
+        folds: of the cross-validation that each cell's runs are; None for the task's own splits.
         again: of the best cells, over fresh seeds.
         marked: the defaults, and the choice of a study where there is one, over the same seeds.
     """
@@ -62,6 +63,7 @@ class Findings:
     objective: Criterion
     plane: Plane
     runs: np.ndarray
+    folds: int | None
     again: Mapping[Cell, list[float]]
     marked: tuple[Point, ...]
 
@@ -88,9 +90,10 @@ class Findings:
 
     @property
     def spread(self) -> float:
-        """What another seed makes: the median of the best cells' standard deviations."""
-        deviations = [np.std(runs, ddof=1) for runs in self.again.values() if len(runs) > 1]
-        finite = [float(each) for each in deviations if np.isfinite(each)]
+        """What another seed makes on the same data: the median of the best cells' deviations."""
+        rows = (np.reshape(values, (-1, self.folds or 1)) for values in self.again.values())
+        deviations = [float(np.sqrt(runs.var(axis=0, ddof=1).mean())) for runs in rows]
+        finite = [each for each in deviations if np.isfinite(each)]
         return float(np.median(finite)) if finite else 0.0
 
     @property

@@ -28,6 +28,7 @@ from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.checks import check_model
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.folds import Folds, check_folds, suitable
 from keras_optim_lab.tuning.paired import diverged
 from keras_optim_lab.tuning.racing import Course
 from keras_optim_lab.tuning.repetitions import OnProgress, silent
@@ -104,14 +105,16 @@ class SettingsMap(Findings):
 
     @property
     def _explained(self) -> str:
-        seeds, fresh = len(self.runs), len(self.marked[0].values)
-        trained = "once" if seeds == 1 else f"with the same {seeds} seeds"
+        runs, fresh = len(self.runs), len(self.marked[0].values)
+        trained = "once" if runs == 1 else f"with the same {runs} seeds"
+        over = f" over {self.folds} folds of training and validation samples" * bool(self.folds)
         return (
-            f"Each cell was trained {trained}; its colour is the mean at the end, and one colour "
-            "for the worst tenth. The "
+            f"Each cell was trained {trained}{over}; its colour is the mean at the end, and one "
+            "colour for the worst tenth. The "
             f"{len(self.again)} best cells and what else is in the table were trained with "
             f"{fresh} fresh seeds. Of these cells the one with the best mean is the best, and the "
-            f"median of their standard deviations, {self.spread:.2g}, the spread of the seeds: "
+            f"median of their deviations {'within folds ' * bool(self.folds)}"
+            f"is the spread of the seeds, {self.spread:.2g}: "
             "what is no worse than the best cell by more than that is as good, and is framed."
         )
 
@@ -151,8 +154,9 @@ def map(
     y: str = "beta_1",
     *,
     settings: int = SETTINGS,
-    seeds: int = SEEDS,
+    seeds: int | None = None,
     objective: Any = "val_loss",
+    folds: Folds = "auto",
     seed: int = 0,
     space: Mapping[str, Any] | None = None,
     population: int | Literal["auto"] = "auto",
@@ -173,8 +177,9 @@ def map(
             `result`.
         x, y: two of its hyperparameters; also "warmup", if `space` gives it a range.
         settings: of the grid at most, from 4; as many in x as in y, or a few more.
-        seeds: runs of each, the same seeds for all.
+        seeds: runs of each, the same seeds for all; 2 by default. With folds, cross-validations; 1.
         objective: a name in the logs, or a pair of it and "minimize" or "maximize".
+        folds: of a cross-validation, as in `tune`; "auto" is as in `result` where that is given.
         seed: of the first run; those of others count up from it.
         space: other ranges, such as {"beta_1": (0.5, 0.99)}, and numbers that fix other settings;
             see `SearchSpace`.
@@ -190,7 +195,8 @@ def map(
     """
     engine = PopulationEngine(population)
     settings = whole_number("settings", settings, least=4, most=_MOST)
-    seeds, seed = whole_number("seeds", seeds), whole_number("seed", seed, least=0)
+    seeds = None if seeds is None else whole_number("seeds", seeds)
+    seed = whole_number("seed", seed, least=0)
     task = tasks.get(task) if isinstance(task, str) else task
     if not isinstance(task, Task):
         raise TypeError(f"`task` must be a Task or the name of one. Received: task={task!r}")
@@ -198,12 +204,16 @@ def map(
     _check(task, shown_plane, result)
     wanted = Criterion.of(objective, task)
     check_model(task, shown_plane.space, wanted)
-    course = Course(task, wanted, seed, engine=engine)
-    given = {"x": x, "y": y, "settings": settings, "seeds": seeds, "seed": seed}
+    check_folds(task, folds)
+    if folds == "auto":
+        folds = suitable(task, wanted) if result is None else result.folds
+    seeds = seeds or (1 if folds else SEEDS)
+    course = Course(task, wanted, seed, folds, engine)
+    given = {"x": x, "y": y, "settings": settings, "seeds": seeds, "seed": seed, "folds": folds}
     command = _command(task, optimizer, shown_plane, {**given, "objective": objective}, space)
     trained = Trained(course, shown_plane, seeds, on_progress)
     return SettingsMap(
-        task, wanted, shown_plane, trained.runs, trained.again, trained.marked, command
+        task, wanted, shown_plane, trained.runs, folds, trained.again, trained.marked, command
     )
 
 
@@ -250,7 +260,7 @@ def _command(
     if task.name in tasks.names() and plain and known:
         whose = {"study": plane.study} if plane.study else {"optimizer": plane.optimizer}
         options = {"task": task.name, **whose, **given}
-        words = [f"--{name}={value}" for name, value in options.items()]
+        words = [f"--{n}={'none' if v is None else v}" for n, v in options.items()]
         for name, value in (space or {}).items():
             text = ":".join(str(end) for end in value) if isinstance(value, tuple) else value
             words.append(f"--space={name}={text}")

@@ -13,7 +13,7 @@ from keras_optim_lab.tuning.repetitions import OnProgress
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 
 _AGAIN = 8  # best cells that are trained again,
-_FRESH = 8  # with so many other seeds
+_FRESH = 8  # with so many other seeds, or with two in each fold of another partition
 
 
 class Trained:
@@ -30,23 +30,32 @@ class Trained:
         if plane.choice is not None:
             marks.append((f"the choice of {plane.study}", plane.choice))
         every = [Entrant(str(cell), plane.cell(*cell), plane.params) for cell in cells]
-        first, again = len(cells) * seeds, min(_AGAIN, len(cells)) + len(marks)
-        total = first + again * _FRESH
+        folds = course.folds or 1
+        runs, fresh_runs = range(seeds * folds), self._fresh(seeds)
+        first, again = len(cells) * len(runs), min(_AGAIN, len(cells)) + len(marks)
+        total = first + again * len(fresh_runs)
 
-        values = course.values(every, range(seeds), lambda done, _: on_progress(done, total))
+        values = course.values(every, runs, lambda done, _: on_progress(done, total))
         self.runs = np.array([values[str(cell)] for cell in cells]).T.reshape(
-            seeds, plane.y.cells, plane.x.cells
+            len(runs), plane.y.cells, plane.x.cells
         )
         best = self._best(cells, values)
         entrants = [each for each in every if each.name in {str(cell) for cell in best}]
         entrants += [Entrant(name, each, plane.params) for name, each in marks]
         fresh = course.values(
             entrants,
-            range(seeds, seeds + _FRESH),
+            fresh_runs,
             lambda done, _: on_progress(first + done, total),
         )
         self.again = {cell: fresh[str(cell)] for cell in best}
         self.marked = tuple(Point(name, each, fresh[name]) for name, each in marks)
+
+    def _fresh(self, seeds: int) -> range:
+        if self._course.folds is None:
+            return range(seeds, seeds + _FRESH)
+        partition = 2 * self._course.folds  # as `fold_of` counts
+        begin = -(-seeds // 2) * partition
+        return range(begin, begin + partition)
 
     def _best(self, cells: Sequence[Cell], values: Values) -> list[Cell]:
         """Those that are trained again, the best first."""
