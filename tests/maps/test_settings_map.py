@@ -1,5 +1,6 @@
 """A map trains a grid with common seeds, and says what matters and how wide the good region is."""
 
+import dataclasses
 import math
 import zlib
 
@@ -20,10 +21,10 @@ class Recorded(Formula):
 
     def __init__(self, loss):
         super().__init__(loss, lambda value, _: {"loss": 1.0, "val_loss": value, "val_mae": value})
-        self.runs = []
+        self.runs, self.asked = [], []
 
     def run(self, task, candidates):
-        self.asked = [*candidates]
+        self.grid, self.asked = self.asked, [*candidates]
         for each in self.asked:
             chosen = {**each.configuration.template.defaults, **each.configuration.settings}
             place = chosen["learning_rate"], chosen.get("beta_1")
@@ -38,7 +39,7 @@ def mapped(monkeypatch):
     def mapped(loss, *arguments, **options):
         engine = Recorded(loss)
         monkeypatch.setattr(settings_map, "PopulationEngine", lambda *_: engine)
-        found = kol.map(options.pop("task", None) or small_task(), *arguments, **options)
+        found = kol.map(small_task(), *arguments, **{"folds": None, **options})
         return found, engine
 
     return mapped
@@ -156,6 +157,35 @@ def test_all_cells_have_the_same_seeds_and_the_best_are_trained_again_with_fresh
     assert told[-1] == (30 * 3 + 9 * 8, 30 * 3 + 9 * 8)
 
 
+@pytest.mark.parametrize(("seeds", "runs", "fresh"), [(None, 3, 6), (2, 6, 6), (3, 9, 12)])
+def test_with_folds_each_cell_is_cross_validated_and_fresh_seeds_have_other_partitions(
+    mapped, seeds, runs, fresh
+):
+    found, engine = mapped(decades, settings=4, seeds=seeds, folds=3)
+    assert found.runs.shape == (runs, 2, 2)
+    grid = {run.fold for each in engine.grid for run in each.runs}
+    again = {run.fold for each in engine.asked for run in each.runs}
+    assert len(grid) == 3 * (1 + (runs > 6))
+    assert len(again) == 3
+    assert not grid & again
+    assert {seed for *_, seed in engine.runs[-6:]} == {*range(fresh, fresh + 6)}
+    assert "--folds" not in found.command
+    assert "folds=3" in found.command
+
+
+def test_the_spread_is_that_of_seeds_and_not_of_folds(mapped):
+    found, _ = mapped(decades, settings=4, folds=3)
+    others = {(0, 0): [1.0, 5.0, 9.0, 3.0, 7.0, 11.0], (0, 1): [2.0, 2.0, 2.0, 4.0, 4.0, 4.0]}
+    assert dataclasses.replace(found, again=others).spread == pytest.approx(math.sqrt(2))
+    assert dataclasses.replace(found, again=others, folds=None).spread > 2
+
+
+def test_folds_are_those_of_the_study_or_as_many_as_suit_the_task(monkeypatch, study):
+    monkeypatch.setattr(settings_map, "PopulationEngine", lambda *_: Recorded(decades))
+    assert kol.map(study.task, result=study, settings=4).folds == study.folds
+    assert kol.map(small_task(), settings=4).folds == 5
+
+
 def test_an_axis_goes_over_the_search_range_on_its_scale(mapped):
     found, _ = mapped(decades, settings=16)
     x, y = found.plane.x, found.plane.y
@@ -174,7 +204,7 @@ def test_ranges_may_be_others_and_other_settings_fixed(mapped):
     found, engine = mapped(decades, "adam", y="warmup", space=space, settings=9)
     np.testing.assert_allclose(found.plane.x.params, [1e-3, 1e-2, 1e-1])
     np.testing.assert_allclose(found.plane.y.params, [0.0, 0.25, 0.5])
-    (other,) = {each.configuration.hyperparameters["beta_2"] for each in engine.asked[:-8]}
+    (other,) = {each.configuration.hyperparameters["beta_2"] for each in engine.grid}
     assert other == 0.9
     assert found.figure.layout.yaxis.type != "log"
     assert "beta_2" not in found.marked[0].configuration.hyperparameters
@@ -285,6 +315,7 @@ def test_ticks_of_a_decay_rate_are_those_of_beta(mapped):
         ({"settings": 3}, ValueError, "`settings` must be a whole number ≥ 4"),
         ({"settings": 16.0}, TypeError, "`settings`"),
         ({"seeds": 0}, ValueError, "`seeds`"),
+        ({"folds": 1}, ValueError, "`folds` must be a whole number ≥ 2"),
         ({"optimizer": ["adam", "lion"]}, TypeError, "`optimizer` must be one optimizer"),
         ({"optimizer": "adma"}, ValueError, "Did you mean"),
         ({"optimizer": "momentum"}, ValueError, "Momentum has no hyperparameter of this name"),

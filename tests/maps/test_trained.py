@@ -8,7 +8,7 @@ from tests.studies import small_task
 
 def test_each_cell_ends_as_fit_does_with_its_settings_and_seeds():
     task = small_task()
-    found = kol.map(task, settings=4, seeds=2, seed=3)
+    found = kol.map(task, settings=4, seeds=2, seed=3, folds=None)
     assert np.isfinite(found.runs).all()
     for seed, row, column in [(0, 0, 0), (1, 1, 1), (0, 0, 1)]:
         optimizer = found.plane.cell(row, column).optimizer(task.training_steps)
