@@ -17,8 +17,8 @@ question = "Which is best?"
 task = "small"
 optimizers = ["momentum", "adam"]
 trials = 3
-seeds = 2
 confirm = 0
+seeds = 2
 """
 
 PUBLISHED = """\
