@@ -121,7 +121,7 @@ def report(
         for trial in again
         if (former := trials[trial.system_attrs["retry_history"][-1]]).params != trial.params
         # Killed before it had a seed, when it was just taken from the queue, it had not begun.
-        or former.user_attrs.get("seed", trial.user_attrs["seed"]) != trial.user_attrs["seed"]
+        or len({t.user_attrs["seed"] for t in (former, trial) if "seed" in t.user_attrs}) > 1
     ]
     print(
         f"{kills} kills in {seconds:.0f} s: {len(finished)} of {wanted} trials finished, with "

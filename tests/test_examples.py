@@ -47,8 +47,8 @@ def fewer(example):
     return example
 
 
-def test_there_are_eight_examples():
-    assert len(EXAMPLES) == 8
+def test_there_are_nine_examples():
+    assert len(EXAMPLES) == 9
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,7 @@ def test_there_are_eight_examples():
         "equation",
         "optuna",
         "kerastuner",
+        "folds",
     ],
 )
 def test_an_example_runs_and_prints(example, tmp_path):

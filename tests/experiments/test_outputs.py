@@ -51,7 +51,7 @@ def test_a_dry_run_names_every_file_that_a_run_then_writes(experiment, text):
     ],
 )
 def test_a_document_is_a_markdown_file_beside_the_experiment(experiment, name):
-    with pytest.raises(ExperimentError, match="line 7: document: must be a Markdown file in the"):
+    with pytest.raises(ExperimentError, match="line 8: document: must be a Markdown file in the"):
         experiment(f'{OPTIMIZERS}document = "{name}"')
 
 
@@ -64,7 +64,7 @@ def test_a_document_does_not_leave_the_folder_that_the_experiments_are_in(
     Path("away").symlink_to(away)
     Path("experiments/away").symlink_to(away)
     with pytest.raises(
-        ExperimentError, match=r"line 7: document: .*x\.md would be written, and lies"
+        ExperimentError, match=r"line 8: document: .*x\.md would be written, and lies"
     ):
         experiment(f'{OPTIMIZERS}document = "{name}"')
     assert list(away.iterdir()) == []

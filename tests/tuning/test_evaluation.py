@@ -125,7 +125,7 @@ def test_all_fresh_trainings_of_a_study_are_rows_of_populations(monkeypatch):
     task = small_task(epochs=1)
     result = kol.tune(task, "adam", trials=2, confirm=2, space=RATES, start="none")
     assert result.report(seeds=2).is_file()
-    assert result.confirmation.values.keys() == {"trial 1", "defaults"}
+    assert result.confirmation.values.keys() == {"trial 0", "trial 1", "defaults"}
 
 
 @pytest.mark.once

@@ -44,7 +44,7 @@ def epochs_of(monkeypatch, clock):
 
 def test_no_trial_begins_that_would_not_end_in_time(epochs_of, clock):
     epochs_of(35, 10)  # the first one compiles
-    study = kol.tune(small_task(epochs=2), trials=64, minutes=2, confirm=0).study
+    study = kol.tune(small_task(epochs=2), trials=64, minutes=2, confirm=0, folds=None).study
     # 45 seconds, 20 each for three more, and then there are 15.
     assert [trial.state for trial in study.trials[:4]] == [TrialState.COMPLETE] * 4
     assert all(trial.state == TrialState.WAITING for trial in study.trials[4:])
@@ -54,13 +54,13 @@ def test_no_trial_begins_that_would_not_end_in_time(epochs_of, clock):
 def test_a_trial_that_is_cut_off_is_trained_again_by_the_same_call(epochs_of, clock):
     task = small_task(epochs=3)
     epochs_of(5, 5, 5, 40)
-    result = kol.tune(task, trials=3, minutes=1, name="s", pruner="none", confirm=0)
+    result = kol.tune(task, trials=3, minutes=1, name="s", pruner="none", confirm=0, folds=None)
     complete, cut = result.study.trials[:2]
     assert (complete.state, cut.state) == (TrialState.COMPLETE, TrialState.FAIL)
     assert cut.user_attrs["epochs"] == 2
     assert "error" not in cut.user_attrs
     assert clock.now == 1095.0
-    again = kol.tune(task, trials=3, minutes=30, name="s", pruner="none", confirm=0)
+    again = kol.tune(task, trials=3, minutes=30, name="s", pruner="none", confirm=0, folds=None)
     assert len(again.finished_trials) == 3
     (taken_up,) = [t for t in again.study.trials if t.system_attrs.get("retry_history") == [1]]
     assert taken_up.state == TrialState.COMPLETE
@@ -70,7 +70,10 @@ def test_a_trial_that_is_cut_off_is_trained_again_by_the_same_call(epochs_of, cl
 
 def test_the_trials_may_be_over_first(epochs_of, clock):
     epochs_of(1)
-    assert len(kol.tune(small_task(), trials=4, minutes=60, confirm=0).finished_trials) == 4
+    assert (
+        len(kol.tune(small_task(), trials=4, minutes=60, confirm=0, folds=None).finished_trials)
+        == 4
+    )
     assert clock.now < 1060.0
 
 
@@ -78,9 +81,9 @@ def test_minutes_that_are_too_few_for_one_training_are_said(epochs_of):
     epochs_of(50)
     task = small_task(epochs=9)
     with pytest.raises(ValueError, match=r"minutes=1 are too few .*: 2 of 9 epochs .*name='s'"):
-        kol.tune(task, trials=3, minutes=1, name="s", confirm=0)
+        kol.tune(task, trials=3, minutes=1, name="s", confirm=0, folds=None)
     epochs_of(1)
-    assert len(kol.tune(task, trials=3, name="s", confirm=0).finished_trials) == 3
+    assert len(kol.tune(task, trials=3, name="s", confirm=0, folds=None).finished_trials) == 3
 
 
 def test_a_share_is_kept_back_for_what_comes_after_the_trials(clock):

@@ -33,7 +33,7 @@ def brief_task(**changes):
 
 def search(engine, task=None, optimizer="adam", trials=3, settings=(), **changes):
     """A study of random trials without pruning, the first of them with the given settings."""
-    arguments = {"sampler": "random", "pruner": "none", "seed": 5, **changes}
+    arguments = {"sampler": "random", "pruner": "none", "seed": 5, "start": "none", **changes}
     result = TuningResult.create(
         task or brief_task(),
         optimizer,
@@ -402,7 +402,7 @@ def test_after_an_error_in_the_midst_of_a_training_the_engine_trains_as_before()
     expected = curves(search(FitEngine(), task, trials=3))
     engine = SequentialEngine()
     result = TuningResult.create(
-        task, "adam", name="study", sampler="random", pruner="none", seed=5
+        task, "adam", name="study", sampler="random", pruner="none", seed=5, start="none"
     )
     train.fails_at = train.read + 9  # 3 batches in each of 2 epochs: in the second trial
     with pytest.raises(Exception, match="the disk is gone"):
