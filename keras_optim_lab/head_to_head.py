@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from keras_optim_lab import tasks
-from keras_optim_lab.arguments import as_float, whole_number
+from keras_optim_lab.arguments import is_number, whole_number
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.study_figures import DEFAULT_COLOR, TUNED_COLOR, styled
@@ -43,26 +43,30 @@ class HeadToHead:
         values: the objective of every run, by candidate; those that left early have fewer.
         configurations: of the candidates.
         delta: the difference that does not matter, as a share of the best mean.
+        limit: runs of each candidate that were allowed.
+        certain: the p-value below which a candidate is behind.
     """
 
     course: Course
     values: Values
     configurations: Mapping[str, Configuration]
     delta: float
+    limit: int
+    certain: float
 
     @property
     def best(self) -> str:
         """The candidate with the best mean among those that stayed to the end."""
         most = max(map(len, self.values.values()))
         stayed = [name for name, values in self.values.items() if len(values) == most]
-        return min(stayed, key=lambda name: self.course.objective.rank(self.values[name]))
+        return min(stayed, key=lambda name: self.course.objective.order(self.values[name]))
 
     @property
     def verdict(self) -> str:
         """What is certain, in a sentence."""
         first, said = self.best, []
         found = {
-            name: self.course.told_apart(self.values[first], values, self.delta)
+            name: self.course.told_apart(self.values[first], values, self.delta, self.certain)
             for name, values in self.values.items()
             if name != first
         }
@@ -101,20 +105,25 @@ class HeadToHead:
 
     @property
     def command(self) -> str:
-        """What repeats it: on the command line where it knows the task, in Python elsewhere."""
-        settings = {n: {"optimizer": c.name, **c.settings} for n, c in self.configurations.items()}
-        objective, task = self.course.objective.name, self.course.task.name
-        if task not in tasks.names():
-            options = f"metric={objective!r}, folds={self.course.folds}"
-            return f"kol.compare(task, {settings!r}, {options})"
-        texts = [
-            " ".join([each.pop("optimizer"), *(f"{key}={value!r}" for key, value in each.items())])
-            for each in settings.values()
-        ]
-        folds = "none" if self.course.folds is None else str(self.course.folds)
-        made = ["--task", task, "--metric", objective, "--folds", folds]
-        words = ["keras-optim-lab", "compare", *made, *texts]
-        return shlex.join(words)
+        """What repeats it: on the command line where that can say it, in Python elsewhere."""
+        course = self.course
+        options = {
+            "metric": course.objective.name,
+            "folds": course.folds,
+            "runs": self.limit,
+            "delta": self.delta,
+            "seed": course.seed,
+        }
+        texts = [_as_text(each) for each in self.configurations.values()]
+        if course.task.name in tasks.names() and None not in texts and len({*texts}) == len(texts):
+            words = [f"--{key}={'none' if v is None else v}" for key, v in options.items()]
+            given = [text for text in texts if text is not None]
+            return shlex.join(
+                ["keras-optim-lab", "compare", f"--task={course.task.name}", *words, *given]
+            )
+        every = ", ".join(f"{n!r}: {_as_python(c)}" for n, c in self.configurations.items())
+        said = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        return f"kol.compare(task, {{{every}}}, {said})"
 
     def report(self, path: str | Path = Path("reports") / "compare.html") -> Path:
         """Writes one self-contained HTML page and returns its path."""
@@ -130,7 +139,7 @@ class HeadToHead:
 
     @property
     def _ranked(self) -> list[str]:
-        rank = self.course.objective.rank
+        rank = self.course.objective.order
         return sorted(self.values, key=lambda name: (name != self.best, rank(self.values[name])))
 
     @property
@@ -182,8 +191,8 @@ def compare(
                                            "default": "adam"})
         print(found.verdict)
 
-    After every round those leave that are behind for certain (p < 0.01, one-sided paired t-test),
-    or that the best is better than by less than `delta` (95 % interval).
+    After every round those leave that are behind for certain (one-sided paired t-tests, p < 0.01
+    for all candidates and rounds together), or that the best beats by less than `delta`.
 
     Args:
         task: a `Task`, or the name of a built-in one.
@@ -207,21 +216,45 @@ def compare(
     task = tasks.get(task) if isinstance(task, str) else task
     if not isinstance(task, Task):
         raise TypeError(f"`task` must be a Task or the name of one. Received: task={task!r}")
-    if not isinstance(candidates, Mapping) or len(candidates) < 2:
+    named = isinstance(candidates, Mapping) and all(isinstance(name, str) for name in candidates)
+    if not named or len(candidates) < 2:
         raise ValueError(
-            f"`candidates` must be a dict of at least two. Received: candidates={candidates!r}"
+            "`candidates` must be a dict of at least two, by names. "
+            f"Received: candidates={candidates!r}"
         )
     runs, seed = whole_number("runs", runs, least=2), whole_number("seed", seed, least=0)
-    if not as_float(delta) >= 0:
+    if not is_number(delta) or not delta >= 0:
         raise ValueError(f"`delta` must be a number ≥ 0. Received: delta={delta!r}")
+    share = float(delta)
+    if task.depends_on_trial:
+        raise ValueError(
+            f"The model of task {task.name!r} is built from the trial, and candidates are compared "
+            "on one model: pass a function of no arguments that builds the one you have chosen."
+        )
     objective = Criterion.of(metric, task)
     configurations = {name: _configuration(name, each) for name, each in candidates.items()}
     check_folds(task, folds)
     count = suitable(task, objective) if folds == "auto" else folds
     course = Course(task, objective, seed, count, engine)
     entrants = [Entrant(name, each) for name, each in configurations.items()]
-    values = separate(course, entrants, float(delta), runs, on_progress)
-    return HeadToHead(course, values, configurations, float(delta))
+    values, certain = separate(course, entrants, share, runs, on_progress)
+    return HeadToHead(course, values, configurations, share, runs, certain)
+
+
+def _as_text(configuration: Configuration) -> str | None:
+    """A candidate of the command line; None where it is more than a name and settings."""
+    settings = configuration.settings
+    if configuration.template.given is not None or None in settings.values():
+        return None
+    return " ".join([configuration.name, *(f"{key}={value}" for key, value in settings.items())])
+
+
+def _as_python(configuration: Configuration) -> str:
+    given = configuration.template.given
+    if given is None:
+        return repr({"optimizer": configuration.name, **configuration.settings})
+    made = configuration.template.make(configuration.hyperparameters)
+    return f"{made!r}"
 
 
 def _configuration(name: str, candidate: Candidate) -> Configuration:
@@ -234,6 +267,8 @@ def _configuration(name: str, candidate: Candidate) -> Configuration:
             f'"optimizer": "adam" or another. Received: {candidate!r}'
         )
     space = SearchSpace(settings.pop("optimizer"), settings)
+    if len(space.optimizers) > 1:
+        raise ValueError(f"candidates: {name!r} must name one optimizer. Received: {candidate!r}")
     (optimizer,) = space.optimizers
     searched = [key for key in settings if key in space.distributions]
     if searched:

@@ -35,7 +35,10 @@ def show_map(
         ),
     ] = None,
     folds: Folds = "auto",
-    objective: Annotated[str, typer.Option(help="What to show, from the logs.")] = "val_loss",
+    objective: Annotated[
+        str | None,
+        typer.Option(help="What to show, from the logs; by default val_loss, or the study's."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the first run.")] = 0,
     space: Annotated[
         list[str] | None,

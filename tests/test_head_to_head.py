@@ -7,7 +7,11 @@ import pytest
 
 import keras_optim_lab as kol
 from keras_optim_lab import head_to_head
-from tests.studies import ByRate, small_task
+from keras_optim_lab.head_to_head import HeadToHead
+from keras_optim_lab.tuning.criterion import Criterion
+from keras_optim_lab.tuning.racing import Course, Entrant, separate
+from keras_optim_lab.tuning.spaces.configuration import Configuration
+from tests.studies import ByRate, small_model, small_task
 
 pytestmark = pytest.mark.once
 
@@ -63,6 +67,7 @@ def test_who_diverges_is_behind(trained):
     trained.values |= {0.1: 5.0, 0.2: math.nan}
     found = compared(candidates(steady=0.1, wild=0.2))
     assert found.verdict.startswith("steady is better than wild")
+    assert len(found.values["wild"]) == 16  # four might be chance
     assert found.rows[1][:2] == ["wild", "diverged"]
 
 
@@ -82,10 +87,10 @@ def test_the_page_has_table_figure_and_what_repeats_it(trained, tmp_path):
 def test_the_command_repeats_it_on_a_built_in_task(trained):
     found = kol.compare("diabetes-mlp", {**candidates(mine=0.1), "other": "lion"})
     assert found.command == (
-        "keras-optim-lab compare --task diabetes-mlp --metric val_loss --folds 5 "
-        "'adam learning_rate=0.1' lion"
+        "keras-optim-lab compare --task=diabetes-mlp --metric=val_loss --folds=5 --runs=64 "
+        "--delta=0.02 --seed=0 'adam learning_rate=0.1' lion"
     )
-    assert found.verdict.endswith("(val_loss on diabetes-mlp, 5 runs).")
+    assert "(val_loss on diabetes-mlp, " in found.verdict
 
 
 @pytest.mark.parametrize(
@@ -93,6 +98,8 @@ def test_the_command_repeats_it_on_a_built_in_task(trained):
     [
         ({"adam": "adam"}, ValueError, "at least two"),
         (["adam", "lion"], ValueError, "must be a dict"),
+        ({1: "adam", 2: "lion"}, ValueError, "by names"),
+        ({"a": "adam", "b": {"optimizer": ["adam", "lion"]}}, ValueError, "one optimizer"),
         ({"a": "adam", "b": "adan2"}, ValueError, "Did you mean"),
         ({"a": "adam", "b": {"learning_rate": 0.1}}, ValueError, "which optimizer"),
         ({"a": "adam", "b": {"optimizer": "adam", "rate": 0.1}}, ValueError, "no hyperparameter"),
@@ -107,3 +114,40 @@ def test_what_cannot_be_compared_is_said_before_anything_is_trained(trained, giv
     with pytest.raises(error, match=words):
         kol.compare(small_task(), given)
     assert trained.runs == []
+
+
+def test_a_model_of_the_trial_is_refused(trained):
+    def of_some_width(trial):
+        return small_model()
+
+    with pytest.raises(ValueError, match="built from the trial"):
+        kol.compare(small_task(model=of_some_width), {"a": "adam", "b": "lion"})
+
+
+def test_what_was_given_is_repeated_with_all_that_it_has(trained):
+    given = {"plain": kol.Adam(0.3), "other": kol.Adam(0.1, amsgrad=True)}
+    found = compared({**given, "slow": {"optimizer": "adam", "beta_1": 0.95}}, runs=4)
+    assert "amsgrad=True" in found.command
+    assert "learning_rate=0.3" in found.command
+    assert "{'optimizer': 'adam', 'beta_1': 0.95}" in found.command
+    falling = Configuration("adam", {"epsilon": 1e-6}, decay="cosine")
+    assert head_to_head._as_text(falling) == "adam epsilon=1e-06 schedule=cosine"
+    assert "runs=4" in found.command
+
+
+def test_candidates_that_are_the_same_are_seldom_told_apart():
+    """Of 200 comparisons of four, with noise alone, one in a hundred may be called better."""
+    rng = np.random.default_rng(0)
+
+    class Noise(Course):
+        def values(self, entrants, runs, on_progress=None):
+            return {each.name: rng.normal(1.0, 0.3, len(runs)).tolist() for each in entrants}
+
+    course = Noise(small_task(), Criterion("val_loss", "minimize"), 0)
+    entrants = [Entrant(str(i), Configuration("adam", {})) for i in range(4)]
+    wrong = 0
+    for _ in range(200):
+        values, certain = separate(course, entrants, 0.0, 64)
+        found = HeadToHead(course, values, {}, 0.0, 64, certain)
+        wrong += "is better than" in found.verdict
+    assert wrong <= 6

@@ -81,7 +81,7 @@ class Findings:
 
     @property
     def _best(self) -> Cell | None:
-        return min(self.again, key=lambda at: self.objective.rank(self.again[at]), default=None)
+        return min(self.again, key=lambda at: self.objective.order(self.again[at]), default=None)
 
     @property
     def points(self) -> list[Point]:
@@ -149,7 +149,7 @@ class Findings:
         wide = " and ".join(map(self._width, (self.plane.x, self.plane.y)))
         inside = "" if self.is_good(self.marked[0]) else "not "
         return (
-            f"{self._matters()}: {100 * self.good.mean():.2g} % of the map is as good as the best "
+            f"{self._matters()}: {100 * self.good.mean():.0f} % of the map is as good as the best "
             f"cell ({self.objective.name} {best}), with {wide}; the defaults are {inside}among "
             "these."
         )

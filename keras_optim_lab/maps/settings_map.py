@@ -155,7 +155,7 @@ def map(
     *,
     settings: int = SETTINGS,
     seeds: int | None = None,
-    objective: Any = "val_loss",
+    objective: Any = None,
     folds: Folds = "auto",
     seed: int = 0,
     space: Mapping[str, Any] | None = None,
@@ -178,7 +178,8 @@ def map(
         x, y: two of its hyperparameters; also "warmup", if `space` gives it a range.
         settings: of the grid at most, from 4; as many in x as in y, or a few more.
         seeds: runs of each, the same seeds for all; 2 by default. With folds, cross-validations; 1.
-        objective: a name in the logs, or a pair of it and "minimize" or "maximize".
+        objective: a name in the logs, or a pair of it and "minimize" or "maximize"; by default that
+            of the result, or "val_loss".
         folds: of a cross-validation, as in `tune`; "auto" is as in `result` where that is given.
         seed: of the first run; those of others count up from it.
         space: other ranges, such as {"beta_1": (0.5, 0.99)}, and numbers that fix other settings;
@@ -202,6 +203,8 @@ def map(
         raise TypeError(f"`task` must be a Task or the name of one. Received: task={task!r}")
     shown_plane = plane(optimizer, x, y, settings, space, result)
     _check(task, shown_plane, result)
+    if objective is None:
+        objective = "val_loss" if result is None else result.objective
     wanted = Criterion.of(objective, task)
     check_model(task, shown_plane.space, wanted)
     check_folds(task, folds)
@@ -210,7 +213,7 @@ def map(
     seeds = seeds or (1 if folds else SEEDS)
     course = Course(task, wanted, seed, folds, engine)
     given = {"x": x, "y": y, "settings": settings, "seeds": seeds, "seed": seed, "folds": folds}
-    command = _command(task, optimizer, shown_plane, {**given, "objective": objective}, space)
+    command = _command(task, optimizer, shown_plane, {**given, "objective": wanted.name}, space)
     trained = Trained(course, shown_plane, seeds, on_progress)
     return SettingsMap(
         task, wanted, shown_plane, trained.runs, folds, trained.again, trained.marked, command

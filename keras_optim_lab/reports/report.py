@@ -181,7 +181,7 @@ def _confirmed(page: Page, tuning: TuningStudy) -> None:
             str(len(values)),
         ]
         for name, values in sorted(
-            confirmed.values.items(), key=lambda each: tuning.objective.rank(each[1])
+            confirmed.values.items(), key=lambda each: tuning.objective.order(each[1])
         )
     ]
     page.paragraph(

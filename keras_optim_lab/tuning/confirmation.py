@@ -6,7 +6,7 @@ from keras_optim_lab.tuning.engines.engine import Engine
 from keras_optim_lab.tuning.racing import Course, Entrant, duel, race
 from keras_optim_lab.tuning.repetitions import OnProgress, silent
 from keras_optim_lab.tuning.shortlist import shortlist
-from keras_optim_lab.tuning.study import TuningStudy
+from keras_optim_lab.tuning.study import ENGINE, TuningStudy
 from keras_optim_lab.tuning.study_result import Confirmation
 
 # Added to the study's own seed, from which those of trials count up: what is chosen on some seeds
@@ -51,15 +51,18 @@ def confirm(
         engine,
         budget or Budget(),
     )
+    finished = len(tuning.finished_trials)  # those that others add meanwhile take no part
+    _tell_pace(tuning, course.budget)
     trials, defaults = _trials(tuning, top), _defaults(tuning)
     entrants = [*trials.values(), *defaults.values()]
     values = race(course, entrants, [each.name for each in defaults.values()], on_progress)
 
-    def place(each: Entrant) -> tuple[int, float]:
-        return -len(values[each.name]), tuning.objective.rank(values[each.name])
+    def place(each: Entrant) -> tuple[int, tuple[float, float]]:
+        return -len(values[each.name]), tuning.objective.order(values[each.name])
 
     reference = min(defaults, key=lambda name: place(defaults[name]))
-    best = min(trials, key=lambda number: place(trials[number]), default=None)
+    raced = [number for number, each in trials.items() if each.name in values]
+    best = min(raced, key=lambda number: place(trials[number]), default=None)
     default, tuned = [], []
     if best is not None:
         pair = defaults[reference], trials[best]
@@ -67,13 +70,21 @@ def confirm(
         judged = duel(course, pair, on_progress) if won else values
         both = zip(*(judged[each.name] for each in pair), strict=False)
         default, tuned = map(list, zip(*both, strict=True))
-    tuning.keep_confirmation(Confirmation(top, values, best, reference, default, tuned))
+    tuning.keep_confirmation(Confirmation(top, values, best, reference, default, tuned), finished)
 
 
 def is_confirmed(tuning: TuningStudy, top: int) -> bool:
     """Whether the study, as it stands, holds the race of so many trials."""
     kept = tuning.confirmation
     return kept is not None and kept.reference is not None and kept.top == top
+
+
+def _tell_pace(tuning: TuningStudy, budget: Budget) -> None:
+    """How long a training takes beside others, as far as the search tells."""
+    seconds = tuning.study.user_attrs.get(ENGINE, {}).get("seconds")
+    if seconds is not None:
+        runs = len(tuning.finished_trials) * tuning.seeds_per_trial * (tuning.folds or 1)
+        budget.trained(seconds / runs)
 
 
 def _trials(tuning: TuningStudy, top: int) -> dict[int, Entrant]:

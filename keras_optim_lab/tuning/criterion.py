@@ -66,6 +66,11 @@ class Criterion:
             return math.inf
         return -mean if self.direction == "maximize" else mean
 
+    def order(self, values: Sequence[float]) -> tuple[float, float]:
+        """By what settings are sorted after several runs: who diverges less, then who is better."""
+        finite = [value for value in values if math.isfinite(value)]
+        return 1 - len(finite) / len(values), self.rank(finite or values)
+
     def check_measured(self, axes: Mapping[str, int], task: Task) -> None:
         """Checks the name against all that a model of the task measures.
 

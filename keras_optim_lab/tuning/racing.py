@@ -5,6 +5,7 @@ same seeds and, where there are folds, on the same ones. After every round those
 significantly behind, and others have more runs.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ Values = dict[str, list[float]]
 _FIRST_PARTITION = 1000  # those before it are the trials'
 SEEDS = 4  # that a round begins with where there are no folds
 _SIGNIFICANT = 0.05
-_CERTAIN = 0.01  # of what is said; the test is repeated after every round
+_CERTAIN = 0.01
 
 
 @dataclass(frozen=True)
@@ -94,21 +95,24 @@ class Course:
         return gain(other, leader, self.objective.direction, self.folds).p < _SIGNIFICANT
 
     def told_apart(
-        self, first: Sequence[float], other: Sequence[float], delta: float
+        self, first: Sequence[float], other: Sequence[float], delta: float, certain: float
     ) -> Literal["behind", "as good"] | None:
         """What is certain of a setting beside the first one, over the runs that both have.
 
         Args:
             delta: a difference that does not matter, as a share of the first one's mean.
+            certain: below this p-value a setting is behind.
         """
         common = min(len(first), len(other))
         first, other = first[:common], other[:common]
-        if diverged(other) > diverged(first):
+        more = diverged(other) - diverged(first)
+        if more > 0 and 0.5**more < certain:  # as often as heads in a row
             return "behind"
         lead = gain(other, first, self.objective.direction, self.folds)
-        if lead.high < delta * abs(float(np.mean(first))):
+        finite = [value for value in first if math.isfinite(value)]
+        if more <= 0 and finite and lead.high < delta * abs(float(np.mean(finite))):
             return "as good"
-        return "behind" if lead.p < _CERTAIN else None
+        return "behind" if lead.p < certain else None
 
     @property
     def unit(self) -> int:
@@ -119,7 +123,7 @@ class Course:
 def most_runs(entrants: int, unit: int = SEEDS) -> int:
     """Of a race and the duel of its best with the defaults, if nobody leaves early."""
     second = entrants // 2 + 1
-    return unit * (entrants + second + 2 * (second // 2 + 1) + 2 * 4)
+    return unit * (entrants + second + 2 * (second // 2 + 1) + 2 * 16)
 
 
 def race(
@@ -135,7 +139,8 @@ def race(
 
     Args:
         course: what they are trained on.
-        entrants: in any order.
+        entrants: trials, the most promising first, and then the defaults. Where time is short the
+            last trials take no part.
         defaults: the names of those that stand for what a user has without tuning.
         on_progress: called as `on_progress(done, total)`; the total falls as they leave.
 
@@ -144,6 +149,11 @@ def race(
     """
     values: Values = {each.name: [] for each in entrants}
     alive, done = list(entrants), 0
+    # The last of the trials are the least promising.
+    while len(alive) > 1 + len(defaults) and not course.budget.holds(
+        (len(alive) + 2) * course.unit
+    ):
+        del alive[-1 - len(defaults)]
     for end in (course.unit, 2 * course.unit, 4 * course.unit):
         if done and not course.budget.holds(len(alive) * (end - done) + 8 * course.unit):
             break
@@ -151,7 +161,7 @@ def race(
         for name, more in found.items():
             values[name] += more
         done = end
-        ranked = sorted(alive, key=lambda each: course.objective.rank(values[each.name]))
+        ranked = sorted(alive, key=lambda each: course.objective.order(values[each.name]))
         first, kept = values[ranked[0].name], len(alive) // 2
         reference = next(each for each in ranked if each.name in defaults)
         alive = [
@@ -161,19 +171,31 @@ def race(
         ]
         if alive == [reference]:
             break
-    return values
+    return {name: found for name, found in values.items() if found}
 
 
 def duel(course: Course, pair: Sequence[Entrant], on_progress: OnProgress = silent) -> Values:
-    """Trains two with seeds that no race has, as often as one that stays to its end, or as time is.
+    """Trains the defaults and what is to replace them with seeds that no race has.
 
-    At least with those of one round.
+    At first as often as one that stays in a race to its end; then twice and four times as often,
+    while the second gains on average and it is not certain (p < 0.01) whether by luck. Where time
+    is short there are fewer runs, and at least those of one round.
     """
-    first = 4 * course.unit
-    fitting = [n for n in (4, 3, 2) if course.budget.holds(len(pair) * n * course.unit)]
-    return course.values(
-        pair, range(first, first + max(fitting, default=1) * course.unit), on_progress
-    )
+    first, unit, done = 4 * course.unit, course.unit, 0
+    values: Values = {each.name: [] for each in pair}
+    before, after = values.values()
+    ends = [n * unit for n in (4, 3, 2) if course.budget.holds(len(pair) * n * unit)]
+    for end in (max(ends, default=unit), 8 * unit, 16 * unit):
+        if done and not course.budget.holds(len(pair) * (end - done)):
+            break
+        for name, more in course.values(
+            pair, range(first + done, first + end), on_progress
+        ).items():
+            values[name] += more
+        done = end
+        if not _CERTAIN < gain(before, after, course.objective.direction, course.folds).p < 0.5:
+            break
+    return values
 
 
 def separate(
@@ -182,7 +204,7 @@ def separate(
     delta: float,
     limit: int,
     on_progress: OnProgress = silent,
-) -> Values:
+) -> tuple[Values, float]:
     """Trains all of them until each is told apart from the first, or known to be no worse by much.
 
     Args:
@@ -193,20 +215,24 @@ def separate(
         on_progress: called as `on_progress(done, total)` in every round.
 
     Returns:
-        The objective of every run, by name; those who left early have fewer.
+        The objective of every run, by name; those who left early have fewer. And the p-value below
+        which one is behind: 0.01 divided by the number of ordered pairs and of rounds (Bonferroni),
+        as the first one is known by the same runs and every round is another chance for luck.
     """
     values: Values = {each.name: [] for each in entrants}
+    rounds = 1 + max(0, math.ceil(math.log2(limit / course.unit)))
+    certain = _CERTAIN / (len(entrants) * (len(entrants) - 1) * rounds)
     alive, done = list(entrants), 0
     while done < limit and len(alive) > 1:
         end = min(limit, max(course.unit, 2 * done))
         for name, more in course.values(alive, range(done, end), on_progress).items():
             values[name] += more
         done = end
-        first = min(alive, key=lambda each: course.objective.rank(values[each.name]))
+        first = min(alive, key=lambda each: course.objective.order(values[each.name]))
         alive = [
             each
             for each in alive
             if each is first
-            or course.told_apart(values[first.name], values[each.name], delta) is None
+            or course.told_apart(values[first.name], values[each.name], delta, certain) is None
         ]
-    return values
+    return values, certain

@@ -135,14 +135,13 @@ class StudyResult:
 
     def _of_before(self, values: Mapping[str, list[float]]) -> Confirmation:
         """What versions before this one kept: a few runs of the best trials, and no defaults."""
-        best = min(values, key=lambda number: self.objective.rank(values[number]))
+        best = min(values, key=lambda number: self.objective.order(values[number]))
         return Confirmation(len(values), {f"trial {n}": v for n, v in values.items()}, int(best))
 
-    def keep_confirmation(self, confirmation: Confirmation) -> None:
-        """Keeps a race with the study."""
-        self.study.set_user_attr(
-            _CONFIRMATION, {"finished": len(self.finished_trials), "race": asdict(confirmation)}
-        )
+    def keep_confirmation(self, confirmation: Confirmation, finished: int) -> None:
+        """Keeps a race among so many finished trials with the study."""
+        kept = {"finished": finished, "race": asdict(confirmation)}
+        self.study.set_user_attr(_CONFIRMATION, kept)
 
     @property
     def found_configuration(self) -> Configuration:
@@ -170,7 +169,10 @@ class StudyResult:
         `schedule` and `warmup` are among them where they are part of the search space, and what a
         model that is built from the trial has chosen for itself.
         """
-        params = self.best_trial.params
+        verdict = self.verdict
+        # The defaults are trained with the model of the trial that the search found best.
+        kept = verdict is not None and not verdict.better
+        params = (self.ranked_trials[0] if kept else self.best_trial).params
         settings = self.best_configuration.settings
         known = {*settings, *self.space.distributions}
         return {**settings, **{name: params[name] for name in params if name not in known}}

@@ -68,12 +68,12 @@ def test_a_run_that_was_stopped_goes_on_where_it_ended(experiment, engine, kind)
 
 
 def test_a_race_is_counted_by_the_most_that_it_may_train_and_not_run_again(experiment, engine):
-    """Two trials and the defaults: four runs of each; then two at most go on, for 4 + 8 + 16."""
+    """Two trials and the defaults: four runs of each; then two at most go on, for 4 + 8 + 64."""
     text = STUDY.replace("confirm = 0", "confirm = 2")
-    assert there(experiment(text)) == (0, 4 + 3 * 4 + 2 * (4 + 8 + 16) + 4)
+    assert there(experiment(text)) == (0, 4 + 3 * 4 + 2 * (4 + 8 + 64) + 4)
     run = experiment(text)
     run.run()
-    assert engine.trained <= 4 + 3 * 4 + 2 * (4 + 8 + 16) + 4
+    assert engine.trained <= 4 + 3 * 4 + 2 * (4 + 8 + 64) + 4
     trained, parts = engine.trained, there(experiment(text))
     assert parts[0] == parts[1]
     experiment(text).run()

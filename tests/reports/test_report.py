@@ -315,7 +315,7 @@ def test_confirmed_trials_are_listed_and_say_why_the_best_is_not_the_lowest():
     names = [f"trial {trial.number}" for trial in (first, second)]
     raced = {names[0]: [3.0, 5.0], names[1]: [2.0] * 4, "defaults": [2.0, 2.2, 2.0, 2.2]}
     race = Confirmation(2, raced, second.number, "adam", [2.0, 2.2, 2.0, 2.2], [1.0, 1.3, 1.0, 1.1])
-    tuning.keep_confirmation(race)
+    tuning.keep_confirmation(race, len(tuning.finished_trials))
     page = write(tuning)
     table = cells(page)
     assert [names[0], f"{first.value:.4g}", "4 ± 1.4", "2"] in table
@@ -323,7 +323,7 @@ def test_confirmed_trials_are_listed_and_say_why_the_best_is_not_the_lowest():
     assert ["defaults", "", "2.1 ± 0.12", "4"] in table
     assert page.count(f"The best one, trial {second.number}, was the best in the race") == 2
     assert "Tuned Adam is better: val_loss 1.1 against 2.1 by default" in page
-    tuning.keep_confirmation(replace(race, tuned=race.default))
+    tuning.keep_confirmation(replace(race, tuned=race.default), len(tuning.finished_trials))
     page = write(tuning)
     assert "Tuned Adam is no better: keep the defaults" in page
     assert "optimizer = kol.Adam(learning_rate=0.001, beta_1=0.9" in page

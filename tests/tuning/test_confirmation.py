@@ -14,7 +14,9 @@ from keras_optim_lab.tuning import confirmation
 from keras_optim_lab.tuning.budget import Budget
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.paired import gain
+from keras_optim_lab.tuning.racing import Course, Entrant, duel
 from keras_optim_lab.tuning.shortlist import Smoothed, shortlist
+from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.verdict import Verdict
 from tests.studies import Formula, small_task
 from tests.tuning.conftest import RATES
@@ -129,16 +131,50 @@ def test_the_best_trials_and_the_defaults_run_with_the_same_seeds_and_half_goes_
     assert raced.tuned == pytest.approx([1.5] * 16, abs=0.1)
 
 
-def test_where_time_is_short_there_is_one_round_and_as_many_runs_of_the_last_two(found, trained):
+def test_where_time_is_short_fewer_take_part_and_have_fewer_runs(found, trained):
     class Short(Budget):
+        most = 24
+
         def holds(self, trainings):
-            return trainings <= 16
+            return trainings <= self.most
 
     trained.values[rate(found, 2)] = 1.5
     confirmation.confirm(found, budget=Short())
     assert {len(values) for values in found.confirmation.values.values()} == {4}
-    assert len(found.confirmation.tuned) == 8
+    assert len(found.confirmation.values) == 4
+    assert len(found.confirmation.tuned) == 12
     assert found.verdict.better
+    Short.most = 16
+    confirmation.confirm(found, top=2, budget=Short())
+    assert found.confirmation.values.keys() == {"trial 1", "defaults"}
+
+
+def test_runs_that_diverge_for_all_leave_the_others_to_decide(found, trained):
+    trained.values[rate(found, 2)] = 1.5
+    plain = trained.loss
+    trained.loss = lambda rate: math.nan if trained.runs[-1][1] % 7 == 0 else plain(rate)
+    confirmation.confirm(found)
+    assert found.best_trial.number == 2
+    assert found.verdict.better
+    assert len({seed for _, seed in trained.runs}) == 32  # there was a duel
+
+
+def test_a_gain_that_is_not_certain_is_given_more_runs(task):
+    """Twice and four times as many where it is small beside the luck of seeds."""
+    rng = np.random.default_rng(0)
+
+    class Noise(Course):
+        def values(self, entrants, runs, on_progress=None):
+            losses = {"defaults": 1.0, "tuned": 1.0 - self.seed / 100}
+            return {n: rng.normal(loss, 0.3, len(runs)).tolist() for n, loss in losses.items()}
+
+    pair = [Entrant(name, Configuration("adam", {})) for name in ("defaults", "tuned")]
+
+    def runs(percent):
+        return {len(duel(Noise(task, LOSS, percent), pair)["tuned"]) for _ in range(40)}
+
+    assert runs(10) == {16, 32, 64}
+    assert runs(90) == runs(-90) == {16}
 
 
 def test_better_settings_are_the_result_and_others_leave_the_defaults(found, trained):
