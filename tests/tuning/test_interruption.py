@@ -149,7 +149,7 @@ def logs(loss, epoch):
 
 
 tuner.PopulationEngine = lambda *_: Formula(logs=logs)
-kol.tune(small_task(epochs=1), trials=1000, name="mine")
+kol.tune(small_task(epochs=1), trials=1000, name="mine", folds=None)
 """
 
 
