@@ -187,7 +187,7 @@ class Optimizers(Experiment[OptimizersKeys]):
                 "each study",
                 f"{keys.trials} trials, {keys.sampler} sampler, {keys.pruner} pruner, "
                 f"seed {keys.seed}, {keys.seeds_per_trial} seed(s) per trial, "
-                f"best {keys.confirm} confirmed over fresh seeds",
+                f"best {keys.confirm} and the defaults raced over fresh seeds",
             ),
             ("test runs", f"{keys.seeds} seeds that no study used"),
         ]
