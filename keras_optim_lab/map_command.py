@@ -66,10 +66,10 @@ def show_map(
     from keras_optim_lab.maps.settings_map import map as map_of
     from keras_optim_lab.tuner import TuningResult
 
-    if task is None and study is None:
-        raise ValueError("Give --task, or --study of which the task and the settings are.")
     result = None if study is None else TuningResult.load(study, storage)
-    trained = task or result.task  # type: ignore[union-attr]
+    trained = task or (result.task if result else None)
+    if trained is None:
+        raise ValueError("Give --task, or --study of which the task and the settings are.")
     name = trained if isinstance(trained, str) else trained.name
     console.print(Text(f"Map of {x} and {y} on {name}, on {chosen}."))
     with (

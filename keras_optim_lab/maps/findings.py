@@ -118,8 +118,9 @@ class Findings:
         """Whether the same is true of settings that were trained again."""
         if self.best is None:
             return False
-        rank = self.objective.rank
-        return rank(point.values) - rank(self.best.values) <= self.spread
+        lost, place = self.objective.order(point.values)
+        least, best = self.objective.order(self.best.values)
+        return lost <= least and place - best <= self.spread
 
     @property
     def shares(self) -> tuple[float, float]:

@@ -79,7 +79,7 @@ def plane(
     if result is None:
         searched = SearchSpace(optimizer or DEFAULT, space)
         (name,) = searched.optimizers
-        return Plane(searched, *axes(searched, x, y, settings), searched.default(name).default)
+        return Plane(searched, *axes(searched, x, y, settings), searched.untuned(name).default)
     if not isinstance(result, StudyResult):
         raise TypeError(
             "`result` must be what `tune` returned, or TuningResult.load(name). "

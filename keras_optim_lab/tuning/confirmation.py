@@ -102,7 +102,7 @@ def _defaults(tuning: TuningStudy) -> dict[str, Entrant]:
     several = len(tuning.space.optimizers) > 1
     return {
         name: Entrant(
-            f"{name} by default" if several else "defaults", tuning.space.default(name), params
+            f"{name} by default" if several else "defaults", tuning.space.untuned(name), params
         )
         for name in tuning.space.optimizers
     }

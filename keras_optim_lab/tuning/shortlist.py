@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
+from keras_optim_lab.tuning.start import START
 from keras_optim_lab.tuning.study_result import DEFAULTS, StudyResult
 
 # A Gaussian process takes a second for so many trials, and eight for twice as many.
@@ -90,7 +91,7 @@ class Smoothed:
 
 
 def _is_default(trial: FrozenTrial) -> bool:
-    return trial.user_attrs.get("start") == DEFAULTS
+    return trial.user_attrs.get(START) == DEFAULTS
 
 
 def _by_rank(tuning: StudyResult) -> list[FrozenTrial]:

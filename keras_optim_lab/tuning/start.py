@@ -16,7 +16,7 @@ from keras_optim_lab.arguments import near_matches
 from keras_optim_lab.tuning.spaces.portfolios import portfolio
 from keras_optim_lab.tuning.spaces.settings import as_params, default_params
 from keras_optim_lab.tuning.spaces.space import SearchSpace
-from keras_optim_lab.tuning.study_result import StudyResult
+from keras_optim_lab.tuning.study_result import DEFAULTS, StudyResult
 
 # What `tune` takes by name.
 NAMES = ("portfolio", "defaults", "none")
@@ -102,7 +102,7 @@ def _trials(start: Any, space: SearchSpace, trials: int) -> list[FrozenTrial]:
 def _defaults(space: SearchSpace) -> Iterator[FrozenTrial]:
     for name in space.optimizers:
         try:
-            yield _trial(space, default_params(space, name), "defaults")
+            yield _trial(space, default_params(space, name), DEFAULTS)
         except ValueError as error:
             _log.info("The study does not begin with %s", error)
 

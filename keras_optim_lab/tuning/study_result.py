@@ -155,7 +155,7 @@ class StudyResult:
         keep = None if confirmed is None or verdict is None or verdict.better else confirmed
         if keep is None or keep.reference is None:
             return self.found_configuration
-        return self.space.default(keep.reference)
+        return self.space.untuned(keep.reference)
 
     @property
     def best_name(self) -> str:

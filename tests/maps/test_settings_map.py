@@ -352,3 +352,16 @@ def test_a_range_of_a_setting_that_only_optuna_could_choose_from_is_refused():
 def test_a_star_import_leaves_pythons_map_alone():
     assert "map" not in kol.__all__
     assert kol.map is settings_map.map
+
+
+def test_a_fresh_run_that_diverges_everywhere_leaves_the_others_to_decide(mapped):
+    found, _ = mapped(lambda settings: decades(settings), settings=16)
+    lost = {at: [math.nan, *values[1:]] for at, values in found.again.items()}
+    marked = [
+        dataclasses.replace(point, values=[math.nan, *point.values[1:]]) for point in found.marked
+    ]
+    with_loss = dataclasses.replace(found, again=lost, marked=tuple(marked))
+    assert with_loss.is_good(with_loss.best)
+    assert math.isfinite(with_loss.best.mean)
+    worse = dataclasses.replace(with_loss.best, values=[math.nan] * len(with_loss.best.values))
+    assert not with_loss.is_good(worse)

@@ -140,6 +140,17 @@ def test_a_report_is_over_twenty_seeds_unless_told_otherwise():
         assert inspect.signature(report).parameters["seeds"].default == 20
 
 
+@pytest.mark.once
+def test_the_command_has_the_defaults_of_what_it_calls():
+    for command, function, names in (
+        (cli.tune, kol.tune, ("trials", "start", "folds", "minutes", "confirm")),
+        (cli.compare, kol.compare, ("metric", "runs", "delta", "folds", "seed")),
+    ):
+        for name in names:
+            own, called = (inspect.signature(f).parameters[name] for f in (command, function))
+            assert own.default == called.default, name
+
+
 # Evaluation of studies, with losses of our choice.
 
 

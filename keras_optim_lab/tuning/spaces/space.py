@@ -103,7 +103,7 @@ class SearchSpace:
             values[self.label(optimizer, key)] = default if key in defaults else 1.0 - default
         return values
 
-    def default(self, optimizer: str) -> Configuration:
+    def untuned(self, optimizer: str) -> Configuration:
         """The optimizer as it is by default or was given, with what the study speaks of by name."""
         template = self.templates[optimizer]
         named = [*map(field_name, self.spaces[optimizer]), *self.fixed[optimizer]]
