@@ -1,11 +1,11 @@
 """Settings of one's own against each other: `compare`, and what it returns."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import keras
 import numpy as np
 import plotly.graph_objects as go
 
@@ -15,8 +15,9 @@ from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.study_figures import DEFAULT_COLOR, TUNED_COLOR, styled
 from keras_optim_lab.reports.tables import markdown
-from keras_optim_lab.reports.writing import listed, number, plus_minus
+from keras_optim_lab.reports.writing import command, listed, number, plus_minus
 from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.catalogue import is_built_in
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.folds import Folds, check_folds, suitable
@@ -25,6 +26,7 @@ from keras_optim_lab.tuning.racing import Course, Entrant, Values, separate
 from keras_optim_lab.tuning.repetitions import OnProgress, silent
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.space import SearchSpace
+from keras_optim_lab.tuning.spaces.template import Template, expression
 from keras_optim_lab.tuning.study_result import StudyResult
 
 # A candidate: an optimizer, its name with settings, or a study whose result it is.
@@ -106,24 +108,22 @@ class HeadToHead:
     @property
     def command(self) -> str:
         """What repeats it: on the command line where that can say it, in Python elsewhere."""
-        course = self.course
+        course, known = self.course, is_built_in(self.course.task)
         options = {
-            "metric": course.objective.name,
+            "metric": course.objective.given,
             "folds": course.folds,
             "runs": self.limit,
             "delta": self.delta,
             "seed": course.seed,
         }
         texts = [_as_text(each) for each in self.configurations.values()]
-        if course.task.name in tasks.names() and None not in texts and len({*texts}) == len(texts):
-            words = [f"--{key}={'none' if v is None else v}" for key, v in options.items()]
-            given = [text for text in texts if text is not None]
-            return shlex.join(
-                ["keras-optim-lab", "compare", f"--task={course.task.name}", *words, *given]
-            )
+        given = [text for text in texts if text is not None]
+        if known and len({*given}) == len(texts) and isinstance(options["metric"], str):
+            where = {"backend": keras.backend.backend()}
+            return command("compare", {"task": course.task.name, **options, **where}, *given)
         every = ", ".join(f"{n!r}: {_as_python(c)}" for n, c in self.configurations.items())
         said = ", ".join(f"{key}={value!r}" for key, value in options.items())
-        return f"kol.compare(task, {{{every}}}, {said})"
+        return f"kol.compare({repr(course.task.name) if known else 'task'}, {{{every}}}, {said})"
 
     def report(self, path: str | Path = Path("reports") / "compare.html") -> Path:
         """Writes one self-contained HTML page and returns its path."""
@@ -233,6 +233,7 @@ def compare(
         )
     objective = Criterion.of(metric, task)
     configurations = {name: _configuration(name, each) for name, each in candidates.items()}
+    _check_different(configurations)
     check_folds(task, folds)
     count = suitable(task, objective) if folds == "auto" else folds
     course = Course(task, objective, seed, count, engine)
@@ -241,20 +242,47 @@ def compare(
     return HeadToHead(course, values, configurations, share, runs, certain)
 
 
+def _check_different(configurations: Mapping[str, Configuration]) -> None:
+    """Refuses candidates that would train the same."""
+    seen: list[tuple[str, Any]] = []
+    for name, each in configurations.items():
+        made = Template(each.name, each.template.make(each.hyperparameters)).config
+        found = made, each.decay, each.warmup
+        same = next((other for other, former in seen if former == found), None)
+        if same is not None:
+            raise ValueError(
+                f"candidates: {same!r} and {name!r} are the same settings, "
+                "and would end alike: leave one of them out. (A study whose verdict is to keep the "
+                "defaults stands for these.)"
+            )
+        seen.append((name, found))
+
+
 def _as_text(configuration: Configuration) -> str | None:
     """A candidate of the command line; None where it is more than a name and settings."""
-    settings = configuration.settings
-    if configuration.template.given is not None or None in settings.values():
+    name, settings = configuration.name, configuration.settings
+    if " " in name or None in settings.values() or not _is_named(configuration.template):
         return None
-    return " ".join([configuration.name, *(f"{key}={value}" for key, value in settings.items())])
+    return " ".join([name, *(f"{key}={value}" for key, value in settings.items())])
+
+
+def _is_named(template: Template) -> bool:
+    """Whether the name says all of it: what was given, as by its name."""
+    if template.given is None:
+        return True
+    try:
+        return Template.of(template.name).config == template.config
+    except ValueError:
+        return False
 
 
 def _as_python(configuration: Configuration) -> str:
-    given = configuration.template.given
-    if given is None:
+    if configuration.template.given is None:
         return repr({"optimizer": configuration.name, **configuration.settings})
-    made = configuration.template.make(configuration.hyperparameters)
-    return f"{made!r}"
+    chosen, settings = configuration.hyperparameters, configuration.settings
+    made = expression(configuration.template.make(chosen))
+    scheduled = [f"{name!r}: {settings[name]!r}" for name in settings if name not in chosen]
+    return f"{{'optimizer': {made}, {', '.join(scheduled)}}}" if scheduled else made
 
 
 def _configuration(name: str, candidate: Candidate) -> Configuration:

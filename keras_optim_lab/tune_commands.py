@@ -211,6 +211,9 @@ def compare(
     from keras_optim_lab.reports import tables
 
     named = {text: _candidate(text) for text in candidates}
+    if len(named) < len(candidates):
+        twice = next(text for text in named if candidates.count(text) > 1)
+        raise ValueError(f"Candidates must differ, and {twice!r} was given more than once.")
     with (
         terminal.ended_by_ctrl_c(console, lambda: "Stopped; nothing is kept of it."),
         progress("runs with common seeds") as step,

@@ -1,17 +1,22 @@
 """Candidates of one's own, trained with common seeds until a test tells."""
 
+import dataclasses
+import html
 import math
+import shlex
 
 import numpy as np
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
 import keras_optim_lab as kol
-from keras_optim_lab import head_to_head
+from keras_optim_lab import cli, head_to_head, tune_commands
 from keras_optim_lab.head_to_head import HeadToHead
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.racing import Course, Entrant, separate
 from keras_optim_lab.tuning.spaces.configuration import Configuration
-from tests.studies import ByRate, small_model, small_task
+from tests.studies import ByRate, Formula, small_model, small_task
 
 pytestmark = pytest.mark.once
 
@@ -84,13 +89,47 @@ def test_the_page_has_table_figure_and_what_repeats_it(trained, tmp_path):
     assert [trace.name for trace in found.figure.data] == ["mine", "default"]
 
 
+def test_the_command_takes_each_candidate_once_and_writes_what_repeats_it(
+    trained, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(tune_commands, "console", Console(width=300))
+    monkeypatch.chdir(tmp_path)
+    found = kol.compare("diabetes-mlp", {**candidates(mine=0.1), "lion": "lion"}, runs=4)
+    program, *arguments = shlex.split(found.command)
+    assert program == "keras-optim-lab"
+    trained.runs.clear()
+    shown = CliRunner().invoke(cli.app, [*arguments, "--output", "page.html"])
+    assert shown.exit_code == 0, shown.output
+    assert "adam learning_rate=0.1" in shown.output
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert found.command in html.unescape(page)
+    again = CliRunner().invoke(cli.app, [*arguments, "lion"])
+    assert str(again.exception) == "Candidates must differ, and 'lion' was given more than once."
+
+
 def test_the_command_repeats_it_on_a_built_in_task(trained):
     found = kol.compare("diabetes-mlp", {**candidates(mine=0.1), "other": "lion"})
     assert found.command == (
         "keras-optim-lab compare --task=diabetes-mlp --metric=val_loss --folds=5 --runs=64 "
-        "--delta=0.02 --seed=0 'adam learning_rate=0.1' lion"
+        "--delta=0.02 --seed=0 --backend=jax 'adam learning_rate=0.1' lion"
     )
     assert "(val_loss on diabetes-mlp, " in found.verdict
+
+
+def test_where_the_command_has_no_words_for_it_python_repeats_it(monkeypatch):
+    """A task that was changed, a direction that the name does not tell, and a schedule."""
+    monkeypatch.setattr(head_to_head, "PopulationEngine", lambda *_: Formula())
+    given = {"one": "lookahead(adam)", "two": kol.Adam(0.2)}
+    task = kol.tasks.get("diabetes-mlp")
+    assert kol.compare(task, {**given, "two": "lion"}).command.endswith(" 'lookahead(adam)' lion")
+    assert kol.compare(task, given).command.startswith("kol.compare('diabetes-mlp', {")
+    changed = dataclasses.replace(task, epochs=2)
+    assert kol.compare(changed, {**given, "two": "lion"}).command.startswith("kol.compare(task, {")
+    slow = {"optimizer": kol.Adam(0.1), "schedule": "cosine"}
+    found = compared({"slow": slow, "plain": "adam"}, metric=("val_loss", "maximize"), runs=4)
+    again = eval(found.command, {"kol": kol, "task": small_task()})
+    assert again.course.objective == found.course.objective
+    assert again.configurations["slow"].scheduled
 
 
 @pytest.mark.parametrize(
@@ -100,6 +139,7 @@ def test_the_command_repeats_it_on_a_built_in_task(trained):
         (["adam", "lion"], ValueError, "must be a dict"),
         ({1: "adam", 2: "lion"}, ValueError, "by names"),
         ({"a": "adam", "b": {"optimizer": ["adam", "lion"]}}, ValueError, "one optimizer"),
+        ({"a": "adam", "b": kol.Adam(), "c": "lion"}, ValueError, "'a' and 'b' are the same"),
         ({"a": "adam", "b": "adan2"}, ValueError, "Did you mean"),
         ({"a": "adam", "b": {"learning_rate": 0.1}}, ValueError, "which optimizer"),
         ({"a": "adam", "b": {"optimizer": "adam", "rate": 0.1}}, ValueError, "no hyperparameter"),

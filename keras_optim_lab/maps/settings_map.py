@@ -3,7 +3,6 @@
 Within this module `map` is that function, and not Python's.
 """
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,9 @@ from keras_optim_lab.maps.trained import Trained
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.tables import markdown
-from keras_optim_lab.reports.writing import listed, number, plus_minus
+from keras_optim_lab.reports.writing import command, listed, number, plus_minus
 from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.catalogue import is_built_in
 from keras_optim_lab.tuning.checks import check_model
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
@@ -32,6 +32,7 @@ from keras_optim_lab.tuning.folds import Folds, check_folds, suitable
 from keras_optim_lab.tuning.paired import diverged
 from keras_optim_lab.tuning.racing import Course
 from keras_optim_lab.tuning.repetitions import OnProgress, silent
+from keras_optim_lab.tuning.spaces.template import expression
 from keras_optim_lab.tuning.study_result import StudyResult
 from keras_optim_lab.versions import in_a_line, versions_of_study
 
@@ -213,10 +214,11 @@ def map(
     seeds = seeds or (1 if folds else SEEDS)
     course = Course(task, wanted, seed, folds, engine)
     given = {"x": x, "y": y, "settings": settings, "seeds": seeds, "seed": seed, "folds": folds}
-    command = _command(task, optimizer, shown_plane, {**given, "objective": wanted.name}, space)
+    given |= {"objective": wanted.given}
+    repeated = _command(task, optimizer, shown_plane, given, space, result)
     trained = Trained(course, shown_plane, seeds, on_progress)
     return SettingsMap(
-        task, wanted, shown_plane, trained.runs, folds, trained.again, trained.marked, command
+        task, wanted, shown_plane, trained.runs, folds, trained.again, trained.marked, repeated
     )
 
 
@@ -255,21 +257,27 @@ def _command(
     plane: Plane,
     given: Mapping[str, Any],
     space: Mapping[str, Any] | None,
+    result: StudyResult | None,
 ) -> str:
     """What repeats a map: on the command line where that has words for it, else in Python."""
-    objective, ranges = given["objective"], (space or {}).values()
-    plain = all(isinstance(each, int | float | tuple) for each in ranges)
-    known = isinstance(optimizer, str | None) and isinstance(objective, str)
-    if task.name in tasks.names() and plain and known:
+    space, known = dict(space or {}), is_built_in(task)
+    stored = {} if result is None else result.named_storage
+    numbers = all(isinstance(each, int | float | tuple) for each in space.values())
+    words = isinstance(optimizer, str | None) and isinstance(given["objective"], str)
+    if known and numbers and words and stored is not None:
         whose = {"study": plane.study} if plane.study else {"optimizer": plane.optimizer}
-        options = {"task": task.name, **whose, **given}
-        words = [f"--{n}={'none' if v is None else v}" for n, v in options.items()]
-        for name, value in (space or {}).items():
-            text = ":".join(str(end) for end in value) if isinstance(value, tuple) else value
-            words.append(f"--space={name}={text}")
-        return shlex.join(["keras-optim-lab", "map", *words])
-    arguments = {**given, **({"space": dict(space)} if space else {})}
-    words = [f"{name}={value!r}" for name, value in arguments.items()]
-    if optimizer is not None:
-        words.insert(0, f"optimizer={optimizer!r}")
-    return f"kol.map(task, {', '.join(words)}{', result=result' * bool(plane.study)})"
+        options = {"task": task.name, **whose, **stored, **given}
+        ranges = [
+            f"--space={name}=" + (f"{each[0]}:{each[1]}" if isinstance(each, tuple) else f"{each}")
+            for name, each in space.items()
+        ]
+        return command("map", {**options, "backend": keras.backend.backend()}, *ranges)
+    if isinstance(optimizer, Optimizer):
+        optimizer = expression(optimizer)
+    elif optimizer is not None:
+        optimizer = repr(optimizer)
+    said = [repr(task.name) if known else "task"]
+    said += [f"optimizer={optimizer}"] if optimizer else []
+    arguments = {**given, **({"space": space} if space else {})}
+    said += [f"{name}={value!r}" for name, value in arguments.items()]
+    return f"kol.map({', '.join(said)}{', result=result' * bool(plane.study)})"

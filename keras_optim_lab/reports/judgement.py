@@ -6,17 +6,16 @@ enough for what was searched.
 """
 
 import math
-import shlex
 from collections.abc import Sequence
 from typing import Literal
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial
 
-from keras_optim_lab import tasks
 from keras_optim_lab.optimizers.shell.field_kinds import Field
 from keras_optim_lab.optimizers.shell.numeric import DecayRate
-from keras_optim_lab.reports.writing import listed, number
+from keras_optim_lab.reports.writing import command, listed, number
+from keras_optim_lab.tasks.catalogue import is_built_in
 from keras_optim_lab.tuning.evaluation import EVALUATIONS, Evaluation
 from keras_optim_lab.tuning.paired import Gain
 from keras_optim_lab.tuning.paired import gain as paired_gain
@@ -80,10 +79,7 @@ def _of_luck(tuning: TuningStudy, evaluation: Evaluation) -> list[str]:
     if tuning.verdict is not None and not tuning.verdict.better:
         return []
     seeds = max(EVALUATIONS, _MORE * len(evaluation.seeds))
-    study = tuning.study.study_name
-    more = f"keras-optim-lab report {shlex.quote(study)} --seeds {seeds}"
-    if tuning.task.name not in tasks.names():  # which the command does not know
-        more = f"TuningResult.load({study!r}, task=...).report(seeds={seeds})"
+    more = _more(tuning, seeds)
     match outcome(tuning, evaluation):
         case "better once":
             return [
@@ -103,6 +99,17 @@ def _of_luck(tuning: TuningStudy, evaluation: Evaluation) -> list[str]:
                 f"(paired t-test). Write the report over more seeds to tell it from luck: {more}."
             ]
     return []
+
+
+def _more(tuning: TuningStudy, seeds: int) -> str:
+    """What writes the report over so many seeds."""
+    study, found = tuning.study.study_name, tuning.named_storage
+    if found is None:  # in memory, or in a storage that has no name
+        return f"result.report(seeds={seeds})"
+    if not is_built_in(tuning.task):  # which the command does not know
+        where = "".join(f", {name}={place!r}" for name, place in found.items())
+        return f"TuningResult.load({study!r}{where}, task=...).report(seeds={seeds})"
+    return command("report", {**found, "seeds": seeds}, study)
 
 
 # The edges.

@@ -1,7 +1,8 @@
-"""Numbers and lists as a reader wants them."""
+"""Numbers, lists and commands as a reader wants them."""
 
 import math
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 
 
 def number(value: object) -> str:
@@ -30,3 +31,9 @@ def point(numbers: Sequence[float]) -> str:
 def listed(words: Sequence[str]) -> str:
     """Words with commas, and `and` before the last."""
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def command(name: str, options: Mapping[str, object], *arguments: str) -> str:
+    """`keras-optim-lab NAME --seed=0 --folds=none …`."""
+    words = [f"--{key}={'none' if value is None else value}" for key, value in options.items()]
+    return shlex.join(["keras-optim-lab", name, *words, *arguments])

@@ -73,6 +73,12 @@ def get(name: str) -> Task:
     return _DECLARED[name].task()
 
 
+def is_built_in(task: Task) -> bool:
+    """Whether `get` returns this task by its name: one that was changed keeps the name."""
+    declared = _DECLARED.get(task.name)
+    return declared is not None and declared.describes(task)
+
+
 def describe() -> list[BuiltInTask]:
     """What is known of every built-in task without loading data or building a model.
 

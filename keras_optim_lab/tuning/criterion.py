@@ -59,6 +59,15 @@ class Criterion:
             )
         return cls(name, direction)
 
+    @property
+    def given(self) -> "str | tuple[str, Direction]":
+        """What gives it again: its name, or a pair where that does not tell this direction."""
+        try:
+            told = _direction(self.name) == self.direction
+        except ValueError:
+            told = False
+        return self.name if told else (self.name, self.direction)
+
     def rank(self, values: Sequence[float]) -> float:
         """By what settings are ranked after several runs: less is better, and divergence worst."""
         mean = float(np.mean(values))

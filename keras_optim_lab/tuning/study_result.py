@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import optuna
@@ -13,6 +14,7 @@ from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 from keras_optim_lab.tuning.storages.buffered import BufferedStorage
+from keras_optim_lab.tuning.storages.storage import STUDIES, SUFFIX, place_of
 from keras_optim_lab.tuning.verdict import Verdict
 
 DEFAULTS = "defaults"  # a trial's attribute "start", where it is the optimizer without tuning
@@ -64,6 +66,17 @@ class StudyResult:
     seed: int
     seeds_per_trial: int = 1
     folds: int | None = None
+
+    @property
+    def named_storage(self) -> dict[str, str] | None:
+        """The argument `storage` with which others find the study; None if they cannot.
+
+        It is left out where it is the default.
+        """
+        place, name = place_of(self.storage), self.study.study_name
+        if place is None:
+            return None
+        return {} if Path(place) == STUDIES / f"{name}{SUFFIX}" else {"storage": place}
 
     @property
     def steps(self) -> int | None:

@@ -1,7 +1,11 @@
 """The command `keras-optim-lab map` does what `kol.map` does, on a task or through a study."""
 
+import dataclasses
+import html
+import re
 import shlex
 
+import optuna
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -48,12 +52,33 @@ def test_what_the_page_says_repeats_it(command):
 
 
 def test_a_map_goes_through_a_stored_study(command, tmp_path):
-    study = kol.TuningResult.create(TASK, "adam", name="mine", start=[{"learning_rate": 0.02}])
+    start = [{"learning_rate": 0.02}]
+    study = kol.TuningResult.create(TASK, "adam", storage="s.db", name="mine", start=start)
     study.run(2, Formula())
-    shown = command("--study", "mine", "--output", "page.html", *GRID)
+    shown = command("--study", "mine", "--storage", "s.db", "--output", "page.html", *GRID)
     assert shown.exit_code == 0, shown.output
     assert "the choice of mine" in shown.output
-    assert "--study=mine" in (tmp_path / "page.html").read_text("utf-8")
+    page = html.unescape((tmp_path / "page.html").read_text("utf-8"))
+    again = shlex.split(re.search("keras-optim-lab map (.*--study=mine .*)</pre>", page)[1])
+    assert "--storage=s.db" in again
+    repeated = command(*again)
+    assert repeated.exit_code == 0, repeated.output
+    assert shown.output.partition("Page: ")[0] == repeated.output.partition("Page: ")[0]
+
+
+def test_where_the_command_has_no_words_for_it_python_repeats_it(command):
+    """A direction that the name does not tell, a task that was changed, a study in memory."""
+    task, few = kol.tasks.get(TASK), {"settings": 4, "seeds": 1}
+    found = kol.map(TASK, kol.Adam(), objective=("val_loss", "maximize"), **few)
+    again = eval(found.command, {"kol": kol})
+    assert (again.sentence, again.objective) == (found.sentence, found.objective)
+    assert kol.map(task, **few).command.startswith("keras-optim-lab map ")
+    changed = kol.map(dataclasses.replace(task, epochs=3), **few)
+    assert changed.command.startswith("kol.map(task, ")
+    study = kol.TuningResult.create(TASK, "adam", storage=optuna.storages.InMemoryStorage())
+    study.run(1, Formula())
+    found = kol.map(TASK, result=study, **few)
+    assert found.command.endswith(", result=result)")
 
 
 def test_without_task_and_study_it_asks_for_one(command):

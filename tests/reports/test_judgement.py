@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from keras_optim_lab import tasks
 from keras_optim_lab.optimizers import entry
+from keras_optim_lab.reports import judgement
 from keras_optim_lab.reports.judgement import PLAYBOOK, gain, outcome, warnings_of
 from keras_optim_lab.reports.report import verdict, write_report
 from keras_optim_lab.tuner import TuningResult
@@ -19,13 +19,24 @@ pytestmark = pytest.mark.once
 
 
 def study_at(
-    values, losses=None, *, optimizer="gradient_descent", name="learning_rate", space=(1e-4, 1.0)
+    values,
+    losses=None,
+    *,
+    optimizer="gradient_descent",
+    name="learning_rate",
+    space=(1e-4, 1.0),
+    storage=None,
 ):
     """A study that searches one parameter only, and whose trials took these values of it."""
     cls = entry(optimizer).cls
     fixed = {key: field.default for key, field in cls.numeric.items() if field.search is not None}
     tuning = TuningResult.create(
-        small_task(), optimizer, space={**fixed, name: space}, name="study", pruner="none"
+        small_task(),
+        optimizer,
+        space={**fixed, name: space},
+        name="study",
+        pruner="none",
+        storage=storage,
     )
     for value in values:
         tuning.study.enqueue_trial({name: value})
@@ -77,7 +88,7 @@ def test_verdict_and_warning_agree_on_the_gain(default, tuned, shown):
 
 
 def test_a_gain_within_the_spread_is_said_with_its_confidence_interval(monkeypatch):
-    monkeypatch.setattr(tasks, "names", lambda: ["small"])
+    monkeypatch.setattr(judgement, "is_built_in", lambda task: True)
     evaluation = judged(runs(0.5, 0.6, 0.7), runs(0.54, 0.55, 0.56))
     tuning = study_at([0.01])
     # 4.303 is the 97.5 % quantile of t with two degrees of freedom.
@@ -85,16 +96,29 @@ def test_a_gain_within_the_spread_is_said_with_its_confidence_interval(monkeypat
     (said,) = warned(tuning, evaluation)
     assert said.startswith("The gain lies within the spread of the seeds: 0.05 on average, with")
     assert "95 % confidence interval of -0.1736 … 0.2736 (paired t-test)" in said
-    assert said.endswith("to tell it from luck: keras-optim-lab report study --seeds 20.")
+    assert said.endswith("to tell it from luck: keras-optim-lab report --seeds=20 study.")
     twenty = judged(runs(*[0.5, 0.7] * 10), runs(*[0.7, 0.49] * 10))
     (said,) = warned(tuning, twenty)
-    assert said.endswith("report study --seeds 80."), "twice as sure, over four times as many"
+    assert said.endswith("report --seeds=80 study."), "twice as sure, over four times as many"
 
 
-def test_more_seeds_are_asked_for_in_words_that_know_the_task():
-    """The command trains built-in tasks only."""
-    (said,) = warned(study_at([0.01]), judged(runs(0.5), runs(0.4)))
-    assert said.endswith("more seeds, TuningResult.load('study', task=...).report(seeds=20).")
+@pytest.mark.parametrize(
+    ("storage", "built_in", "words"),
+    [
+        ("s.journal", True, "keras-optim-lab report --storage=s.journal --seeds=20 study."),
+        ("sqlite:///s.db", True, "report --storage=sqlite:///s.db --seeds=20 study."),
+        (None, False, "seeds, TuningResult.load('study', task=...).report(seeds=20)."),
+        ("s.journal", False, "load('study', storage='s.journal', task=...).report(seeds=20)."),
+        ("sqlite://", True, "more seeds, result.report(seeds=20)."),
+    ],
+)
+def test_more_seeds_are_asked_for_in_words_that_find_the_study(
+    monkeypatch, storage, built_in, words
+):
+    """The command trains built-in tasks only, and a study in memory is gone with its process."""
+    monkeypatch.setattr(judgement, "is_built_in", lambda task: built_in)
+    (said,) = warned(study_at([0.01], storage=storage), judged(runs(0.5), runs(0.4)))
+    assert said.endswith(words)
 
 
 def test_too_few_seeds_without_divergence_are_said():

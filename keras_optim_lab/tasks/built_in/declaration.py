@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_optim_lab.tasks.checks import Shuffle
-from keras_optim_lab.tasks.splits import Split
+from keras_optim_lab.tasks.splits import Split, length
 from keras_optim_lab.tasks.task import Task
 
 
@@ -36,6 +36,15 @@ class BuiltInTask:
     epochs: int = 20
     shuffle: Shuffle = "every epoch"
     drop_remainder: bool = False
+
+    def describes(self, task: Task) -> bool:
+        """Whether a task is this one, and has not been changed since."""
+        known = {field.name for field in fields(Task)}
+        same = (getattr(task, name) == value for name, value in vars(self).items() if name in known)
+        changed = task.class_weight or task.loss_weights or task.weighted_metrics
+        splits = task.train, task.validation, task.test
+        samples = tuple(length(part) for part in splits if isinstance(part, tuple))
+        return all(same) and not changed and samples == self.samples
 
     def task(self) -> Task:
         """Loads the data and returns the task."""

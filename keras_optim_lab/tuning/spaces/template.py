@@ -1,5 +1,6 @@
 """What a study tunes: an optimizer by its name, or one that was given with all that is in it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +9,7 @@ from typing import Any
 from keras import Variable
 from keras.saving import deserialize_keras_object, serialize_keras_object
 
+from keras_optim_lab import schedules
 from keras_optim_lab.optimizers import Optimizer, entry
 from keras_optim_lab.optimizers.catalogue import get, name_of, spelled
 from keras_optim_lab.optimizers.shell.field_kinds import Field
@@ -142,3 +144,12 @@ def _nameless(config: Any) -> Any:
     if isinstance(config, Mapping):
         return {key: _nameless(value) for key, value in config.items() if key != "name"}
     return [*map(_nameless, config)] if isinstance(config, list | tuple) else config
+
+
+def expression(optimizer: Optimizer) -> str:
+    """The Python expression that makes an optimizer, where `kol` is this package."""
+
+    def public(found: re.Match[str]) -> str:
+        return f"kol.{'schedules.' * (found[0] in schedules.__all__)}{found[0]}"
+
+    return re.sub(r"\b[A-Z]\w*(?=\()", public, repr(optimizer))

@@ -223,6 +223,11 @@ class LocalJournal(JournalStorage, Store):
         return [id_of(trial) for trial in running if self._is_abandoned(trial, alive)]
 
     @property
+    def path(self) -> Path:
+        """Of its file."""
+        return self._file.path
+
+    @property
     def _worker(self) -> str:
         return _worker(self._replay_result.worker_id)
 

@@ -21,7 +21,7 @@ from keras_optim_lab.tuning.storages.journal import DamagedJournalError, LocalJo
 from keras_optim_lab.tuning.storages.urls import FORM, with_driver
 
 STUDIES = Path("studies")
-_SUFFIX = ".journal"
+SUFFIX = ".journal"
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds until another process has made the tables
 _SQLITE_TIMEOUT = 60  # seconds that a writer waits for another
 # Seconds between a process's signs of life in a database, and after the last one of them until
@@ -117,6 +117,18 @@ def _with_tables(url: str, new: bool) -> RDBStorage:
     return storage
 
 
+def place_of(storage: BaseStorage) -> str | None:
+    """What opens it again, a path or a URL as it may be shown; None where nothing does."""
+    while isinstance(storage, BufferedStorage):
+        storage = storage.storage
+    if isinstance(storage, LocalJournal):
+        return str(storage.path)
+    if not isinstance(storage, RDBStorage):
+        return None
+    in_memory = make_url(storage.url).get_backend_name() == "sqlite" and not _file(storage.url)
+    return None if in_memory else shown(storage.url)
+
+
 def journal_path(name: str) -> Path:
     """The file that holds study `name` when no storage is given.
 
@@ -128,13 +140,13 @@ def journal_path(name: str) -> Path:
             "A study's name is made of letters, digits and . _ + - when it is kept in a file "
             f"under {STUDIES}/. Received: name={_quoted(name)}"
         )
-    return STUDIES / f"{name}{_SUFFIX}"
+    return STUDIES / f"{name}{SUFFIX}"
 
 
 def stored_studies() -> list[str]:
     """Names of the studies kept under `studies/`, newest last."""
-    files = sorted(STUDIES.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime)
-    return [path.name.removesuffix(_SUFFIX) for path in files]
+    files = sorted(STUDIES.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime)
+    return [path.name.removesuffix(SUFFIX) for path in files]
 
 
 def load_study(
