@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
@@ -13,6 +14,7 @@ from keras_optim_lab.maps.plane import Plane
 from keras_optim_lab.reports.writing import listed, plus_minus
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.criterion import Criterion
+from keras_optim_lab.tuning.paired import diverged
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 
 Cell = tuple[int, int]
@@ -22,6 +24,7 @@ Cell = tuple[int, int]
 MATTERS = 0.1
 NARROW = 0.5
 TOGETHER = 0.2
+_ROUNDING = 1e-6  # of what is measured in float32
 EVERYWHERE = 0.9  # of a map that is as good as its best: then nothing matters
 
 
@@ -56,7 +59,8 @@ class Findings:
         runs: of each cell, as (run, y, x); NaN where one diverged.
         folds: of the cross-validation that each cell's runs are; None for the task's own splits.
         again: of the best cells, over fresh seeds.
-        marked: the defaults, and the choice of a study where there is one, over the same seeds.
+        marked: the defaults and, of a study where there is one, its choice or what it found, over
+            the same seeds.
     """
 
     task: Task
@@ -96,31 +100,41 @@ class Findings:
         finite = [each for each in deviations if np.isfinite(each)]
         return float(np.median(finite)) if finite else 0.0
 
-    @property
-    def behind(self) -> np.ndarray:
-        """By how much each cell is worse than the best one.
+    def _lost(self, value: Any) -> Any:
+        """By how much an objective, or each of an array, is worse than the best cell's.
 
         What that one has in the map helped to choose it, and the fresh seeds may have been lucky
         ones: whichever is worse counts.
         """
         if self.best is None or self._best is None:
-            return np.full(self.values.shape, np.nan)
+            return np.full(np.shape(value), np.nan)
         sign = -1.0 if self.objective.direction == "maximize" else 1.0
         reference = np.fmax(sign * self.values[self._best], sign * self.best.mean)
-        return sign * self.values - reference
+        return sign * np.asarray(value) - reference
+
+    @property
+    def behind(self) -> np.ndarray:
+        """By how much each cell is worse than the best one."""
+        return self._lost(self.values)
+
+    def _as_good(self, lost: np.ndarray) -> np.ndarray:
+        """Whether so much is within the spread; an accuracy is often worse by just as much."""
+        size = 0.0 if self.best is None else abs(self.best.mean)
+        return lost <= self.spread + _ROUNDING * size
 
     @property
     def good(self) -> np.ndarray:
         """Where the objective is no worse than in the best cell by more than the spread."""
-        return self.behind <= self.spread
+        return self._as_good(self.behind)
 
     def is_good(self, point: Point) -> bool:
-        """Whether the same is true of settings that were trained again."""
-        if self.best is None:
+        """Whether the same is true of settings that were trained again.
+
+        They may have diverged as often as the best cell did with these seeds.
+        """
+        if self.best is None or diverged(point.values) > diverged(self.best.values):
             return False
-        lost, place = self.objective.order(point.values)
-        least, best = self.objective.order(self.best.values)
-        return lost <= least and place - best <= self.spread
+        return bool(self._as_good(self._lost(point.mean)))
 
     @property
     def shares(self) -> tuple[float, float]:

@@ -24,6 +24,7 @@ class Plane:
         x, y: the two that change.
         defaults: the optimizer as it is by default or was given.
         choice: of a study, if the map goes through one and it is not the defaults.
+        found: by the study, where its choice is to keep the defaults all the same.
         study: its name.
         params: of the trial that models are built from, if they are.
     """
@@ -33,6 +34,7 @@ class Plane:
     y: Axis
     defaults: Configuration
     choice: Configuration | None = None
+    found: Configuration | None = None
     study: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
 
@@ -49,6 +51,16 @@ class Plane:
             self.y.key: float(self.y.params[row]),
         }
         return self.space.decode({**self.space.defaults(self.optimizer), **schedule, **both})
+
+    @property
+    def marks(self) -> list[tuple[str, Configuration]]:
+        """The settings that a map shows beside its cells, the defaults first."""
+        known = {
+            "the defaults": self.defaults,
+            f"the choice of {self.study}": self.choice,
+            f"found by {self.study}, not chosen": self.found,
+        }
+        return [(name, each) for name, each in known.items() if each is not None]
 
     @property
     def others(self) -> dict[str, Any]:
@@ -85,7 +97,7 @@ def plane(
             "`result` must be what `tune` returned, or TuningResult.load(name). "
             f"Received: result={result!r}"
         )
-    choice = result.best_configuration
+    choice, found = result.best_configuration, result.found_configuration
     if optimizer is not None and Template.of(optimizer).name != choice.name:
         raise ValueError(
             f"`optimizer` must be that of the study's choice, {choice.name!r}, or left out. "
@@ -104,6 +116,7 @@ def plane(
         *axes(searched, x, y, settings),
         choice.default,
         None if _as_by_default(choice) else choice,
+        found if found != choice and found.name == choice.name else None,
         result.study.study_name,
         result.best_trial.params,
     )

@@ -68,7 +68,7 @@ class SettingsMap(Findings):
 
     @property
     def rows(self) -> list[list[str]]:
-        """Of the table: the best cell, the defaults, and the choice of the study."""
+        """Of the table: the best cell, the defaults, and what the study chose or found."""
         axes = self.plane.x, self.plane.y
         return [
             [

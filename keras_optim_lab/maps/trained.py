@@ -10,7 +10,6 @@ from keras_optim_lab.maps.plane import Plane
 from keras_optim_lab.tuning.paired import diverged
 from keras_optim_lab.tuning.racing import Course, Entrant, Values
 from keras_optim_lab.tuning.repetitions import OnProgress
-from keras_optim_lab.tuning.spaces.configuration import Configuration
 
 _AGAIN = 8  # best cells that are trained again,
 _FRESH = 8  # with so many other seeds, or with two in each fold of another partition
@@ -26,9 +25,7 @@ class Trained:
     def __init__(self, course: Course, plane: Plane, seeds: int, on_progress: OnProgress):
         self._course = course
         cells = [*product(range(plane.y.cells), range(plane.x.cells))]
-        marks: list[tuple[str, Configuration]] = [("the defaults", plane.defaults)]
-        if plane.choice is not None:
-            marks.append((f"the choice of {plane.study}", plane.choice))
+        marks = plane.marks
         every = [Entrant(str(cell), plane.cell(*cell), plane.params) for cell in cells]
         folds = course.folds or 1
         runs, fresh_runs = range(seeds * folds), self._fresh(seeds)

@@ -11,6 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 import keras_optim_lab as kol
 from keras_optim_lab.maps import settings_map
+from keras_optim_lab.tuning.study_result import Confirmation
 from tests.studies import Formula, small_task
 
 pytestmark = pytest.mark.once
@@ -106,6 +107,36 @@ def test_the_best_cell_and_what_is_as_good_are_found_through_noise(mapped):
     assert found.behind[found._best] == pytest.approx(-max(luck, 0.0))
     assert found.sentence.endswith("; the defaults are not among these.")
     assert "any beta_1 from 0.5 to 0.98" in found.sentence
+
+
+@pytest.mark.parametrize("grows", [False, True])
+def test_table_and_frame_go_by_one_rule(mapped, grows):
+    """Shares of right answers, of which many differ from the best by the spread to the digit."""
+
+    def share(settings):
+        wrong = min(round(3 * decades(settings) + 2 * noise(settings)), 10) / 100
+        return 0.97 - wrong if grows else 0.03 + wrong
+
+    how = "maximize" if grows else "minimize"
+    found, _ = mapped(share, settings=64, seeds=1, objective=("val_mae", how))
+    for luck in (-0.02, 0.0, 0.02):
+        fresh = [value + luck for value in found.again[found._best]]
+        fresh = [value + (-1) ** run * 0.01 for run, value in enumerate(fresh)]
+        judged = dataclasses.replace(found, again={found._best: fresh})
+        assert 0 < judged.good.sum() < judged.good.size
+        for cell, value in np.ndenumerate(judged.values):
+            point = dataclasses.replace(judged.marked[0], values=[float(value)] * 8)
+            assert judged.is_good(point) == judged.good[cell]
+
+
+def test_what_is_worse_by_just_the_spread_is_as_good(mapped):
+    found, _ = mapped(decades, settings=4, objective=("val_mae", "maximize"))
+    runs = np.array([[[0.94, 0.95], [0.93, 0.5]]])
+    half = float(np.float32(0.01 - 1e-8)) / 2**0.5
+    again = {(0, 1): [0.95 - half, 0.95 + half]}
+    judged = dataclasses.replace(found, runs=runs, again=again)
+    assert judged.spread == pytest.approx(0.01)
+    assert judged.good.tolist() == [[True, True], [False, False]]
 
 
 def test_the_defaults_are_among_the_good_where_they_are(mapped):
@@ -252,6 +283,18 @@ def test_a_map_goes_through_the_choice_of_a_study_and_marks_it(mapped, study, tm
     page = found.report(tmp_path / "page.html").read_text("utf-8")
     assert "those of the choice of mine, " in page
     assert "beta_2 = 0.9" in page
+
+
+def test_what_a_study_found_and_did_not_choose_is_marked_as_such(mapped, study):
+    """Its verdict is to keep the defaults, through which the map goes."""
+    lost = Confirmation(1, {}, 0, "adam", default=[1.0, 1.0, 1.1], tuned=[1.1, 1.0, 1.0])
+    study.keep_confirmation(lost, 1)
+    assert not study.verdict.better
+    found, _ = mapped(decades, result=study, settings=4)
+    assert [point.name for point in found.marked] == ["the defaults", "found by mine, not chosen"]
+    assert found.marked[1].configuration.settings["learning_rate"] == 3e-2
+    assert found.rows[2][:2] == ["found by mine, not chosen", "0.03"]
+    assert "found by mine, not chosen" in {trace.name for trace in found.figure.data}
 
 
 # What is drawn and repeated.
