@@ -17,7 +17,7 @@ from keras_optim_lab.experiments.schema import Table, key
 from keras_optim_lab.files import file_name
 from keras_optim_lab.tuning import confirmation
 from keras_optim_lab.tuning.evaluation import EVALUATION_SEEDS, Evaluation
-from keras_optim_lab.tuning.racing import most_runs
+from keras_optim_lab.tuning.racing import SEEDS, most_runs
 from keras_optim_lab.tuning.repetitions import Training
 from keras_optim_lab.tuning.samplers import PRUNERS, SAMPLERS
 from keras_optim_lab.tuning.spaces.configuration import Configuration
@@ -42,6 +42,11 @@ class SearchKeys(Common):
     confirm: int = key(schema.whole(0, 1000), confirmation.CONFIRM)
     metric: str = key(schema.text, "loss")
     seeds: int = key(schema.whole(1, 1000))
+
+    @property
+    def judged(self) -> str:
+        """On what trials and races are."""
+        return f"{self.folds} folds each" if self.folds else "judged on the validation split"
 
     def check(self, table: Table) -> None:
         check_metric(table, self.task, self.metric)
@@ -99,7 +104,7 @@ class Search:
         each = keys.seeds_per_trial * (keys.folds or 1)
         parts = [Part(f"study {self.name}", trials * each, done * each)]
         if confirm:
-            wanted = most_runs(1 + min(confirm, trials))
+            wanted = most_runs(1 + min(confirm, trials), keys.folds or SEEDS)
             confirmed = tuning is not None and confirmation.is_confirmed(tuning, confirm)
             parts.append(Part(f"racing {self.name}", wanted, wanted if confirmed else 0))
         for which, trainings in self._judging(self._finished()).items():

@@ -81,6 +81,22 @@ def test_a_race_is_counted_by_the_most_that_it_may_train_and_not_run_again(exper
     assert "Tuned Adam is better: val_loss" in run.verdict()
 
 
+def test_a_search_over_folds_counts_and_says_them(experiment, engine):
+    """Two trials of three runs, a race in rounds of three; test runs have no folds."""
+    text = OPTIMIZERS.replace("trials = 3\nconfirm = 0", "trials = 2\nfolds = 3\nconfirm = 1")
+    each = 2 * 3 + (2 * 3 + 2 * (3 + 6 + 48)) + 2 * 2
+    assert there(experiment(text)) == (0, 2 * each)
+    run = experiment(text)
+    page = run.run().read_text(encoding="utf-8")
+    assert "1 seed(s) per trial, 3 folds each, best 1 and the defaults raced" in page
+    found = [tuning for tuning, _ in run._found.values()]
+    assert [tuning.folds for tuning in found] == [3, 3]
+    assert {len(trial.user_attrs["values"]) for trial in found[0].finished_trials} == {3}
+    assert len(records()) == 2 * 2 * 2
+    plain = experiment(OPTIMIZERS, name="plain").run().read_text(encoding="utf-8")
+    assert "judged on the validation split" in plain
+
+
 def test_a_record_holds_settings_results_versions_backend_seed_and_command(experiment):
     experiment(PUBLISHED).run()
     first = records()[0]

@@ -203,6 +203,18 @@ def test_studies_that_need_no_folds_or_can_have_none_are_not_cross_validated(
 
 
 @pytest.mark.once
+def test_folds_of_a_model_that_is_trained_by_fit_are_said_with_what_they_cost(make_study, caplog):
+    made = make_study(task=small_task(model=of_the_trial), folds=2, seeds_per_trial=2)
+    made.run(1)
+    assert "one after the other, in 4 trainings over 2 folds; with folds=None there are 2." in (
+        caplog.text
+    )
+    caplog.clear()
+    make_study(name="other", task=small_task(model=of_the_trial)).run(1)
+    assert "one after the other." in caplog.text
+
+
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("folds", "changes", "error", "message"),
     [

@@ -186,7 +186,7 @@ class Optimizers(Experiment[OptimizersKeys]):
             (
                 "each study",
                 f"{keys.trials} trials, {keys.sampler} sampler, {keys.pruner} pruner, "
-                f"seed {keys.seed}, {keys.seeds_per_trial} seed(s) per trial, "
+                f"seed {keys.seed}, {keys.seeds_per_trial} seed(s) per trial, {keys.judged}, "
                 f"best {keys.confirm} and the defaults raced over fresh seeds",
             ),
             ("test runs", f"{keys.seeds} seeds that no study used"),

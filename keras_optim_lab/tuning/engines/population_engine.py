@@ -56,6 +56,13 @@ class PopulationEngine:
         except ImpureModelError as reason:
             left = chain(run.in_training if run else (), candidates)
             instead = "; its trials are trained one after the other"
+            if candidates.folds and candidates.runs > 1:
+                trials = candidates.left + len(run.in_training if run else ())
+                once = trials * candidates.runs // candidates.folds
+                instead += (
+                    f", in {once * candidates.folds} trainings over {candidates.folds} folds; with "
+                    f"folds=None there are {once}"
+                )
             self.summary = leave_to(SequentialEngine(), task, left, str(reason), instead)
 
 
