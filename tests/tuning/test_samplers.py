@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -9,14 +10,15 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 import keras_optim_lab as kol
 from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning import samplers
-from tests.studies import Formula, small_model, small_task
+from tests.studies import Formula, decades_from_optimum, small_model, small_task
 
 pytestmark = [pytest.mark.usefixtures("by_formula"), pytest.mark.once]
 
+MINE = {"optimizer": "adam", "name": "mine", "start": [{"learning_rate": 0.05}]}
 TWO = {"epsilon": 1e-8, "beta_2": 0.999}
 
 
-@pytest.mark.parametrize("name", ["tpe", "gp", "random", "qmc"])
+@pytest.mark.parametrize("name", ["tpe", "gp", "cmaes", "random", "qmc"])
 def test_a_sampler_by_name_chooses_within_the_space_after_the_first_trials(task, name):
     study = kol.tune(task, "adam", trials=14, sampler=name, pruner="none").study
     space = kol.search_space("adam")
@@ -24,6 +26,36 @@ def test_a_sampler_by_name_chooses_within_the_space_after_the_first_trials(task,
     assert len(chosen) > 9
     assert all(space[n]._contains(v) for params in chosen for n, v in params.items())
     assert len({params["learning_rate"] for params in chosen}) == len(chosen)
+
+
+class InBatches(Formula):
+    """Asks for eight before any of them is told."""
+
+    def run(self, task, candidates):
+        batch = [None]
+        while batch:
+            with candidates.together():
+                batch = [*candidates.take(8)]
+            super().run(task, batch)
+
+
+def test_cmaes_comes_nearer_in_batches_and_after_a_start_list(task):
+    result = TuningResult.create(task, sampler="cmaes", pruner="none", **MINE)
+    result.run(56, InBatches())
+    defaults, given, *chosen = result.study.trials
+    assert [each.params["learning_rate"] for each in (defaults, given)] == [1e-3, 0.05]
+    assert max(each.system_attrs["cma:generation"] for each in chosen if each.system_attrs) >= 4
+    away = [decades_from_optimum(each.params) - 1 for each in chosen]
+    assert np.mean(away[-18:]) < np.mean(away[:18]) / 2
+    assert len({*away}) == len(away)
+
+
+def test_cmaes_chooses_among_several_optimizers(task):
+    several = {**MINE, "optimizer": ["adam", "lion"], "start": "defaults"}
+    result = TuningResult.create(task, sampler="cmaes", pruner="none", **several)
+    result.run(20, InBatches())
+    chosen = [trial.params["optimizer"] for trial in result.study.trials[2:]]
+    assert {*chosen} == {"adam", "lion"}
 
 
 def test_a_grid_has_every_point_once_and_then_the_study_ends(task):
@@ -51,9 +83,8 @@ def test_two_processes_share_one_grid(task):
 def test_what_learns_from_earlier_trials():
     space = {"a": FloatDistribution(1, 10, log=True), "b": CategoricalDistribution([1, 2])}
     for name in samplers.SAMPLERS:
-        if name != "cmaes":
-            wanted = name in ("tpe", "gp")
-            assert samplers.learns(samplers.sampler(name, 0, space)) == wanted, name
+        wanted = name in ("tpe", "gp", "cmaes")
+        assert samplers.learns(samplers.sampler(name, 0, space)) == wanted, name
     assert samplers.learns(optuna.samplers.NSGAIISampler())
 
 
