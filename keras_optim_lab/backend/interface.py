@@ -88,6 +88,9 @@ class Rows(Protocol):
     def noise(self, seed: Any, step: Any) -> AbstractContextManager:
         """Within it, a model draws its noise from a row's own seed."""
 
+    def seeding(self) -> AbstractContextManager:
+        """Within it, models are drawn from seeds, which leaves programs as they are."""
+
     def put_row(self, state: Any, row: Any, values: Any) -> Any:
         """The stacked state with one row replaced; the former state is not used again."""
 

@@ -111,6 +111,10 @@ def noise(seed, step):
     return contextlib.nullcontext()  # a row's noise comes from its own seeds, part of its state
 
 
+def seeding():
+    return contextlib.nullcontext()
+
+
 class Program:
     """A function of (state, …) compiled once; the state is given up at every call."""
 

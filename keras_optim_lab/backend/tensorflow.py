@@ -10,7 +10,11 @@ import tensorflow as tf
 
 from keras_optim_lab.backend import updating
 from keras_optim_lab.backend.host import cores
-from keras_optim_lab.backend.tensorflow_private import maybe_merge_call, without_tracing_warning
+from keras_optim_lab.backend.tensorflow_private import (
+    maybe_merge_call,
+    prepared_functions_kept,
+    without_tracing_warning,
+)
 
 # Programs that train many rows at once; `backend.interface` says what each does.
 
@@ -104,6 +108,10 @@ def noise(seed, step):
     return contextlib.nullcontext()  # a row's noise comes from its own seeds, part of its state
 
 
+def seeding():
+    return prepared_functions_kept()
+
+
 class Program:
     """A function of (state, …) traced once and compiled by XLA, where that is faster."""
 
@@ -116,18 +124,31 @@ class Program:
 
         traced = tf.function(counted, autograph=False)
         operations = _operations(traced.get_concrete_function(*examples))
-        if on_host() and operations & _SLOW_IN_XLA_LOOPS:
-            self._call = traced
-        else:
+        self._call = traced
+        if not operations & (_NEVER_IN_XLA | (_SLOW_IN_XLA_LOOPS if on_host() else set())):
             self._call = tf.function(
                 lambda *arguments: traced(*arguments), jit_compile=True, autograph=False
             )
-        self._call(*examples)  # XLA compiles, or refuses to, at the first call
+        try:
+            self._call(*examples)  # XLA compiles, or refuses to, at the first call
+        except _NOT_FOR_XLA:
+            if self._call is traced:
+                raise
+            self._call = traced
+            self._call(*examples)
 
     def __call__(self, *arguments):
         return self._call(*arguments)
 
 
+_NOT_FOR_XLA = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.UnimplementedError,
+)
+# How long a list is, which the gradient of a recurrent layer by its input asks for, XLA takes for
+# a function of what is in it: it refuses, or compiles again whenever a weight has changed.
+_NEVER_IN_XLA = {"TensorListLength"}
 # On a CPU XLA falls back to plain loops for these inside a loop: five times as slow as
 # TensorFlow's own, eigenvectors forty times, and ten times as long to compile.
 _SLOW_IN_XLA_LOOPS = {

@@ -194,6 +194,20 @@ def test_a_function_that_cannot_run_raises_when_its_program_is_made():
         rows.Program(mismatched, *tensors(X))
 
 
+@pytest.mark.only("tensorflow")
+def test_a_program_that_xla_cannot_compile_runs_all_the_same():
+    import tensorflow as tf
+
+    def digits(x):
+        return (
+            x + tf.cast(tf.strings.length(tf.strings.as_string(ops.cast(x, "int32"))), x.dtype),
+        )
+
+    program = rows.Program(digits, *tensors([1.0, 22.0]))
+    np.testing.assert_allclose(numpy(program(*tensors([1.0, 22.0]))[0]), [2.0, 24.0])
+    assert program.traces == 1
+
+
 # Noise on PyTorch, which would draw it from one stream for all rows.
 
 

@@ -59,3 +59,36 @@ def test_tensorflow_is_seeded_too_where_it_is_in_use_beside_the_backend():
     first = tf.random.uniform(()).numpy()
     backend.set_random_seed(3)
     assert tf.random.uniform(()).numpy() == first
+
+
+def test_models_of_a_population_draw_what_keras_draws_from_their_seeds():
+    for seed in (3, 4, 3):
+        with backend.rows().seeding():
+            keras.utils.set_random_seed(seed)
+            ours = drawn()
+        keras.utils.set_random_seed(seed)
+        for one, other in zip(ours, drawn(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.only("tensorflow")
+def test_seeding_a_model_starts_what_is_drawn_eagerly_again_and_leaves_functions_prepared():
+    import tensorflow as tf
+
+    def seeded(seed):
+        with backend.rows().seeding():
+            keras.utils.set_random_seed(seed)
+
+    def two():
+        return [tf.random.uniform(()).numpy() for _ in range(2)]
+
+    seeded(3)
+    first = two()
+    seeded(3)
+    assert two() == first
+    seeded(3)
+    prepared = tf.function(lambda: tf.random.uniform(()))
+    begun = prepared().numpy()
+    seeded(3)
+    assert prepared().numpy() != begun  # one that is prepared anew begins again
+    assert two() == first

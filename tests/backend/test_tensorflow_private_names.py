@@ -13,6 +13,7 @@ def test_a_private_name_of_tensorflow_is_still_there(name):
     try:
         owner, called, attribute = name.partition("().")
         found = resolve_name(owner)
-        assert not called or hasattr(found(lambda: tf.constant(0)), attribute)
+        given = [lambda: tf.constant(0)] if found is tf.function else []
+        assert not called or hasattr(found(*given), attribute)
     except (AssertionError, AttributeError, ImportError):
         pytest.fail(f"{name} is gone: {NAMES[name]}")

@@ -6,6 +6,7 @@ Where there is noise it is a row's own on PyTorch, and that of `fit` on the othe
 import logging
 import re
 import warnings
+from functools import partial
 
 import keras
 import numpy as np
@@ -93,8 +94,12 @@ PLAIN = {
         SelfAttention,
         lambda: layers.GlobalAveragePooling1D(keepdims=True),
     ),
-    "lstm": (SEQUENCE, lambda: layers.LSTM(2, return_sequences=True)),
-    "gru": (SEQUENCE, lambda: layers.GRU(2, return_sequences=True)),
+    "recurrent": (
+        SEQUENCE,
+        lambda: layers.LSTM(2, return_sequences=True),
+        lambda: layers.Bidirectional(layers.GRU(2, return_sequences=True)),
+        lambda: layers.SimpleRNN(2, return_sequences=True),
+    ),
 }
 
 
@@ -106,8 +111,9 @@ def test_layers_are_trained_as_by_fit(kind):
         assert summary["form"] == "looped"  # the faster form on a CPU
 
 
-def test_an_embedding_is_trained_as_by_fit():
-    task = task_of((4,), lambda: layers.Embedding(5, 3), layers.Flatten, integers=True)
+def test_an_embedding_is_trained_as_by_fit_also_before_a_recurrent_layer():
+    masked = partial(layers.Embedding, 5, 3, mask_zero=True)
+    task = task_of((4,), masked, lambda: layers.LSTM(2), integers=True)
     assert assert_first_same_as_fit(task)["engine"] == "population"
 
 

@@ -59,7 +59,8 @@ class PureModel:
 
     def first_values(self, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """The weights and the other variables of a new model, drawn from `seed`."""
-        model = self.task.build_model(seed)
+        with backend.rows().seeding():
+            model = self.task.build_model(seed)
         values = [
             [np.array(ops.convert_to_numpy(variable)) for variable in variables]
             for variables in (model.trainable_variables, model.non_trainable_variables)
