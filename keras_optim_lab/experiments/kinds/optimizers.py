@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from keras_optim_lab.experiments import document, schema
+from keras_optim_lab.experiments import document, inclusion, schema
 from keras_optim_lab.experiments import experiment_figures as figures
 from keras_optim_lab.experiments.document import DocumentKeys
 from keras_optim_lab.experiments.experiment import Experiment
@@ -25,6 +25,11 @@ from keras_optim_lab.tuning.study import TuningStudy
 
 _RESULTS = "Default and tuned settings on the test split"
 _SETTINGS = "Settings found"
+_INCLUSION = "Inclusion"
+_INCLUDED = (
+    "What can do as another does should end no worse when both are tuned (Choi et al., 2019, "
+    "arXiv:1910.05446). Gains are those of the tuned settings, over the same seeds."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +105,15 @@ class Optimizers(Experiment[OptimizersKeys]):
         """By method, its runs by default and tuned."""
         return {name: evaluation for name, (_, evaluation) in self._found.items()}
 
+    @cached_property
+    def _inclusions(self) -> list[inclusion.Inclusion]:
+        """What is known to contain what, among the methods."""
+        methods = {m.name: inclusion.Searched(m.optimizer, m.space) for m in self.keys.entered}
+        metric, pairs = self.keys.metric, self._pairs
+        values = {name: pair.tuned.scores[metric] for name, pair in pairs.items()}
+        tuning, _ = next(iter(self._found.values()))
+        return inclusion.inclusions(methods, values, tuning.objective.direction)
+
     def verdict(self) -> str:
         pairs, keys, metric = self._pairs, self.keys, self.keys.metric
         best = min(pairs, key=lambda name: self._rank(pairs[name].tuned))
@@ -154,11 +168,19 @@ class Optimizers(Experiment[OptimizersKeys]):
         )
         page.heading(_SETTINGS)
         page.facts(settings)
+        if found := self._inclusions:
+            page.heading(_INCLUSION)
+            page.paragraph(inclusion.sentence(found), "result")
+            page.table(inclusion.HEADER, inclusion.rows(found))
+            page.paragraph(_INCLUDED, "note")
         if path := document.path_of(self):
             sections = [
                 (_RESULTS, [markdown(header, rows)]),
                 (_SETTINGS, ["\n".join(f"- {name}: `{shown}`" for name, shown in settings)]),
             ]
+            if found:
+                table = markdown(inclusion.HEADER, inclusion.rows(found))
+                sections.append((_INCLUSION, [inclusion.sentence(found), table, _INCLUDED]))
             document.write(self, path, f"Optimizers tuned on {self.keys.task}", sections)
 
     def _results(self) -> tuple[list[str], list[list[str]]]:
