@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import plotly.graph_objects as go
 
-from keras_optim_lab import tasks
 from keras_optim_lab.arguments import is_number, whole_number
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.reports.html import Page
@@ -17,10 +16,10 @@ from keras_optim_lab.reports.study_figures import DEFAULT_COLOR, TUNED_COLOR, st
 from keras_optim_lab.reports.tables import markdown
 from keras_optim_lab.reports.writing import command, listed, number, plus_minus
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tasks.catalogue import is_built_in
+from keras_optim_lab.tasks.catalogue import is_built_in, task_of
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
-from keras_optim_lab.tuning.folds import Folds, check_folds, suitable
+from keras_optim_lab.tuning.folds import Folds, folds_for
 from keras_optim_lab.tuning.paired import CONFIDENCE, diverged, gain
 from keras_optim_lab.tuning.racing import Course, Entrant, Values, separate
 from keras_optim_lab.tuning.repetitions import OnProgress, silent
@@ -213,15 +212,7 @@ def compare(
         TypeError, ValueError: an argument is wrong. Nothing has been trained by then.
     """
     engine = PopulationEngine(population)
-    task = tasks.get(task) if isinstance(task, str) else task
-    if not isinstance(task, Task):
-        raise TypeError(f"`task` must be a Task or the name of one. Received: task={task!r}")
-    named = isinstance(candidates, Mapping) and all(isinstance(name, str) for name in candidates)
-    if not named or len(candidates) < 2:
-        raise ValueError(
-            "`candidates` must be a dict of at least two, by names. "
-            f"Received: candidates={candidates!r}"
-        )
+    task, configurations = task_of(task), _configurations(candidates)
     runs, seed = whole_number("runs", runs, least=2), whole_number("seed", seed, least=0)
     if not is_number(delta) or not delta >= 0:
         raise ValueError(f"`delta` must be a number ≥ 0. Received: delta={delta!r}")
@@ -232,18 +223,21 @@ def compare(
             "on one model: pass a function of no arguments that builds the one you have chosen."
         )
     objective = Criterion.of(metric, task)
-    configurations = {name: _configuration(name, each) for name, each in candidates.items()}
-    _check_different(configurations)
-    check_folds(task, folds)
-    count = suitable(task, objective) if folds == "auto" else folds
-    course = Course(task, objective, seed, count, engine)
+    course = Course(task, objective, seed, folds_for(task, objective, folds), engine)
     entrants = [Entrant(name, each) for name, each in configurations.items()]
     values, certain = separate(course, entrants, share, runs, on_progress)
     return HeadToHead(course, values, configurations, share, runs, certain)
 
 
-def _check_different(configurations: Mapping[str, Configuration]) -> None:
-    """Refuses candidates that would train the same."""
+def _configurations(candidates: Any) -> dict[str, Configuration]:
+    """Those of the candidates by name, no two of which would train the same."""
+    named = isinstance(candidates, Mapping) and all(isinstance(name, str) for name in candidates)
+    if not named or len(candidates) < 2:
+        raise ValueError(
+            "`candidates` must be a dict of at least two, by names. "
+            f"Received: candidates={candidates!r}"
+        )
+    configurations = {name: _configuration(name, each) for name, each in candidates.items()}
     seen: list[tuple[str, Any]] = []
     for name, each in configurations.items():
         made = Template(each.name, each.template.make(each.hyperparameters)).config
@@ -256,6 +250,7 @@ def _check_different(configurations: Mapping[str, Configuration]) -> None:
                 "defaults stands for these.)"
             )
         seen.append((name, found))
+    return configurations
 
 
 def _as_text(configuration: Configuration) -> str | None:

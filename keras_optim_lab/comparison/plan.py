@@ -12,12 +12,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_optim_lab import optimizers, tasks
+from keras_optim_lab import optimizers
 from keras_optim_lab.arguments import near_matches, whole_number
 from keras_optim_lab.backend.selection import BACKENDS, installed
 from keras_optim_lab.comparison.built_in import built_in
 from keras_optim_lab.optimizers.catalogue import spelled
 from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.catalogue import task_of
 from keras_optim_lab.tasks.pipelines import is_pipeline
 
 MOST_STEPS = 100_000  # after which nothing new is seen, and the loss of each is kept
@@ -117,7 +118,8 @@ def make_plan(
     seed = whole_number("seed", seed, least=0)
     chosen = _check_backends(backends)
     methods = _methods(names, learning_rate)
-    loaded = tasks.get(task) if isinstance(task, str) else _check_task(task)
+    loaded = task_of(task)
+    _check_task(loaded)
     pickled = None if isinstance(task, str) else _pickled(loaded)
     model = loaded.build_model(seed)
     tensors = _tensors(model)
@@ -217,11 +219,7 @@ def _check_word(argument: str, value: Any) -> str:
     return value
 
 
-def _check_task(task: Any) -> Task:
-    if not isinstance(task, Task):
-        raise TypeError(
-            f"`task` must be the name of a task or a keras_optim_lab.Task. Received: task={task!r}"
-        )
+def _check_task(task: Task) -> None:
     if is_pipeline(task.train):
         raise ValueError(
             f"task={task!r} trains on a data pipeline, whose batches are its own: no two backends "
@@ -232,7 +230,6 @@ def _check_task(task: Any) -> Task:
             f"task={task!r} builds its model from a trial, and here is none. Pass model=lambda: "
             "build(...) with the settings that you mean, as a function of a module."
         )
-    return task
 
 
 def _pickled(task: Task) -> bytes:

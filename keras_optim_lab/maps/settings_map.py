@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import plotly.graph_objects as go
 
-from keras_optim_lab import tasks
 from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.files import file_name
 from keras_optim_lab.maps.findings import Findings, Point, shown
@@ -24,11 +23,11 @@ from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.tables import markdown
 from keras_optim_lab.reports.writing import command, listed, number, plus_minus
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tasks.catalogue import is_built_in
+from keras_optim_lab.tasks.catalogue import is_built_in, task_of
 from keras_optim_lab.tuning.checks import check_model
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
-from keras_optim_lab.tuning.folds import Folds, check_folds, suitable
+from keras_optim_lab.tuning.folds import Folds, folds_for
 from keras_optim_lab.tuning.paired import diverged
 from keras_optim_lab.tuning.racing import Course
 from keras_optim_lab.tuning.repetitions import OnProgress, silent
@@ -199,18 +198,14 @@ def map(
     settings = whole_number("settings", settings, least=4, most=_MOST)
     seeds = None if seeds is None else whole_number("seeds", seeds)
     seed = whole_number("seed", seed, least=0)
-    task = tasks.get(task) if isinstance(task, str) else task
-    if not isinstance(task, Task):
-        raise TypeError(f"`task` must be a Task or the name of one. Received: task={task!r}")
+    task = task_of(task)
     shown_plane = plane(optimizer, x, y, settings, space, result)
     _check(task, shown_plane, result)
     if objective is None:
         objective = "val_loss" if result is None else result.objective
     wanted = Criterion.of(objective, task)
     check_model(task, shown_plane.space, wanted)
-    check_folds(task, folds)
-    if folds == "auto":
-        folds = suitable(task, wanted) if result is None else result.folds
+    folds = result.folds if result and folds == "auto" else folds_for(task, wanted, folds)
     seeds = seeds or (1 if folds else SEEDS)
     course = Course(task, wanted, seed, folds, engine)
     given = {"x": x, "y": y, "settings": settings, "seeds": seeds, "seed": seed, "folds": folds}

@@ -73,6 +73,21 @@ def get(name: str) -> Task:
     return _DECLARED[name].task()
 
 
+def task_of(given: Task | str) -> Task:
+    """The task that is meant, by itself or by the name of a built-in one.
+
+    Raises:
+        TypeError: it is neither; for a name as `get`.
+    """
+    if isinstance(given, str):
+        return get(given)
+    if not isinstance(given, Task):
+        raise TypeError(
+            f"`task` must be the name of a task or a keras_optim_lab.Task. Received: task={given!r}"
+        )
+    return given
+
+
 def is_built_in(task: Task) -> bool:
     """Whether `get` returns this task by its name: one that was changed keeps the name."""
     declared = _DECLARED.get(task.name)

@@ -30,6 +30,16 @@ def check_folds(task: Task, folds: Any) -> None:
         task.folds.check(Fold(0, whole_number("folds", folds, least=2, what='"auto" or None')))
 
 
+def folds_for(task: Task, objective: Criterion, folds: Folds) -> int | None:
+    """As many as were asked for; for "auto" those that suit the task.
+
+    Raises:
+        TypeError, ValueError: the task cannot be parted into so many.
+    """
+    check_folds(task, folds)
+    return suitable(task, objective) if folds == "auto" else folds
+
+
 def folds_of(study: optuna.Study, task: Task, objective: Criterion, folds: Folds) -> int | None:
     """How many folds a study has: for "auto" those that it has begun with or that suit the task."""
     if folds != "auto":

@@ -17,6 +17,7 @@ from keras_optim_lab import tasks
 from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.files import file_name
 from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.catalogue import task_of
 from keras_optim_lab.tuning import plan, samplers
 from keras_optim_lab.tuning.asked import Asked, stoppable
 from keras_optim_lab.tuning.budget import Budget
@@ -67,12 +68,7 @@ class TuningStudy(StudyResult):
         seed = whole_number("seed", seed, least=0)
         seeds_per_trial = whole_number("seeds_per_trial", seeds_per_trial)
         searched = SearchSpace(optimizer, space)
-        task = tasks.get(task) if isinstance(task, str) else task
-        if not isinstance(task, Task):
-            raise TypeError(
-                "`task` must be the name of a task or a keras_optim_lab.Task. "
-                f"Received: task={task!r}"
-            )
+        task = task_of(task)
         wanted = Criterion.of(objective, task)
         check_folds(task, folds)
         check_space(task, searched)
