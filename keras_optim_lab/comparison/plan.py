@@ -92,7 +92,7 @@ class Plan:
         if self.pickled is not None:
             chosen = "" if self.learning_rate is None else f", learning_rate={self.learning_rate}"
             return (
-                f"kol.compare_backends({self.task.name}, {names}, backends={backends}, "
+                f"kol.compare_backends(task, {names}, backends={backends}, "
                 f"steps={list(self.steps)}, seed={self.seed}{chosen})"
             )
         rate = [] if self.learning_rate is None else [f"--learning-rate={self.learning_rate}"]

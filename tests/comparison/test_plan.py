@@ -136,7 +136,7 @@ def test_of_large_weights_as_many_steps_are_recorded_as_there_is_room_for():
 def test_the_command_says_all_that_is_needed_to_run_the_same_again():
     plan = small_plan(seed=3, learning_rate=0.5)
     assert plan.command == (
-        "kol.compare_backends(small, ['adam', 'radam'], "
+        "kol.compare_backends(task, ['adam', 'radam'], "
         "backends=['jax', 'tensorflow', 'torch'], steps=[1, 4], seed=3, learning_rate=0.5)"
     )
     assert replace(plan, pickled=None).command == (
