@@ -140,7 +140,6 @@ def test_what_keras_does_around_a_step_is_given_to_the_whole_as_to_one_optimizer
     groups = kol.groups(rules, default=Adam(0.1), **arguments)
     expected = walk(Adam(0.1, **arguments), GRADIENTS[:4])
     for optimizer in (groups, type(whole).from_config(whole.get_config())):
-        assert not optimizer.is_rule_only
         assert {name: getattr(optimizer, name) for name in arguments} == arguments
         assert_close(walk(optimizer, GRADIENTS[:4]), expected)
     for name, value in arguments.items():

@@ -59,6 +59,7 @@ class Rows:
         for epoch in range(epochs):
             inputs = self.epoch.inputs([plan and RowEpoch(*plan, epoch) for plan in plans])
             state, logs = self.program(state, inputs, self.data)
+        self.state = state
         numbers = {name: keras.ops.convert_to_numpy(values) for name, values in logs.items()}
         return [
             (self._variables(state, row), {name: values[row] for name, values in numbers.items()})

@@ -55,11 +55,10 @@ def test_the_rows_of_groups_that_wait_for_a_frozen_layer_are_the_trainings_of_fi
 
 
 @pytest.mark.once("torch")
-def test_what_keras_does_around_a_step_is_left_to_fit():
+def test_what_keras_does_around_a_step_is_done_in_rows():
     clipped = kol.Cautious("adam", clipnorm=0.1)
     summary = assert_same_as_fit(small_task(epochs=1), clipped, trials=2)
-    assert summary["engine"] == "sequential"
-    assert "leaves to Keras" in summary["reason"]
+    assert summary["engine"] == "population"
 
 
 @pytest.mark.once

@@ -10,7 +10,6 @@ from functools import partial
 
 import keras
 import numpy as np
-import optuna
 import pytest
 from keras import ops
 from optuna.trial import TrialState
@@ -411,10 +410,6 @@ def test_a_data_pipeline_is_read_one_trial_at_a_time(caplog):
     assert_left_to("sequential", task, "its data is a pipeline", caplog)
 
 
-def test_a_model_in_float16_is_trained_one_by_one(half_precision, caplog):
-    assert_left_to("sequential", small_task(), "float16", caplog)
-
-
 @pytest.mark.parametrize("half_precision", ["bfloat16"], indirect=True)
 def test_a_model_in_bfloat16_is_trained_as_by_fit(half_precision):
     found = [
@@ -422,11 +417,6 @@ def test_a_model_in_bfloat16_is_trained_as_by_fit(half_precision):
         for engine in (PopulationEngine(2), SequentialEngine())
     ]
     np.testing.assert_allclose(*found, rtol=0.02)
-
-
-def test_state_in_16_bits_is_trained_one_by_one(caplog):
-    setting = {"state_dtype": optuna.distributions.CategoricalDistribution(["bfloat16"])}
-    assert_left_to("sequential", small_task(), "state in 16 bits", caplog, space=setting)
 
 
 def test_a_model_that_is_built_from_the_trial_is_left_to_fit(caplog):

@@ -13,6 +13,7 @@ from keras_optim_lab.optimizers.shell.fields import (
     count,
     decay,
     keras_argument,
+    keras_number,
     nonnegative,
     pattern,
     rate,
@@ -63,6 +64,7 @@ else:
         count,
         pattern,
         keras_argument,
+        keras_number,
     ),
 )
 class Declared:

@@ -1,5 +1,6 @@
 """Kinds of fields: what an argument of an optimizer's constructor accepts, and how it is kept."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
@@ -14,11 +15,13 @@ class Field:
 
     Attributes:
         tunable: whether it is a setting of the method, which a study may choose.
+        none_is_like: the number that does most nearly what None does.
     """
 
     accepts = ""
     kw_only = False
     tunable = True
+    none_is_like = 0.0
 
     def __init__(self, default, *, doc: str):
         self.default = default
@@ -26,6 +29,10 @@ class Field:
 
     def __set_name__(self, owner, name):
         self.name = name
+
+    def may_be_set(self, optimizer) -> bool:
+        """Whether a study may choose it, of an optimizer or of one by default, then its class."""
+        return self.tunable
 
     def check(self, owner: str, value):
         """Returns `value` in its canonical form; raises TypeError or ValueError before use."""
@@ -113,6 +120,25 @@ class KerasArgument(Argument):
     def of_the_whole(self) -> "OfTheWhole":
         """The argument as an optimizer made of others has it."""
         return OfTheWhole(self)
+
+
+class KerasNumber(KerasArgument):
+    """One that is a number, which a study may choose.
+
+    Attributes:
+        needs: another argument, without which nothing reads it.
+    """
+
+    tunable = True
+    none_is_like = math.inf  # where it is a bound, as the others are
+
+    def __init__(self, default, *, accepts: Accepted, doc: str, needs: str | None = None):
+        super().__init__(default, accepts=accepts, doc=doc)
+        self.needs = needs
+
+    def may_be_set(self, optimizer) -> bool:
+        needed = getattr(optimizer, self.needs) if self.needs else True
+        return bool(needed.default if isinstance(needed, Field) else needed)
 
 
 class OfTheWhole(KerasArgument):

@@ -18,6 +18,7 @@ from keras_optim_lab.optimizers.shell.field_kinds import (
     Constant,
     Fixed,
     KerasArgument,
+    KerasNumber,
     Switch,
     plain_bool,
     plain_integer,
@@ -81,6 +82,13 @@ def choice(*, default: str | None, options: tuple[str, ...], doc: str) -> Any:
 def keras_argument(*, default: Any, accepts: Accepted, doc: str) -> Any:
     """Declares an argument that is passed on to `keras.optimizers.Optimizer`."""
     return KerasArgument(default, accepts=accepts, doc=doc)
+
+
+def keras_number(
+    *, default: float | None, accepts: Accepted, doc: str, needs: str | None = None
+) -> Any:
+    """Declares one that is a number."""
+    return KerasNumber(default, accepts=accepts, doc=doc, needs=needs)
 
 
 def _compiles(text: str) -> bool:

@@ -102,7 +102,9 @@ class Method(Declared, kw_only=True):
 
     def settings(self) -> dict[str, tuple["Method", Field]]:
         """By the name that `changed` knows it by, every tunable field and who has it."""
-        return {name: (self, field) for name, field in self.fields.items() if field.tunable}
+        return {
+            name: (self, field) for name, field in self.fields.items() if field.may_be_set(self)
+        }
 
     def declares(self, name: str) -> bool:
         """Whether a field was given as on: not False, not the constant 0."""

@@ -4,7 +4,7 @@
 `next_weight` (once a bundle of weights) → `rule` (the method itself).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter, is_
 from typing import Any
@@ -24,6 +24,7 @@ from keras_optim_lab.optimizers.shell.fields import (
     TWO_OR_MORE,
     YES_OR_NO,
     keras_argument,
+    keras_number,
 )
 from keras_optim_lab.optimizers.shell.following import differs, training_model
 from keras_optim_lab.optimizers.shell.freezing import carry_over, rebuild
@@ -57,13 +58,13 @@ class Optimizer(KeepsState, kw_only=True):
     `switch`, names its slots, and defines `rule`; see `Method`.
     """
 
-    clipnorm: float | None = keras_argument(
+    clipnorm: float | None = keras_number(
         default=None, accepts=POSITIVE, doc="Largest norm of each weight's gradient."
     )
-    clipvalue: float | None = keras_argument(
+    clipvalue: float | None = keras_number(
         default=None, accepts=POSITIVE, doc="Largest magnitude of each number in a gradient."
     )
-    global_clipnorm: float | None = keras_argument(
+    global_clipnorm: float | None = keras_number(
         default=None, accepts=POSITIVE, doc="Largest norm of all gradients together."
     )
     use_ema: bool = keras_argument(
@@ -71,13 +72,13 @@ class Optimizer(KeepsState, kw_only=True):
         accepts=YES_OR_NO,
         doc="Keep a moving average of the weights and end training on it.",
     )
-    ema_momentum: float = keras_argument(
-        default=0.99, accepts=FRACTION, doc="Decay rate of that average."
+    ema_momentum: float = keras_number(
+        default=0.99, accepts=FRACTION, doc="Decay rate of that average.", needs="use_ema"
     )
     ema_overwrite_frequency: int | None = keras_argument(
         default=None, accepts=ONE_OR_MORE, doc="Every so many steps, overwrite the weights by it."
     )
-    loss_scale_factor: float | None = keras_argument(
+    loss_scale_factor: float | None = keras_number(
         default=None, accepts=POSITIVE, doc="Factor on the loss, taken back from the gradients."
     )
     gradient_accumulation_steps: int | None = keras_argument(
@@ -115,15 +116,6 @@ class Optimizer(KeepsState, kw_only=True):
         """
         config = {name: value for name, value in self.get_config().items() if name != "name"}
         return type(self).from_config({**config, **changes})
-
-    @property
-    def is_rule_only(self) -> bool:
-        """Whether a step is the rule and its weight decay, the same for all weights."""
-        return not self.excludes and not any(
-            getattr(self, name) != field.default
-            for name, field in Optimizer.fields.items()
-            if isinstance(field, KerasArgument) and name not in ("name", "ema_momentum")
-        )
 
     @property
     def excludes(self) -> bool:
@@ -248,9 +240,12 @@ class Optimizer(KeepsState, kw_only=True):
         keys = map(self._var_key, variables)
         self._exclusions = Exclusions([*map(path_of, variables)], keys, var_names or ())
 
+    def decays(self, place: Place, key: Hashable = None) -> bool:
+        """Whether weight decay applies to a weight, by where it stands and what Keras calls it."""
+        return self._exclusions is None or not self._exclusions.have(key, place.path)
+
     def _use_weight_decay(self, variable):
-        key, path = self._var_key(variable), self.place(variable).path
-        return self._exclusions is None or not self._exclusions.have(key, path)
+        return self.decays(self.place(variable), self._var_key(variable))
 
     # Where weights stand.
 

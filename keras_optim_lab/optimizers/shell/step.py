@@ -35,6 +35,9 @@ class State(NamedTuple):
 class Step:
     """One step of a method on weights that stand at these places.
 
+    Attributes:
+        weights: their shapes and dtypes.
+
     Args:
         method: gives the rule and its choices.
         places: where the weights stand, and their shapes.
@@ -58,6 +61,7 @@ class Step:
     ):
         backend.updates().register(Record)
         self.method = method
+        self.weights = [(place.shape, dtype) for place, dtype in zip(places, dtypes, strict=True)]
         self.parts = [*(method.parts(places) if parts is None else parts)]
         self._slots = method.slots_for(dtypes)
         self.layouts = {

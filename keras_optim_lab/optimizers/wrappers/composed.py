@@ -15,7 +15,7 @@ from keras.saving import deserialize_keras_object, serialize_keras_object
 from keras_optim_lab.keras_private import to_snake_case
 from keras_optim_lab.optimizers import catalogue
 from keras_optim_lab.optimizers.shell.averaging import Following
-from keras_optim_lab.optimizers.shell.field_kinds import Field, OfTheWhole
+from keras_optim_lab.optimizers.shell.field_kinds import Field, KerasNumber, OfTheWhole
 from keras_optim_lab.optimizers.shell.numeric import Numeric
 from keras_optim_lab.optimizers.shell.optimizer import Optimizer
 from keras_optim_lab.optimizers.shell.paths import Whereabouts
@@ -301,6 +301,7 @@ class Composed(Following, composed=True):
             self._name(key, name): found
             for key, each in self.members.items()
             for name, found in each.settings().items()
+            if key == self.main or not isinstance(found[1], KerasNumber)  # it is the whole's
         }
         return {**of_members, **{f"{self.own}.{n}": f for n, f in super().settings().items()}}
 
@@ -370,8 +371,8 @@ class Wrapper(Composed):
     def fast_weights(self, place):
         return fast_weights(self.optimizer, place)
 
-    def _use_weight_decay(self, variable):
-        return super()._use_weight_decay(variable) and self.optimizer._use_weight_decay(variable)
+    def decays(self, place, key=None):
+        return super().decays(place, key) and self.optimizer.decays(place, key)
 
     def _refuse_averages(self) -> None:
         if self.optimizer.averages:

@@ -256,9 +256,9 @@ class Groups(Composed):
             its = [place for place, k in zip(others or (), later, strict=True) if k == key]
             each.check_places(own, None if others is None else its)
 
-    def _use_weight_decay(self, variable):
-        each = self.members[self.member_of(self.place(variable))]
-        return super()._use_weight_decay(variable) and each._use_weight_decay(variable)
+    def decays(self, place, key=None):
+        each = self.members[self.member_of(place)]
+        return super().decays(place, key) and each.decays(place, key)
 
     # A step.
 

@@ -1,5 +1,6 @@
 """An epoch of a population as one compiled program."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -13,6 +14,7 @@ from keras_optim_lab.optimizers.shell.field_kinds import Constant
 from keras_optim_lab.optimizers.shell.numeric import Rate
 from keras_optim_lab.optimizers.shell.slots import Place
 from keras_optim_lab.optimizers.shell.step import Step
+from keras_optim_lab.optimizers.shell.whole_step import WholeStep
 from keras_optim_lab.schedules import DECAYS, factor
 from keras_optim_lab.tasks.folds import training_steps
 from keras_optim_lab.tasks.splits import Fold
@@ -87,7 +89,8 @@ class Epoch:
         self._joins = model.joins(optimizer)
         self._optimizer_step = self._step_of(optimizer)
         self._defaults = {
-            name: field.config(optimizer) for name, field in optimizer.numeric.items()
+            **{name: field.config(optimizer) for name, field in optimizer.numeric.items()},
+            **self._optimizer_step.numbers,
         }
         self._fold = None if folds is None else Fold(0, folds)  # all are of its shapes
         self._steps = training_steps(model.task, folds) or 0
@@ -139,11 +142,16 @@ class Epoch:
             "seed": np.int32(seed % 2**31),
         }
 
-    def _step_of(self, optimizer: Optimizer) -> Step:
-        places, dtypes = self.model.places, [weight.dtype for weight in self.model.weights]
+    def _step_of(self, optimizer: Optimizer) -> WholeStep:
+        model = self.model
+        places, dtypes = model.places, [weight.dtype for weight in model.weights]
         if self._joins:
-            places, dtypes = [Place("", (self.model.numbers,))], dtypes[:1]
-        return Step(optimizer, places, dtypes)
+            joined = [Place("", (model.numbers,))]
+            sizes = [math.prod(shape) for shape in model.shapes]
+            return WholeStep(optimizer, Step(optimizer, joined, dtypes[:1]), model.scale, sizes)
+        optimizer.find(model.weights, model.model)
+        decays = [*map(optimizer.decays, places)]
+        return WholeStep(optimizer, Step(optimizer, places, dtypes, decays=decays), model.scale)
 
     def starts_differ(self, configuration: Configuration) -> bool:
         """Whether the configuration sets what slots begin with, so that not all begin alike."""
@@ -207,12 +215,13 @@ class Epoch:
 
     @property
     def _numbers(self) -> list[str]:
-        return [name for name in self.optimizer.numeric if self._held(name, None) is not None]
+        return [name for name in self._defaults if self._held(name, None) is not None]
 
     def _held(self, name: str, configuration: Configuration | None) -> float | None:
         given = {} if configuration is None else configuration.hyperparameters
         number = given.get(name, self._defaults[name])
-        return None if number is None else self.optimizer.numeric[name].to_held(number)
+        field = self.optimizer.numeric.get(name)
+        return number if number is None or field is None else field.to_held(number)
 
     # The program: pure functions of tensors.
 
@@ -238,7 +247,7 @@ class Epoch:
             weights, optimizer = state["weights"], state["optimizer"]
             gradients, (others, metrics) = gradient(
                 *(weights, state["others"], metrics, state["seed"], optimizer.step),
-                taken(train, indices),
+                *(self._loss_scale(optimizer, inputs.held), taken(train, indices)),
             )
             weights, optimizer = self._update_rows(
                 weights, gradients, optimizer, inputs.held, inputs.schedule
@@ -250,6 +259,11 @@ class Epoch:
         for name, value in self._validation(state, inputs, validation).items():
             logs[f"val_{name}"] = value
         return state, logs
+
+    def _loss_scale(self, optimizer: Any, held: dict[str, Any]) -> tuple[Any, ...]:
+        """The factor on the loss, if there is one."""
+        scale = self._optimizer_step.loss_scale(optimizer, held)
+        return () if scale is None else (scale,)
 
     def _vectorized_update(self, runs: int):
         rows = backend.rows()

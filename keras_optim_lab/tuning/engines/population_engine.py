@@ -96,10 +96,6 @@ class _Run:
             raise ImpureModelError("its data is a pipeline, which cannot be held on the device")
         check_data_fits(task)
         optimizers = [each.optimizer(steps=None) for each in candidates.structures]
-        if any(each.state_dtype for each in optimizers):
-            raise ImpureModelError("its optimizer keeps state in 16 bits")
-        if not all(each.is_rule_only for each in optimizers):
-            raise ImpureModelError("its optimizer leaves to Keras what is around a step")
         # Only the objective and losses are read, and metrics of training steps cost time.
         train_metrics = not candidates.objective.startswith("val_") and (
             candidates.objective != "loss"

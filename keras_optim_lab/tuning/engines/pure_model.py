@@ -14,6 +14,7 @@ from keras_optim_lab.curvature.model import CurvatureTrainer
 from keras_optim_lab.forward_pass import called, loss_of_batch
 from keras_optim_lab.keras_private import build_with, loss_tracker
 from keras_optim_lab.optimizers import Optimizer
+from keras_optim_lab.optimizers.shell.whole_step import DynamicScale
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.pipelines import some_batch
 
@@ -34,6 +35,7 @@ class PureModel:
         numbers: how many the weights are made of.
         traces: how often the training step has been traced, once for each size of batch.
         log_names: of the metrics that are one number; a trial is judged by no other.
+        scale: how the factor on the loss changes; None where its dtype needs none.
     """
 
     def __init__(self, task: Task, optimizer: Optimizer, train_metrics: bool):
@@ -47,8 +49,10 @@ class PureModel:
         self.others = self.model.non_trainable_variables
         self.metrics = self.model.metrics_variables
         self.shapes = [tuple(weight.shape) for weight in self.weights]
-        self.places = [self.model.optimizer.place(weight) for weight in self.weights]
-        self.other_places = self.model.optimizer.other_places
+        optimizer.find(self.weights, self.model)
+        self.places = [optimizer.place(weight) for weight in self.weights]
+        self.other_places = optimizer.other_places
+        self.scale = _dynamic_scale(self.model.optimizer)
         self.numbers = sum(map(math.prod, self.shapes))
         self.log_names = [
             name for name, value in self.model.get_metrics_result().items() if not np.ndim(value)
@@ -74,11 +78,14 @@ class PureModel:
 
     # Pure functions of one row.
 
-    def training_loss(self, weights: Tensors, others: Tensors, metrics: Tensors, seed, step, batch):
-        """The loss of a batch, and (others, metrics) after it."""
+    def training_loss(
+        self, weights: Tensors, others: Tensors, metrics: Tensors, seed, step, scale: tuple, batch
+    ):
+        """The loss of a batch times its factor, if it has one, and (others, metrics) after it."""
         self.traces += 1
         with backend.rows().noise(seed, step):
-            return self._loss(weights, others, metrics, batch, training=True)
+            loss, after = self._loss(weights, others, metrics, batch, training=True)
+        return (loss * ops.cast(scale[0], loss.dtype) if scale else loss), after
 
     def validated(self, weights: Tensors, others: Tensors, metrics: Tensors, batch) -> Tensors:
         """The metrics after one more batch."""
@@ -115,7 +122,7 @@ class PureModel:
         alike = len({weight.dtype for weight in self.weights}) == 1
         free = all(weight.constraint is None for weight in self.weights)
         alone = optimizer.elementwise and not optimizer.surveys
-        alone = alone and not any(optimizer.parts(self.places))
+        alone = alone and not any(optimizer.parts(self.places)) and not optimizer.excludes
         return backend.rows().JOINS_WEIGHTS and alone and several and alike and free
 
     def parts(self, weights: Tensors) -> Tensors:
@@ -171,19 +178,25 @@ def build_metrics(task: Task, model: keras.Model) -> None:
 
 def _check_pure(model: keras.Model) -> None:
     """Raises ImpureModelError for what happens outside of a model's call, loss and metrics."""
-    if getattr(model.optimizer, "needs_objective", False):
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if getattr(optimizer, "needs_objective", False):
         raise ImpureModelError("its optimizer needs the loss itself")
     for step in ("train_step", "test_step"):
         # With an optimizer that needs gradients only, a `kol.Model` trains as a Keras model.
         known = (getattr(keras.Model, step), getattr(CurvatureTrainer, step, None))
         if getattr(type(model), step) not in known:
             raise ImpureModelError(f"its model has a {step} of its own")
-    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
-        raise ImpureModelError("its model computes in float16 and needs its loss scaled")
     if any(variable.overwrite_with_gradient for variable in model.trainable_variables):
         raise ImpureModelError(
             "its model has weights that take the place of their gradients (float8)"
         )
+
+
+def _dynamic_scale(optimizer: keras.optimizers.Optimizer) -> DynamicScale | None:
+    """How a model's loss is scaled, which computes in float16."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return DynamicScale(optimizer.initial_scale, optimizer.dynamic_growth_steps)
+    return None
 
 
 def joined(weights: list[np.ndarray]) -> list[np.ndarray]:

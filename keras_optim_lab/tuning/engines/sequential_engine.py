@@ -9,6 +9,7 @@ import keras
 
 from keras_optim_lab.keras_private import read_instead_of_building
 from keras_optim_lab.optimizers import Optimizer
+from keras_optim_lab.optimizers.shell.field_kinds import KerasNumber
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.engines.engine import Candidate, leave_to
 from keras_optim_lab.tuning.engines.fit_engine import FitEngine
@@ -97,11 +98,13 @@ class _KeptModels:
 
 
 def _compiled_in(configuration: Configuration) -> Hashable:
-    """What the compiled step is made for: a schedule is part of it."""
+    """What the compiled step is made for: a schedule is part of it, and Keras's own numbers."""
+    fields, chosen = configuration.template.fields, configuration.hyperparameters
+    around = tuple((n, v) for n, v in chosen.items() if isinstance(fields[n], KerasNumber))
     if not configuration.scheduled:
-        return configuration.structure
+        return configuration.structure, around
     peaks = tuple(configuration.peaks.items())
-    return configuration.structure, configuration.decay, configuration.warmup, peaks
+    return configuration.structure, around, configuration.decay, configuration.warmup, peaks
 
 
 def _take_over(kept: keras.Model, fresh: keras.Model) -> None:

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.optimizers.shell.field_kinds import Constant, Static
+from keras_optim_lab.optimizers.shell.field_kinds import Constant, KerasNumber, Static
 from keras_optim_lab.optimizers.shell.numeric import Numeric, Rate
 from keras_optim_lab.schedules import WarmupDecay
 from keras_optim_lab.tuning.spaces.template import Template
@@ -68,7 +68,7 @@ class Configuration:
         numbers = tuple(
             (name, values[name] is None, values[name] == 0)
             for name, field in fields.items()
-            if isinstance(field, Numeric)
+            if isinstance(field, Numeric | KerasNumber)
         )
         # One that was given may have choices that are no fields, such as what it does not decay.
         given = None if self.given is None else self.given.given

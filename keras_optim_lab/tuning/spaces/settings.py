@@ -57,8 +57,9 @@ def as_params(space: SearchSpace, settings: Any, argument: str) -> dict[str, Any
         hyperparameters[field] = checked
     params = {_OPTIMIZER: name} if len(space.optimizers) > 1 else {}
     for key, distribution in space.spaces[name].items():
+        like = template.fields[field_name(key)].none_is_like
         params[space.label(name, key)] = _searched(
-            distribution, key, hyperparameters, template.defaults, argument
+            distribution, key, hyperparameters, template.defaults, argument, like
         )
     for key, distribution in space.searched_schedule.items():
         params[key] = _searched(distribution, key, schedule, SCHEDULE_DEFAULTS, argument)
@@ -122,6 +123,7 @@ def _searched(
     given: Mapping[str, Any],
     defaults: Mapping[str, Any],
     argument: str,
+    none_is_like: float = 0.0,
 ) -> Any:
     """The value of one parameter: the given one, or else the nearest to the default."""
     name = field_name(key)
@@ -130,7 +132,7 @@ def _searched(
         return value if key == name or value is None else 1.0 - value
 
     wanted = turned(given.get(name, defaults[name]))
-    inside = nearest(distribution, wanted)
+    inside = nearest(distribution, wanted, none_is_like)
     if name in given and not _same(inside, wanted):
         options = [turned(each) for each in bounds(distribution)]
         numbers = not isinstance(distribution, CategoricalDistribution)
@@ -142,13 +144,13 @@ def _searched(
     return inside
 
 
-def nearest(distribution: BaseDistribution, value: Any) -> Any:
-    """The value of a distribution that is nearest to this one."""
+def nearest(distribution: BaseDistribution, value: Any, none_is_like: float = 0.0) -> Any:
+    """The value of a distribution that is nearest to this one; of numbers, None is like one."""
     if isinstance(distribution, CategoricalDistribution):
         options = bounds(distribution)
         return value if value in options else options[0]
     low, high = bounds(distribution)
-    number = low if value is None else min(max(float(value), low), high)
+    number = min(max(none_is_like if value is None else float(value), low), high)
     step = getattr(distribution, "step", None)
     return number if step is None else low + round((number - low) / step) * step
 

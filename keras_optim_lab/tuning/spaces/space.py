@@ -23,6 +23,7 @@ from optuna.distributions import (
 from keras_optim_lab.arguments import near_matches, whole_number
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.shell.numeric import DecayRate
+from keras_optim_lab.optimizers.shell.whole_step import CLIPS
 from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS, Configuration
 from keras_optim_lab.tuning.spaces.overrides import bounds, of_field, of_schedule
 from keras_optim_lab.tuning.spaces.parameters import complement, field_name, suggest_parameter
@@ -78,6 +79,8 @@ class SearchSpace:
             )
         for key, value in (overrides or {}).items():
             self._override(key, value)
+        for name in self.optimizers:
+            self._check_clips(name)
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -261,6 +264,16 @@ class SearchSpace:
                 self.spaces[name][parameter] = chosen
             else:
                 self.fixed[name][field] = chosen
+
+    def _check_clips(self, name: str) -> None:
+        """Raises a ValueError where gradients would be clipped in two ways."""
+        chosen = {**self.templates[name].defaults, **self.spaces[name], **self.fixed[name]}
+        clips = [clip for clip in CLIPS if chosen.get(clip) is not None]
+        if len(clips) > 1:
+            raise ValueError(
+                f"space: {' and '.join(map(repr, clips))} of {self.templates[name].title} exclude "
+                "each other: gradients are clipped in one way. Leave one of them out."
+            )
 
 
 def _listed(optimizers: Any) -> list[str | Optimizer]:

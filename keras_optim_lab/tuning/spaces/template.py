@@ -71,7 +71,8 @@ class Template:
     def fields(self) -> dict[str, Field]:
         """What may be set, by name."""
         if self.given is None:
-            return {name: field for name, field in self._cls.fields.items() if field.tunable}
+            fields = self._cls.fields.items()
+            return {name: field for name, field in fields if field.may_be_set(self._cls)}
         numeric = self.given.numeric
         return {n: numeric.get(n, field) for n, (_, field) in self.given.settings().items()}
 
