@@ -43,13 +43,13 @@ def size(split: Split | Pipeline) -> str:
     return "batches" if batches is None else f"{batches} batches"
 
 
-def some_batch(split: Split | Pipeline) -> Split:
-    """Returns one sample, or the first batch of a pipeline, as NumPy arrays."""
+def some_batch(split: Split | Pipeline, size: int = 1) -> Split:
+    """Returns the first samples, or the first batch of a pipeline, as NumPy arrays."""
 
     def numpy(tensor: Any) -> Any:
         return keras.ops.convert_to_numpy(tensor) if hasattr(tensor, "__array__") else tensor
 
-    batch = next(iter(split)) if is_pipeline(split) else take(split, slice(1))
+    batch = next(iter(split)) if is_pipeline(split) else take(split, slice(size))
     return keras.tree.map_structure(numpy, batch)
 
 

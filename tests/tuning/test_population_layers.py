@@ -1,6 +1,7 @@
 """What the population engine trains: layers, losses, weights and metrics of all kinds.
 
-Where there is noise it is a row's own on PyTorch, and that of `fit` on the other backends.
+Where there is noise it is that of `fit` on JAX, and a row's own on PyTorch, and on TensorFlow where
+XLA draws it.
 """
 
 import logging
@@ -417,6 +418,28 @@ def test_a_model_in_bfloat16_is_trained_as_by_fit(half_precision):
         for engine in (PopulationEngine(2), SequentialEngine())
     ]
     np.testing.assert_allclose(*found, rtol=0.02)
+
+
+def test_a_model_that_changes_a_variable_of_others_is_trained_one_by_one(caplog):
+    calls = keras.Variable(0.0, trainable=False)
+
+    class Counting(layers.Layer):
+        def call(self, x):
+            calls.assign_add(1.0)
+            return x / (1.0 + calls)
+
+    reason = "changes variables that Keras does not count among its own"
+    assert_left_to("sequential", task_of(FLAT, Counting), reason, caplog)
+
+
+def test_a_model_for_one_size_of_batch_is_trained_as_by_fit():
+    def build():
+        inputs = keras.Input(batch_shape=(4, *FLAT))
+        rows = ops.reshape(inputs, (4, 3))
+        return keras.Model(inputs, layers.Dense(1)(rows))
+
+    task = task_of(FLAT, model=build, batch_size=4)
+    assert assert_first_same_as_fit(task)["engine"] == "population"
 
 
 def test_a_model_that_is_built_from_the_trial_is_left_to_fit(caplog):

@@ -43,7 +43,7 @@ def first_that_compiles(
         try:
             with _warnings_unless_it_fails():
                 program = epoch.program(data)
-        except MemoryError:
+        except (ImpureModelError, MemoryError):
             raise
         except Exception as error:
             _log.debug("task %r: not in %s form", model.task.name, form, exc_info=error)

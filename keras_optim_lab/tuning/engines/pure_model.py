@@ -109,6 +109,11 @@ class PureModel:
             loss_tracker(model).update_state(loss, sample_weight=samples)
             if self.train_metrics or not training:
                 model.compute_metrics(x, y, predicted, sample_weight)
+        if scope.state_mapping.keys() - set(map(id, variables)):
+            raise ImpureModelError(
+                "its model changes variables that Keras does not count among its own (the state "
+                "of a recurrent layer with stateful=True, or noise without a SeedGenerator)"
+            )
         return loss, tuple(
             [scope.get_current_value(variable) for variable in variables]
             for variables in (self.others, self.metrics)
@@ -164,7 +169,7 @@ def build_metrics(task: Task, model: keras.Model) -> None:
         Exception: of Keras, where targets and outputs are no pairs.
     """
     try:
-        build_with(model, some_batch(task.validation))
+        build_with(model, some_batch(task.validation, task.batch_size))
     except Exception as error:
         metric = failing_metric(error)
         if metric is None:
