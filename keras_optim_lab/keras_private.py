@@ -12,6 +12,7 @@ from keras.src.backend.common.stateless_scope import in_stateless_scope as in_st
 from keras.src.backend.config import keras_home as keras_home
 from keras.src.models.functional import Functional as Functional
 from keras.src.models.model import functional_init_arguments as functional_init_arguments
+from keras.src.trainers.epoch_iterator import EpochIterator as EpochIterator
 from keras.src.utils import rng_utils as rng_utils
 from keras.src.utils.naming import to_snake_case as to_snake_case
 from keras.src.utils.tracking import DotNotTrackScope as DotNotTrackScope
@@ -22,6 +23,7 @@ NAMES = {
     "keras.src.backend.config.keras_home": "where Keras keeps data sets is decided there only",
     "keras.src.models.functional.Functional": "`kol.Model(inputs, outputs)` is one",
     "keras.src.models.model.functional_init_arguments": "tells these from a subclass's arguments",
+    "keras.src.trainers.epoch_iterator.EpochIterator": "reads a pipeline as `fit` does",
     "keras.src.utils.rng_utils.tf": "seeding would import TensorFlow, which takes seconds",
     "keras.src.utils.naming.to_snake_case": "the names of wrappers in saved files are made by it",
     "keras.src.utils.tracking.DotNotTrackScope": "a tracked list is a copy, which nobody fills",

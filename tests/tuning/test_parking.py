@@ -11,6 +11,7 @@ from keras_optim_lab.optimizers import Adam
 from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.engine import Candidate, runs_of_a_trial
 from keras_optim_lab.tuning.engines.fit_engine import FitEngine
+from keras_optim_lab.tuning.engines.passes import Passes
 from keras_optim_lab.tuning.engines.population import AtOnce, Population
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.freeze_thaw import FreezeThaw, extrapolated
@@ -59,8 +60,9 @@ class Side:
     """Two populations of one program, each with a seat for one candidate of two runs."""
 
     def __init__(self, form):
-        rows = Rows(ten_steps(noisy_and_normalized, samples=24, epochs=EPOCHS), Adam(), 4, form)
-        parts = rows.epoch, rows.program, rows.data
+        task = ten_steps(noisy_and_normalized, samples=24, epochs=EPOCHS)
+        rows = Rows(task, Adam(), 4, form)
+        parts = rows.epoch, rows.program, Passes(task)
         self.one, self.other = Population(*parts, range(4), 2), Population(*parts, range(4, 8), 2)
 
     def train(self, population, epochs=1):

@@ -369,18 +369,6 @@ class OwnStep(keras.Model):
         return super().train_step(*arguments)
 
 
-class Stream(keras.utils.PyDataset):
-    def __init__(self, arrays):
-        super().__init__()
-        self.arrays = arrays
-
-    def __len__(self):
-        return 3
-
-    def __getitem__(self, i):
-        return tuple(array[8 * i : 8 * i + 8] for array in self.arrays)
-
-
 @pytest.fixture(params=["mixed_float16"])
 def half_precision(request):
     policy = keras.config.dtype_policy()
@@ -403,12 +391,6 @@ def assert_left_to(name, task, reason, caplog, **changes):
 def test_a_model_with_a_training_step_of_its_own_is_trained_one_by_one(caplog):
     reason = "its model has a train_step of its own"
     assert_left_to("sequential", small_task(model=OwnStep), reason, caplog)
-
-
-def test_a_data_pipeline_is_read_one_trial_at_a_time(caplog):
-    task = small_task()
-    task = small_task(train=Stream(task.train))
-    assert_left_to("sequential", task, "its data is a pipeline", caplog)
 
 
 @pytest.mark.parametrize("half_precision", ["bfloat16"], indirect=True)

@@ -12,6 +12,7 @@ from keras_optim_lab import backend
 from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.engine import Candidate
 from keras_optim_lab.tuning.engines.epoch import Epoch, Inputs, RowEpoch, State
+from keras_optim_lab.tuning.engines.passes import Passes
 
 
 @dataclass
@@ -46,16 +47,17 @@ class Population:
     Args:
         epoch: what the rows do.
         program: the compiled form of it.
-        data: the task's data on the device.
+        passes: the task's data on the device, for one epoch after the other.
         rows: numbers of the rows within the study; at most as many as the program has.
         runs: rows of each trial.
     """
 
-    def __init__(self, epoch: Epoch, program: Any, data: Any, rows: range, runs: int):
+    def __init__(self, epoch: Epoch, program: Any, passes: Passes, rows: range, runs: int):
         self.rows = rows
         self._epoch = epoch
         self._program = program
-        self._data = data
+        self._passes = passes
+        self._seen = 0
         self._runs = runs
         self._seats: list[Seat | None] = [None] * (len(rows) // runs)
         self._state = epoch.empty()
@@ -122,11 +124,12 @@ class Population:
         wanted: list[RowEpoch | None] = [None] * self._epoch.width
         for seat in filter(None, self._seats):
             wanted[seat.place] = seat.wanted()
-        self._pending = pool.submit(self._train, self._epoch.inputs(wanted), clock)
+        self._seen, data = self._passes.after(self._seen)
+        self._pending = pool.submit(self._train, self._epoch.inputs(wanted), data, clock)
 
-    def _train(self, inputs: Inputs, clock: Clock) -> dict[str, list[float]]:
+    def _train(self, inputs: Inputs, data: Any, clock: Clock) -> dict[str, list[float]]:
         with clock:
-            self._state, logs = self._program(self._state, inputs, self._data)
+            self._state, logs = self._program(self._state, inputs, data)
             return {name: ops.convert_to_numpy(values).tolist() for name, values in logs.items()}
 
     def wait(self) -> None:

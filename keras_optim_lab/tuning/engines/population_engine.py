@@ -10,12 +10,12 @@ from typing import Any, Literal
 from keras_optim_lab import backend
 from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tuning.engines.batches import on_device
 from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.compiling import first_that_compiles
 from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, leave_to
 from keras_optim_lab.tuning.engines.epoch import Epoch, Form
-from keras_optim_lab.tuning.engines.memory import Need, check_data_fits
+from keras_optim_lab.tuning.engines.memory import Need
+from keras_optim_lab.tuning.engines.passes import Passes
 from keras_optim_lab.tuning.engines.population import AtOnce, Parked, Population
 from keras_optim_lab.tuning.engines.pure_model import ImpureModelError, PureModel
 from keras_optim_lab.tuning.engines.sequential_engine import SequentialEngine
@@ -92,9 +92,8 @@ class _Run:
         self.candidates = candidates
         if task.depends_on_trial:
             raise ImpureModelError("its model is built from the trial")
-        if task.streams:
-            raise ImpureModelError("its data is a pipeline, which cannot be held on the device")
-        check_data_fits(task)
+        self._passes = Passes(task, candidates.folds)
+        task = self._passes.task
         optimizers = [each.optimizer(steps=None) for each in candidates.structures]
         # Only the objective and losses are read, and metrics of training steps cost time.
         train_metrics = not candidates.objective.startswith("val_") and (
@@ -113,7 +112,6 @@ class _Run:
             width, candidates, need, self.model.numbers, self._workers, vectorized
         )
         self._runs_left = candidates.left * candidates.runs
-        self._data = on_device(task, candidates.folds)
         self._groups: dict[Hashable, _Group] = {}
         self.in_training: list[Candidate] = []
         self._programs: list[Any] = []
@@ -163,6 +161,7 @@ class _Run:
                 raise
             finally:
                 self._clock.stop()
+                self._passes.close()
 
     def _finished(self, population: Population) -> list[Candidate]:
         """Reports an epoch; returns the candidates that have ended."""
@@ -269,7 +268,8 @@ class _Run:
             )
 
         try:
-            epoch, program = first_that_compiles(self.model, self._forms, epoch_in, self._data)
+            _, data = self._passes.after(0)
+            epoch, program = first_that_compiles(self.model, self._forms, epoch_in, data)
         except ImpureModelError as reason:
             if self._programs:  # trials of other optimizers are in training already
                 raise RuntimeError(f"task {self.task.name!r}: {reason}") from None
@@ -280,6 +280,6 @@ class _Run:
         row = sum(len(each.rows) for group in self._groups.values() for each in group.populations)
         for i in range(count):
             rows = range(row, row + (seats // count + (i < seats % count)) * runs)
-            populations.append(Population(epoch, program, self._data, rows, runs))
+            populations.append(Population(epoch, program, self._passes, rows, runs))
             row = rows.stop
         return populations

@@ -1,0 +1,160 @@
+"""A task's data for one epoch after the other: of a pipeline, one reading serves all rows."""
+
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_optim_lab.keras_private import EpochIterator
+from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.pipelines import Pipeline, is_pipeline
+from keras_optim_lab.tuning.engines.batches import on_device
+from keras_optim_lab.tuning.engines.memory import check_data_fits, free_memory
+from keras_optim_lab.tuning.engines.pure_model import ImpureModelError
+
+_COPIES = 3  # of a pass: what is trained on, what is read meanwhile, and its batches
+_HOOKS = "on_epoch_begin", "on_epoch_end"
+
+
+class Passes:
+    """What epochs are trained and measured on, on the device.
+
+    Splits of arrays are there once. A pipeline is read as `fit` reads it, and each reading, a pass,
+    is what an epoch of all rows is trained on. One that holds the same when it is read the second
+    time is held from then on; another is read while the pass before is trained on.
+
+    Args:
+        task: with splits of arrays or pipelines.
+        folds: into which arrays are parted, if they are.
+
+    Attributes:
+        task: the same, with what pipelines held first as arrays.
+
+    Raises:
+        ImpureModelError: a pipeline cannot be held.
+        MemoryError: arrays do not fit on the device.
+    """
+
+    def __init__(self, task: Task, folds: int | None = None):
+        splits = {"train": task.train, "validation": task.validation}
+        self._readers = {n: _Reader(n, each) for n, each in splits.items() if is_pipeline(each)}
+        self._given = task
+        self._count = 1
+        self._next: Future | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        first = self._read()
+        self.task = self._in_memory(first)
+        check_data_fits(self.task)
+        self._data = on_device(self.task, folds)
+        self._shapes = _shapes(first)
+        if self._readers and not self._is_the_same(first, second := self._read()):
+            self._pool = ThreadPoolExecutor(1, "pipeline")
+            self._next = self._pool.submit(lambda: second)
+
+    def after(self, seen: int) -> tuple[int, Any]:
+        """The data of an epoch, and the number of the pass that they are.
+
+        Args:
+            seen: the number of the last pass that these rows were trained on; 0 of none.
+
+        Raises:
+            RuntimeError: a pipeline holds another number of samples than before.
+        """
+        if seen == self._count and self._pool and self._next:
+            read = self._next.result()
+            if (found := _shapes(read)) != self._shapes:
+                raise RuntimeError(
+                    f"task {self._given.name!r}: a pipeline held arrays of {found} in this epoch "
+                    f"and of {self._shapes} before. Trials that train side by side need as many "
+                    "samples in every epoch: cut it, with .take(batches) or a __len__."
+                )
+            self._next = self._pool.submit(self._read)
+            self._count += 1
+            self._data = on_device(self._in_memory(read))
+        return self._count, self._data
+
+    def close(self) -> None:
+        """Ends what is read ahead."""
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _read(self) -> dict[str, Any]:
+        return {name: reader.read() for name, reader in self._readers.items()}
+
+    def _is_the_same(self, first: dict[str, Any], second: dict[str, Any]) -> bool:
+        """Whether the second reading is the first one, and nothing says that others differ."""
+        if _shapes(first) != _shapes(second):
+            raise ImpureModelError("its pipeline holds another number of samples in every epoch")
+        pairs = zip(*map(keras.tree.flatten, (first, second)), strict=True)
+        return all(each.may_repeat for each in self._readers.values()) and all(
+            np.array_equal(*pair) for pair in pairs
+        )
+
+    def _in_memory(self, read: dict[str, Any]) -> Task:
+        if not read:
+            return self._given
+        changes: dict[str, Any] = {**read, "test": None}
+        if "train" in read:
+            size = self._readers["train"].batch_size
+            changes.update(batch_size=size, shuffle="never", drop_remainder=False)
+        return replace(self._given, **changes)
+
+
+def _shapes(arrays: Any) -> list[tuple[int, ...]]:
+    return [array.shape for array in keras.tree.flatten(arrays)]
+
+
+class _Reader:
+    """Reads a pipeline as `fit` does.
+
+    Attributes:
+        batch_size: of all of its batches but the last.
+        may_repeat: whether it does nothing between epochs that would make the next one another.
+    """
+
+    def __init__(self, name: str, pipeline: Pipeline):
+        self._name = name
+        self._epochs = EpochIterator(pipeline)
+        self._epochs.reset()
+        self.batch_size = 1
+        kind, base = type(pipeline), keras.utils.PyDataset
+        self.may_repeat = not isinstance(pipeline, base) or all(
+            getattr(kind, hook, None) is getattr(base, hook, None) for hook in _HOOKS
+        )
+
+    def read(self) -> tuple[Any, ...]:
+        """All of an epoch as arrays: (x, y) or (x, y, sample_weight)."""
+        batches = [*self._batches()]
+        sizes = [len(keras.tree.flatten(batch)[0]) for batch in batches]
+        self.batch_size = sizes[0]
+        if any(size != sizes[0] for size in sizes[:-1]) or sizes[-1] > sizes[0]:
+            raise ImpureModelError(f"its pipeline for {self._name} has batches of several sizes")
+        try:
+            return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
+        except ValueError as error:
+            raise ImpureModelError(
+                f"its pipeline for {self._name} has samples of several shapes"
+            ) from error
+
+    def _batches(self) -> Iterator[tuple[Any, ...]]:
+        total, most = 0, free_memory() // _COPIES
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it ends, where it has not said when
+            for _, _, (batch,) in self._epochs.enumerate_epoch():
+                parts = keras.utils.unpack_x_y_sample_weight(batch)
+                parts = tuple(
+                    keras.tree.map_structure(np.asarray, part) for part in parts if part is not None
+                )
+                arrays = keras.tree.flatten(parts)
+                total += sum(array.nbytes for array in arrays)
+                if any(array.dtype.kind in "OSU" for array in arrays):
+                    raise ImpureModelError(f"its pipeline for {self._name} holds no numbers")
+                if total > most:
+                    raise ImpureModelError(
+                        f"its pipeline for {self._name} does not fit into the memory that is free"
+                    )
+                yield parts

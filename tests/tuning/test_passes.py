@@ -1,0 +1,118 @@
+"""Pipelines feed all rows: an epoch is read once, and each of its batches goes to every trial."""
+
+import logging
+
+import keras
+import numpy as np
+import pytest
+
+from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from tests.studies import small_task
+from tests.tasks.test_pipelines import dataset, loader, stream
+from tests.tuning.populations import BACKEND, assert_same_as_fit, search
+
+KINDS = {"tensorflow": [dataset], "torch": [loader, stream]}
+
+
+class Reader(keras.utils.PyDataset):
+    """Batches of arrays in their order, as many as there are or as `sizes` says; counts them."""
+
+    def __init__(self, arrays, sizes=(8, 8, 8)):
+        super().__init__()
+        self.arrays = arrays
+        self.ends = np.cumsum([0, *sizes])
+        self.read = 0
+
+    def __len__(self):
+        return len(self.ends) - 1
+
+    def __getitem__(self, i):
+        self.read += 1
+        return tuple(array[self.ends[i] : self.ends[i + 1]] for array in self.arrays)
+
+
+class Shuffled(Reader):
+    """Other batches in every epoch."""
+
+    def on_epoch_end(self):
+        order = np.random.default_rng(self.read).permutation(len(self.arrays[0]))
+        self.arrays = [array[order] for array in self.arrays]
+
+
+class Shrinking(Reader):
+    """Fewer batches once so many have been read."""
+
+    def __init__(self, arrays, after):
+        super().__init__(arrays)
+        self.after = after
+
+    def on_epoch_end(self):
+        if self.read > self.after:
+            self.ends = np.array([0, 8, 16])
+
+
+ARRAYS = small_task()
+
+
+@pytest.mark.parametrize("sizes", [(8, 8, 8), (10, 10, 4)])
+def test_trials_on_a_pipeline_are_those_of_fit_and_share_what_is_read(sizes):
+    reader = Reader(ARRAYS.train, sizes)
+    task = small_task(train=reader, validation=Reader(ARRAYS.validation, [8]), epochs=4)
+    assert_same_as_fit(small_task(**vars(task) | {"train": Reader(ARRAYS.train, sizes)}))
+    result = search(PopulationEngine(2), task, trials=6)
+    assert result.study.user_attrs["engine"]["engine"] == "population"
+    # As it is the same again, it is read no third time; one batch each is read to build models.
+    assert reader.read <= 2 * 3 + 12
+
+
+@pytest.mark.parametrize("kind", KINDS.get(BACKEND, []))
+def test_pipelines_of_the_framework_are_those_of_fit(kind):
+    task = small_task(train=kind(*ARRAYS.train), validation=kind(*ARRAYS.validation), batch_size=1)
+    assert assert_same_as_fit(task)["engine"] == "population"
+
+
+def test_a_pipeline_that_differs_is_read_once_an_epoch_for_all_rows():
+    reader = Shuffled(ARRAYS.train)
+    task = small_task(train=reader, epochs=5)
+    result = search(PopulationEngine(4), task, trials=4)
+    assert result.study.user_attrs["engine"]["engine"] == "population"
+    assert 5 * 3 <= reader.read <= 6 * 3 + 12  # one ahead of the last; batches that build models
+    curves = [list(trial.intermediate_values.values()) for trial in result.study.trials]
+    assert np.isfinite(curves).all()
+
+
+@pytest.mark.parametrize(
+    ("reader", "reason"),
+    [
+        (lambda: Reader(ARRAYS.train, [8, 4, 8]), "has batches of several sizes"),
+        (lambda: Shrinking(ARRAYS.train, 2), "another number of samples in every epoch"),
+        (None, "does not fit into the memory"),
+    ],
+)
+def test_what_cannot_be_held_is_read_one_trial_at_a_time(reader, reason, caplog, monkeypatch):
+    if reader is None:
+        monkeypatch.setattr("keras_optim_lab.tuning.engines.passes.free_memory", lambda: 1000)
+    task = small_task(train=(reader or (lambda: Reader(ARRAYS.train)))(), epochs=3)
+    with caplog.at_level(logging.WARNING, "keras_optim_lab"):
+        result = search(PopulationEngine(2), task, trials=2)
+    assert reason in caplog.text
+    assert "one after the other" in caplog.text
+    assert [trial.user_attrs["engine"] for trial in result.study.trials] == ["sequential"] * 2
+    assert all(trial.state.name == "COMPLETE" for trial in result.study.trials)
+
+
+def test_a_pipeline_that_shrinks_while_rows_are_trained_is_an_error_that_says_so():
+    task = small_task(train=Shrinking(ARRAYS.train, 8), epochs=6)
+    with pytest.raises(RuntimeError, match=r"\(16, 3\).* in this epoch and of .*\(24, 3\)"):
+        search(PopulationEngine(2), task, trials=2)
+
+
+def test_an_error_of_a_pipeline_is_raised_before_anything_is_trained():
+    class Broken(Reader):
+        def __getitem__(self, i):
+            if i == 2:
+                raise OSError("the disk is gone")
+            return super().__getitem__(i)
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        search(PopulationEngine(2), small_task(train=Broken(ARRAYS.train)), trials=2)
