@@ -456,3 +456,13 @@ def test_models_that_are_built_from_the_trial_are_left_to_the_fit_engine_and_the
     assert found.study.trials[0].user_attrs["engine"] == "fit"
     assert engine.summary["engine"] == "fit"
     assert engine.summary["reason"] == "its model is built from the trial"
+
+
+@pytest.mark.only("tensorflow")  # JAX drops such a state, PyTorch refuses its gradient
+def test_no_trial_goes_on_from_the_recurrent_state_of_the_one_before():
+    def build():
+        inputs = keras.Input(batch_shape=(4, 3))
+        steps = keras.layers.Reshape((3, 1))(inputs)
+        return keras.Model(inputs, keras.layers.Dense(1)(keras.layers.GRU(2, stateful=True)(steps)))
+
+    assert_same_as_fit(small_task(model=build, batch_size=4), trials=2)

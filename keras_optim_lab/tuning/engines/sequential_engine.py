@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_optim_lab.keras_private import read_instead_of_building
+from keras_optim_lab.keras_private import inner_layers, read_instead_of_building
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.shell.field_kinds import KerasNumber
 from keras_optim_lab.tasks import Task
@@ -110,6 +110,9 @@ def _compiled_in(configuration: Configuration) -> Hashable:
 def _take_over(kept: keras.Model, fresh: keras.Model) -> None:
     for variable, value in zip(_state(kept), _state(fresh), strict=True):
         variable.assign(value)
+    for layer in inner_layers(kept):
+        if getattr(layer, "stateful", False):
+            layer.reset_state()  # it is none of its variables
     optimizer, other = _own(kept.optimizer), _own(fresh.optimizer)
     for field in optimizer.numeric.values():
         if isinstance(field.given(optimizer), keras.Variable):
