@@ -2,6 +2,7 @@
 
     .venv/bin/python scripts/bench_tuning.py
     .venv/bin/python scripts/bench_tuning.py --backends jax --tasks digits-mlp --trials 64
+    .venv/bin/python scripts/bench_tuning.py --models
 
 Every contestant trains the same configurations of Adam, drawn at random from its search space, in
 a process of its own, one after the other on an otherwise idle machine. The time is that of the
@@ -11,6 +12,9 @@ only; the table says how many were run.
 
 `in program` is the share of that time in which a compiled program ran; the rest is building,
 compiling, sampling and storing that could not be done meanwhile.
+
+`--models` takes those of `bench_models.py` instead, 24 trials each, and the population engine
+beside the plain loop. What an optimizer is told besides, such as `clipnorm`, all are told.
 
 `hyperband` is another question: how long until a study with Hyperband and TPE has a complete
 trial as good as the best one of the plain loop.
@@ -52,17 +56,18 @@ def arguments_of_adam(params: dict[str, float]) -> dict[str, float]:
     }
 
 
-def fit_builtin(task, params: dict[str, float]) -> float:
+def fit_builtin(task, params: dict[str, float], told: dict) -> float:
     """What a user writes: a fresh model, the built-in Adam, `fit`; returns the last val_loss."""
     import keras
 
     keras.utils.clear_session()
     model = task.model()
-    optimizer = keras.optimizers.Adam(**arguments_of_adam(params))
+    optimizer = keras.optimizers.Adam(**arguments_of_adam(params), **told)
     model.compile(optimizer=optimizer, loss=task.loss, metrics=list(task.metrics))
+    data = (task.train,) if task.streams else task.train
     history = model.fit(
-        *task.train,
-        batch_size=task.batch_size,
+        *data,
+        batch_size=None if task.streams else task.batch_size,
         epochs=task.epochs,
         validation_data=task.validation,
         verbose=0,
@@ -70,7 +75,7 @@ def fit_builtin(task, params: dict[str, float]) -> float:
     return history.history["val_loss"][-1]
 
 
-def plain_optuna(task, trials: int) -> float:
+def plain_optuna(task, trials: int, told: dict) -> float:
     """An Optuna study as its documentation writes it."""
     import optuna
     from optuna.storages import JournalStorage
@@ -83,7 +88,7 @@ def plain_optuna(task, trials: int) -> float:
 
     def objective(trial) -> float:
         params = {name: trial.suggest_float(name, 1e-12, 1e3, log=True) for name in space[0]}
-        return fit_builtin(task, params)
+        return fit_builtin(task, params, told)
 
     study.optimize(objective, n_trials=trials)
     return study.best_value
@@ -117,10 +122,11 @@ def random_search(task, trials: int) -> float:
     return tuner.oracle.get_best_trials(1)[0].score
 
 
-def ours(task, trials: int, engine) -> tuple[float, dict]:
+def ours(task, trials: int, engine, told: dict) -> tuple[float, dict]:
+    import keras_optim_lab as kol
     from keras_optim_lab.tuner import TuningResult
 
-    result = TuningResult.create(task, "adam", pruner="none", name="ours")
+    result = TuningResult.create(task, kol.Adam(**told), pruner="none", name="ours")
     for params in configurations(trials):
         result.study.enqueue_trial(params)
     result.run(trials, engine)
@@ -158,15 +164,17 @@ def run(contestant: str, task_name: str, trials: int, target: float | None) -> d
         importlib.import_module("keras_tuner")  # not part of what is timed
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     os.chdir(tempfile.mkdtemp())
-    task = tasks.get(task_name)
+    models = importlib.import_module("bench_models")
+    task = models.MODELS[task_name]() if task_name in models.MODELS else tasks.get(task_name)
+    told = models.TOLD.get(task_name, {})
     summary: dict = {}
     begun = time.perf_counter()
     if contestant == PLAIN:
-        best = plain_optuna(task, trials)
+        best = plain_optuna(task, trials, told)
     elif contestant == "keras-tuner":
         best = random_search(task, trials)
     elif contestant == "sequential":
-        best, summary = ours(task, trials, SequentialEngine())
+        best, summary = ours(task, trials, SequentialEngine(), told)
     elif contestant == "hyperband":
         best, summary = hyperband(task, target)
         trials = summary["trials"]
@@ -174,7 +182,7 @@ def run(contestant: str, task_name: str, trials: int, target: float | None) -> d
         # Here all trials are known beforehand, so that a vectorized step may hold them all.
         width = trials if contestant == "vectorized" else "auto"
         form = None if contestant == "auto" else contestant
-        best, summary = ours(task, trials, PopulationEngine(width, form))
+        best, summary = ours(task, trials, PopulationEngine(width, form), told)
     seconds = time.perf_counter() - begun
     return {
         "contestant": contestant,
@@ -233,9 +241,10 @@ def compare(backend: str, task: str, options: argparse.Namespace) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--backends", nargs="+", default=BACKENDS, choices=BACKENDS)
-    parser.add_argument("--tasks", nargs="+", default=TASKS)
-    parser.add_argument("--contestants", nargs="+", default=CONTESTANTS, choices=CONTESTANTS)
-    parser.add_argument("--trials", type=int, default=64)
+    parser.add_argument("--tasks", nargs="+")
+    parser.add_argument("--models", action="store_true")
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS)
+    parser.add_argument("--trials", type=int)
     parser.add_argument("--baseline-trials", type=int, help="by default as many")
     parser.add_argument("--output", type=Path, default=Path("bench_tuning.json"))
     parser.add_argument("--run", nargs=4, help=argparse.SUPPRESS)
@@ -244,6 +253,12 @@ def main() -> None:
         contestant, task, trials, target = options.run
         print(json.dumps(run(contestant, task, int(trials), float(target))))
         return
+    models = importlib.import_module("bench_models").MODELS if options.models else ()
+    options.tasks = options.tasks or [*models] or TASKS
+    options.contestants = options.contestants or (
+        (PLAIN, "auto") if options.models else CONTESTANTS
+    )
+    options.trials = options.trials or (24 if options.models else 64)
     options.baseline_trials = options.baseline_trials or options.trials
     rows = [
         row
