@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 
 from keras_optim_lab import tasks
+from keras_optim_lab.tasks.catalogue import is_built_in
 from keras_optim_lab.tasks.splits import take
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.repetitions import Training, train
@@ -62,6 +64,10 @@ def test_the_declared_samples_batches_and_epochs_are_those_of_the_task(offline):
     row = ROWS[offline.name]
     splits = (offline.train, offline.validation, offline.test)
     assert tuple(len(x) for x, _ in splits) == row.samples
+    assert is_built_in(offline)
+    x, y = offline.test
+    assert not is_built_in(replace(offline, test=(x[1:], y[1:])))
+    assert not is_built_in(replace(offline, batch_size=offline.batch_size + 1))
     assert (offline.batch_size, offline.epochs) == (row.batch_size, row.epochs)
 
 
