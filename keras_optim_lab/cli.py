@@ -133,6 +133,27 @@ def tasks(backend: Backend = None) -> None:
     console.print(tables.table(header, rows, ["name", "train/val/test"], ["what"]))
 
 
+@app.command()
+def programs(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all of them.")] = False,
+) -> None:
+    """Show how many compiled programs are kept for other processes, and where."""
+    from keras_optim_lab.backend import programs as kept
+
+    if clear:
+        kept.clear()
+    place, files = kept.folder(), kept.kept()
+    if place is None:
+        console.print(f"None are kept: {kept.VARIABLE} is empty.")
+        return
+    mebibytes = sum(map(kept.size, files)) / 2**20
+    console.print(
+        f"{len(files)} files of {mebibytes:.1f} MiB in {place}; at most {kept.MOST // 2**20} MiB. "
+        f"{kept.VARIABLE} names another folder.",
+        soft_wrap=True,
+    )
+
+
 app.command("map")(show_map)
 app.command()(compare_backends)
 app.command()(run)

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import functools
 import tempfile
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,22 +14,25 @@ from jax.experimental import sparse
 from jax.experimental.compilation_cache import compilation_cache
 from jax.extend import core
 
-from keras_optim_lab.backend import updating
+from keras_optim_lab.backend import programs, updating
 from keras_optim_lab.backend.float64 import kept_in_keras
 from keras_optim_lab.backend.host import cores
 
 
 def reuse_compiled_programs() -> None:
-    """Lets a program that this process has compiled once serve again, however it is traced.
+    """Lets a program that was compiled once serve again, however it is traced.
 
     A fresh model of the same shape is traced to the same program, so a trial need not wait for
-    the compiler. A cache that the user has set up is left as it is.
+    the compiler, nor the next process. A cache that the user has set up is left as it is.
     """
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
-    folder = tempfile.TemporaryDirectory(prefix="keras-optim-lab-")
-    atexit.register(folder.cleanup)
-    jax.config.update("jax_compilation_cache_dir", folder.name)
+    kept = programs.prepared()
+    if kept is None:
+        folder = tempfile.TemporaryDirectory(prefix="keras-optim-lab-")
+        atexit.register(folder.cleanup)
+        kept = Path(folder.name)
+    jax.config.update("jax_compilation_cache_dir", str(kept))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     compilation_cache.reset_cache()  # JAX looks for a cache once, at its first compilation

@@ -1,8 +1,15 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from keras_optim_lab.backend import programs
+from keras_optim_lab.cli import app
+
+runner = CliRunner()
 
 FIT_TWICE = """
 import jax, keras, numpy as np
@@ -25,23 +32,50 @@ for _ in range(2):
 pytestmark = pytest.mark.only("jax")  # which alone needs to be told to keep programs
 
 
-def run(setting=""):
+def run(place, setting=""):
     code = FIT_TWICE.format(setting=setting)
     # The tests themselves may run with a cache.
     environment = {n: v for n, v in os.environ.items() if n != "JAX_COMPILATION_CACHE_DIR"}
+    environment[programs.VARIABLE] = str(place)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     return [line.split() for line in done.stdout.splitlines()]
 
 
-def test_a_second_model_of_the_same_shape_finds_its_program_compiled():
-    (_, _), (hits, folder) = run()
+def test_a_second_model_of_the_same_shape_and_another_process_find_programs_compiled(tmp_path):
+    (first, _), (hits, folder) = run(tmp_path)
+    assert int(first) < int(hits)
+    assert Path(folder).parent == tmp_path
+    (again, _), _ = run(tmp_path)
+    assert int(again) > int(first)
+
+
+@pytest.mark.parametrize("place", ["", "a file"])
+def test_where_nothing_can_be_kept_programs_serve_this_process(place, tmp_path):
+    (tmp_path / "file").write_text("")
+    (_, _), (hits, folder) = run(place and tmp_path / "file")
     assert int(hits) > 0
     assert "keras-optim-lab-" in folder
+    assert not Path(folder).exists()
 
 
 def test_a_cache_of_the_users_own_is_left_alone(tmp_path):
     setting = f"jax.config.update('jax_compilation_cache_dir', {str(tmp_path)!r})"
-    _, (_, folder) = run(setting)
+    _, (_, folder) = run(tmp_path / "other", setting)
     assert folder == str(tmp_path)
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_oldest_programs_make_room_and_a_command_removes_all(tmp_path, monkeypatch):
+    monkeypatch.setenv(programs.VARIABLE, str(tmp_path))
+    monkeypatch.setattr(programs, "MOST", 250)
+    own = programs.prepared()
+    for age, name in enumerate("cba"):
+        (own / name).write_bytes(bytes(100))
+        os.utime(own / name, (1000 - age, 1000 - age))
+    programs.prepared()
+    assert [path.name for path in programs.kept()] == ["b", "c"]
+    for arguments, expected in ((["programs"], "2 files"), (["programs", "--clear"], "0 files")):
+        assert runner.invoke(app, arguments).output.startswith(expected)
+    assert tmp_path.exists()

@@ -5,10 +5,16 @@ import time
 
 
 class Clock:
-    """How long a study takes, and for how much of it at least one program runs, in seconds."""
+    """How long a study takes, in seconds.
+
+    Attributes:
+        total: of all of it.
+        start: until the first program runs.
+        busy: in which at least one program runs.
+    """
 
     def __init__(self) -> None:
-        self.total = self.busy = 0.0
+        self.total = self.start = self.busy = 0.0
         self._lock = threading.Lock()
         self._running = 0
         self._begun = self._since = time.perf_counter()
@@ -21,6 +27,7 @@ class Clock:
             self._running += 1
             if self._running == 1:
                 self._since = time.perf_counter()
+                self.start = self.start or self._since - self._begun
 
     def __exit__(self, *error) -> None:
         with self._lock:

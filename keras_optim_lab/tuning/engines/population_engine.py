@@ -127,6 +127,7 @@ class _Run:
             "traces": sum(program.traces for program in self._programs),
             "model_traces": self.model.traces,
             "seconds": round(self._clock.total, 3),
+            "start_seconds": round(self._clock.start, 3),
             "compile_seconds": round(self._compiling, 3),
             "program_seconds": round(self._clock.busy, 3),
         }
