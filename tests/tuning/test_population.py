@@ -13,6 +13,8 @@ import keras_optim_lab as kol
 from keras_optim_lab.tuning.engines.epoch import Epoch
 from keras_optim_lab.tuning.engines.fit_engine import FitEngine
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.repetitions import Training, train
+from keras_optim_lab.tuning.spaces.configuration import Configuration
 from tests.studies import small_model, small_task
 from tests.tuning.populations import (
     TRACED,
@@ -350,3 +352,22 @@ def test_a_study_that_a_callback_stops_finishes_what_is_in_its_rows(kept_program
     result.run(50, PopulationEngine(2), callbacks=[lambda study, trial: study.stop()])
     assert 1 <= len(result.study.trials) <= 4
     assert {trial.state for trial in result.study.trials} == {TrialState.COMPLETE}
+
+
+@pytest.mark.once("torch")
+def test_weights_of_a_seed_are_drawn_once_for_all_that_are_trained_with_it(kept_programs):
+    seeds = []
+    task = small_task()
+    build = type(task).build_model
+
+    def counted(self, seed, trial=None):
+        seeds.append(seed)
+        return build(self, seed, trial)
+
+    rates = [Configuration("adam", {"learning_rate": eta}) for eta in (1e-3, 1e-2, 1e-1)]
+    trainings = [Training(str(i), each, seed) for i, each in enumerate(rates) for seed in (5, 6)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(task), "build_model", counted)
+        curves = train(task, trainings)
+    assert seeds.count(5) == seeds.count(6) == 1
+    assert len({each["val_loss"][-1] for each in curves}) == 6

@@ -3,6 +3,7 @@
 import math
 import traceback
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import keras
@@ -19,6 +20,10 @@ from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.pipelines import some_batch
 
 Tensors = list[Any]
+
+
+# First weights that are kept: of so many seeds, or as many as so many bytes hold.
+_SEEDS, _KEPT = 64, 2**26
 
 
 class ImpureModelError(Exception):
@@ -58,10 +63,13 @@ class PureModel:
             name for name, value in self.model.get_metrics_result().items() if not np.ndim(value)
         ]
         self.first_metrics = [ops.convert_to_numpy(variable) for variable in self.metrics]
+        # All who take part in a race are trained with the same seeds.
+        most = _KEPT // (4 * max(1, self.numbers))
+        self.first_values = lru_cache(min(most, _SEEDS))(self._first_values)
         self.gradient = backend.rows().gradient(self.training_loss)
         self.row_gradients = backend.rows().row_gradients(self.training_loss)
 
-    def first_values(self, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def _first_values(self, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """The weights and the other variables of a new model, drawn from `seed`."""
         with backend.rows().seeding():
             model = self.task.build_model(seed)
