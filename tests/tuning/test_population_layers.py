@@ -402,7 +402,7 @@ def test_a_model_in_bfloat16_is_trained_as_by_fit(half_precision):
     np.testing.assert_allclose(*found, rtol=0.02)
 
 
-def test_a_model_that_changes_a_variable_of_others_is_trained_one_by_one(caplog):
+def counting():
     calls = keras.Variable(0.0, trainable=False)
 
     class Counting(layers.Layer):
@@ -410,8 +410,22 @@ def test_a_model_that_changes_a_variable_of_others_is_trained_one_by_one(caplog)
             calls.assign_add(1.0)
             return x / (1.0 + calls)
 
-    reason = "changes variables that Keras does not count among its own"
-    assert_left_to("sequential", task_of(FLAT, Counting), reason, caplog)
+    return Counting()
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (counting, "changes variables that Keras does not count among its own"),
+        (
+            lambda: layers.SpectralNormalization(layers.Dense(2)),
+            "kernel', a weight that is trained",
+        ),
+    ],
+    ids=["of others", "trained"],
+)
+def test_a_model_that_changes_other_variables_is_trained_one_by_one(layer, reason, caplog):
+    assert_left_to("sequential", task_of(FLAT, layer), reason, caplog)
 
 
 def test_a_model_for_one_size_of_batch_is_trained_as_by_fit():

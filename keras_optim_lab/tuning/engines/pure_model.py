@@ -111,17 +111,15 @@ class PureModel:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         variables = [*self.weights, *self.others, *self.metrics]
         with standing_for(variables, [*self.parts(weights), *others, *metrics]) as scope:
+            given = dict(scope.state_mapping)
             predicted = called(model, x, training)
             loss = loss_of_batch(model, x, y, predicted, sample_weight, training)
             samples = keras.tree.flatten(x)[0].shape[0]
             loss_tracker(model).update_state(loss, sample_weight=samples)
             if self.train_metrics or not training:
                 model.compute_metrics(x, y, predicted, sample_weight)
-        if scope.state_mapping.keys() - set(map(id, variables)):
-            raise ImpureModelError(
-                "its model changes variables that Keras does not count among its own (the state "
-                "of a recurrent layer with stateful=True, or noise without a SeedGenerator)"
-            )
+        changed = {key for key, value in scope.state_mapping.items() if value is not given.get(key)}
+        _check_changes(changed - {id(variable) for variable in [*self.others, *self.metrics]}, self)
         return loss, tuple(
             [scope.get_current_value(variable) for variable in variables]
             for variables in (self.others, self.metrics)
@@ -210,6 +208,18 @@ def _dynamic_scale(optimizer: keras.optimizers.Optimizer) -> DynamicScale | None
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return DynamicScale(optimizer.initial_scale, optimizer.dynamic_growth_steps)
     return None
+
+
+def _check_changes(changed: set[int], model: PureModel) -> None:
+    """Raises ImpureModelError for variables, by their ids, that no step may change."""
+    trained = [weight.path for weight in model.weights if id(weight) in changed]
+    if trained:
+        raise ImpureModelError(f"its model assigns to {trained[0]!r}, a weight that is trained")
+    if changed:
+        raise ImpureModelError(
+            "its model changes variables that Keras does not count among its own (the state of a "
+            "recurrent layer with stateful=True, or noise without a SeedGenerator)"
+        )
 
 
 def joined(weights: list[np.ndarray]) -> list[np.ndarray]:
