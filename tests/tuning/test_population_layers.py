@@ -428,6 +428,17 @@ def test_a_model_that_changes_other_variables_is_trained_one_by_one(layer, reaso
     assert_left_to("sequential", task_of(FLAT, layer), reason, caplog)
 
 
+@pytest.mark.only("torch")
+def test_a_module_of_pytorchs_is_trained_one_by_one(caplog):
+    import torch
+
+    def module():
+        return layers.TorchModuleWrapper(torch.nn.Linear(3, 2), output_shape=(None, 2), name="own")
+
+    reason = "its layer 'own' (TorchModuleWrapper) computes with its own weights"
+    assert_left_to("sequential", task_of(FLAT, module), reason, caplog)
+
+
 def test_a_model_for_one_size_of_batch_is_trained_as_by_fit():
     def build():
         inputs = keras.Input(batch_shape=(4, *FLAT))

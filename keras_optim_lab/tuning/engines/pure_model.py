@@ -13,7 +13,7 @@ from keras import ops
 from keras_optim_lab import backend
 from keras_optim_lab.curvature.model import CurvatureTrainer
 from keras_optim_lab.forward_pass import called, loss_of_batch
-from keras_optim_lab.keras_private import build_with, loss_tracker
+from keras_optim_lab.keras_private import build_with, inner_layers, loss_tracker
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.shell.whole_step import DynamicScale
 from keras_optim_lab.tasks import Task
@@ -197,6 +197,12 @@ def _check_pure(model: keras.Model) -> None:
         known = (getattr(keras.Model, step), getattr(CurvatureTrainer, step, None))
         if getattr(type(model), step) not in known:
             raise ImpureModelError(f"its model has a {step} of its own")
+    for layer in inner_layers(model):
+        if isinstance(layer, keras.layers.TorchModuleWrapper | keras.layers.TFSMLayer):
+            kind = type(layer).__name__
+            raise ImpureModelError(
+                f"its layer {layer.name!r} ({kind}) computes with its own weights"
+            )
     if any(variable.overwrite_with_gradient for variable in model.trainable_variables):
         raise ImpureModelError(
             "its model has weights that take the place of their gradients (float8)"
