@@ -337,3 +337,11 @@ def test_an_optimizer_in_training_is_refused():
     walk(adam, GRADIENTS[:1])
     with pytest.raises(ValueError, match="in training already"):
         kol.Lookahead(adam)
+
+
+def test_a_name_that_a_wrapper_and_its_optimizer_share_is_the_optimizers():
+    wrapper = kol.AdaptiveClipping(Adam(0.1, epsilon=1e-5))
+    changed = wrapper.changed({"epsilon": 1e-3})
+    assert (changed.optimizer.epsilon, changed.epsilon) == (1e-3, wrapper.epsilon)
+    changed = wrapper.changed({"adaptive_clipping.epsilon": 0.5, "clipping": 0.2})
+    assert (changed.optimizer.epsilon, changed.epsilon, changed.clipping) == (1e-5, 0.5, 0.2)

@@ -1,11 +1,13 @@
 """Pipelines feed all rows: an epoch is read once, and each of its batches goes to every trial."""
 
 import logging
+import random
 
 import keras
 import numpy as np
 import pytest
 
+from keras_optim_lab.tuning.engines.fit_engine import FitEngine
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from tests.studies import small_task
 from tests.tasks.test_pipelines import dataset, loader, stream
@@ -39,16 +41,36 @@ class Shuffled(Reader):
         self.arrays = [array[order] for array in self.arrays]
 
 
-class Shrinking(Reader):
-    """Fewer batches once so many have been read."""
+class Changing(Reader):
+    """Batches of other sizes once so many have been read."""
 
-    def __init__(self, arrays, after):
+    def __init__(self, arrays, after, sizes=(8, 8)):
         super().__init__(arrays)
         self.after = after
+        self.later = np.cumsum([0, *sizes])
 
     def on_epoch_end(self):
         if self.read > self.after:
-            self.ends = np.array([0, 8, 16])
+            self.ends = self.later
+
+
+class Random(Reader):
+    """Draws from the global stream, as augmentation does, without changing anything."""
+
+    def __getitem__(self, i):
+        random.random()
+        np.random.random(3)
+        return super().__getitem__(i)
+
+    def on_epoch_end(self):
+        pass
+
+
+def dataset_of_workers(arrays):
+    import torch
+
+    tensors = torch.utils.data.TensorDataset(*map(torch.as_tensor, arrays))
+    return torch.utils.data.DataLoader(tensors, batch_size=8, shuffle=True, num_workers=1)
 
 
 ARRAYS = small_task()
@@ -76,7 +98,7 @@ def test_a_pipeline_that_differs_is_read_once_an_epoch_for_all_rows():
     task = small_task(train=reader, epochs=5)
     result = search(PopulationEngine(4), task, trials=4)
     assert result.study.user_attrs["engine"]["engine"] == "population"
-    assert 5 * 3 <= reader.read <= 6 * 3 + 12  # one ahead of the last; batches that build models
+    assert 5 * 3 <= reader.read <= 5 * 3 + 12  # batches that build models
     curves = [list(trial.intermediate_values.values()) for trial in result.study.trials]
     assert np.isfinite(curves).all()
 
@@ -85,7 +107,7 @@ def test_a_pipeline_that_differs_is_read_once_an_epoch_for_all_rows():
     ("reader", "reason"),
     [
         (lambda: Reader(ARRAYS.train, [8, 4, 8]), "has batches of several sizes"),
-        (lambda: Shrinking(ARRAYS.train, 2), "another number of samples in every epoch"),
+        (lambda: Changing(ARRAYS.train, 2), "another number of samples in every epoch"),
         (None, "does not fit into the memory"),
     ],
 )
@@ -101,10 +123,65 @@ def test_what_cannot_be_held_is_read_one_trial_at_a_time(reader, reason, caplog,
     assert all(trial.state.name == "COMPLETE" for trial in result.study.trials)
 
 
-def test_a_pipeline_that_shrinks_while_rows_are_trained_is_an_error_that_says_so():
-    task = small_task(train=Shrinking(ARRAYS.train, 8), epochs=6)
-    with pytest.raises(RuntimeError, match=r"\(16, 3\).* in this epoch and of .*\(24, 3\)"):
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((8, 8), "now holds 16 samples of float32 in batches of 8, and held 24 samples"),
+        ((12, 12), "now holds 24 samples of float32 in batches of 12, and held 24 samples"),
+        ((8, 4, 8), "has batches of several sizes, unlike before"),
+    ],
+)
+def test_a_pipeline_that_changes_while_rows_are_trained_is_an_error_that_says_so(sizes, message):
+    task = small_task(train=Changing(ARRAYS.train, 8, sizes), epochs=6)
+    with pytest.raises(RuntimeError, match=message):
         search(PopulationEngine(2), task, trials=2)
+
+
+def test_what_a_pipeline_draws_leaves_the_first_weights_as_they_are():
+    rate = {"learning_rate": 1e-9}
+    curves = [
+        [trial.intermediate_values[0] for trial in search(engine, task, space=rate).study.trials]
+        for engine, task in (
+            (PopulationEngine(2), small_task(train=Random(ARRAYS.train), epochs=3)),
+            (FitEngine(), small_task(shuffle="never", epochs=1)),
+        )
+    ]
+    np.testing.assert_allclose(*curves, rtol=1e-5)
+
+
+def test_each_split_has_batches_of_its_own_size_and_what_is_left_over():
+    class Batches(keras.losses.Loss):
+        """Counts batches, so that it tells how they are cut."""
+
+        def call(self, y_true, y_pred):
+            return 0 * keras.ops.mean(y_pred) + keras.ops.ones(()) + keras.ops.sum(y_true) ** 2
+
+    train, validation = ARRAYS.train, ARRAYS.validation
+    for changes in (
+        {"validation": Reader(validation, [3, 3, 2])},
+        {"train": Reader(train, [10, 10, 4])},
+        {"train": Reader(train, [10, 10, 4]), "drop_remainder": True, "batch_size": 3},
+        {"train": Reader(train, [10, 10, 4]), "validation": Reader(validation, [5, 3])},
+    ):
+        task = small_task(**{"loss": Batches(), "metrics": [], "batch_size": 4, **changes})
+        assert assert_same_as_fit(task, trials=2)["engine"] == "population"
+
+
+def test_a_pipeline_that_can_be_read_only_once_is_refused():
+    class Once(Reader):
+        def on_epoch_end(self):
+            if self.read > 2:
+                self.ends = np.array([0])
+
+    with pytest.raises(ValueError, match=r"train: the pipeline is empty when it is read"):
+        search(PopulationEngine(2), small_task(train=Once(ARRAYS.train)), trials=2)
+
+
+@pytest.mark.only("torch")
+def test_a_loader_whose_workers_are_processes_feeds_all_rows():
+    shuffled = dataset_of_workers(ARRAYS.train)
+    result = search(PopulationEngine(2), small_task(train=shuffled, epochs=3), trials=2)
+    assert result.study.user_attrs["engine"]["engine"] == "population"
 
 
 def test_an_error_of_a_pipeline_is_raised_before_anything_is_trained():

@@ -118,6 +118,13 @@ def test_rows_of_half_precision_are_those_of_fit(policy, arguments):
     assert logs["loss"] == pytest.approx(fit["loss"], rel=tolerance)
 
 
+def constrained():
+    """A constraint that the first weights do not meet, and no step that is left out."""
+    model = normalized()
+    model.layers[-1].kernel.constraint = keras.constraints.NonNeg()
+    return model
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
 def test_a_factor_on_a_loss_of_float16_falls_and_grows_as_in_fit(policy, monkeypatch):
     scaled = keras.optimizers.LossScaleOptimizer.__init__
@@ -127,7 +134,7 @@ def test_a_factor_on_a_loss_of_float16_falls_and_grows_as_in_fit(policy, monkeyp
         lambda self, inner, **given: scaled(self, inner, dynamic_growth_steps=3, **given),
     )
     x, y = ten_steps(normalized).train
-    task = ten_steps(normalized, train=(x, 20 * y))  # it overflows at first
+    task = ten_steps(constrained, train=(x, 20 * y))  # it overflows at first
     rows = Rows(task, Momentum(1e-4), 1, PREFERRED)
     ((weights, logs),) = rows.train([(Configuration("momentum", {}), 7)])
     model = task.build(Momentum(1e-4), 7)

@@ -5,7 +5,7 @@ no variables, so that here the same is done to tensors: the factor on the loss i
 gradients are accumulated and clipped, and a moving average of the weights is kept.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -48,6 +48,7 @@ class WholeStep:
         dynamic: how the factor on the loss changes, if it does.
         joined: how many numbers each weight has, where all come as one vector; there may then be
             more axes before, with scalars of the same number of axes.
+        constrained: new weights as their constraints have them.
 
     Attributes:
         numbers: that are read beside the method's hyperparameters, by name, as they were given.
@@ -59,10 +60,12 @@ class WholeStep:
         step: Step,
         dynamic: DynamicScale | None = None,
         joined: Sequence[int] | None = None,
+        constrained: Callable[[list], list] = list,
     ):
         self._step = step
         self._dynamic = dynamic
         self._joined = joined
+        self._constrained = constrained
         self._of_all: dict[str, Any] = {} if joined is None else {"axis": -1, "keepdims": True}
         self._clips = next((n for n in CLIPS if getattr(optimizer, n) is not None), None)
         self._every = optimizer.gradient_accumulation_steps or 1
@@ -112,6 +115,7 @@ class WholeStep:
         new_weights, new_state = self._updated(weights, gradients, state, held)
         if self._averages:
             new_weights, new_state = self._averaged(new_weights, new_state, state, held)
+        new_weights = self._constrained(new_weights)
         if self._dynamic:
             finite = self._all_finite(gradients)
             kept = weights, state

@@ -312,9 +312,10 @@ class Composed(Following, composed=True):
     def changed(self, changes: Mapping[str, Any]) -> Optimizer:
         own: dict[str, Any] = {}
         inner: dict[str, dict[str, Any]] = {key: {} for key in self.members}
+        of_main = self.members[self.main].settings()
         for name, value in changes.items():
             key, _, rest = name.partition(".")
-            if name in self.fields and name not in self._around:
+            if name in self.fields and name not in self._around and name not in of_main:
                 own[name] = value
             elif key == self.own:
                 own[rest] = value

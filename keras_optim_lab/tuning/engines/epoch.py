@@ -120,7 +120,7 @@ class Epoch:
         if inputs.validation:
             return inputs._replace(validation=first(inputs.validation)), data
         train, validation = data
-        size = self.model.task.batch_size
+        size = self.model.validation_batch
         samples = keras.tree.flatten(validation)[0].shape[0]
         used = min(samples, size + samples % size)
         return inputs, (train, keras.tree.map_structure(lambda array: array[:used], validation))
@@ -146,12 +146,12 @@ class Epoch:
         model = self.model
         places, dtypes = model.places, [weight.dtype for weight in model.weights]
         if self._joins:
-            joined = [Place("", (model.numbers,))]
+            step = Step(optimizer, [Place("", (model.numbers,))], dtypes[:1])
             sizes = [math.prod(shape) for shape in model.shapes]
-            return WholeStep(optimizer, Step(optimizer, joined, dtypes[:1]), model.scale, sizes)
+            return WholeStep(optimizer, step, dynamic=model.scale, joined=sizes)
         optimizer.find(model.weights, model.model)
-        decays = [*map(optimizer.decays, places)]
-        return WholeStep(optimizer, Step(optimizer, places, dtypes, decays=decays), model.scale)
+        step = Step(optimizer, places, dtypes, decays=[*map(optimizer.decays, places)])
+        return WholeStep(optimizer, step, dynamic=model.scale, constrained=model.constrained)
 
     def starts_differ(self, configuration: Configuration) -> bool:
         """Whether the configuration sets what slots begin with, so that not all begin alike."""
@@ -289,8 +289,7 @@ class Epoch:
             share = factor(optimizer.step, **schedule)
             for name in self._rates:
                 held[name] = held[name] * share
-        weights, optimizer = self._optimizer_step(weights, gradients, optimizer, held)
-        return self.model.constrained(weights), optimizer
+        return self._optimizer_step(weights, gradients, optimizer, held)
 
     def _validation(self, state: State, inputs: Inputs, data: Any):
         weights = self._each(self._shown)(state["weights"], state["optimizer"], inputs.held)
@@ -310,7 +309,7 @@ class Epoch:
         if inputs.validation:
             metrics = in_turn(inputs.validation, on_own, metrics)
         else:
-            metrics = in_order(data, self.model.task.batch_size, on_shared, metrics)
+            metrics = in_order(data, self.model.validation_batch, on_shared, metrics)
         return self._logs(metrics, self.model.log_names)
 
     def _shown(self, weights, optimizer, held):

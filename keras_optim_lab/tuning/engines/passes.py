@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +24,8 @@ class Passes:
 
     Splits of arrays are there once. A pipeline is read as `fit` reads it, and each reading, a pass,
     is what an epoch of all rows is trained on. One that holds the same when it is read the second
-    time is held from then on; another is read while the pass before is trained on.
+    time is held from then on. All is read in the main thread: a pipeline may draw from the global
+    streams, which the weights of models are drawn from, and may start processes.
 
     Args:
         task: with splits of arrays or pipelines.
@@ -33,10 +33,12 @@ class Passes:
 
     Attributes:
         task: the same, with what pipelines held first as arrays.
+        validation_batch: samples of a batch that is measured on.
 
     Raises:
         ImpureModelError: a pipeline cannot be held.
         MemoryError: arrays do not fit on the device.
+        ValueError: a pipeline cannot be read twice.
     """
 
     def __init__(self, task: Task, folds: int | None = None):
@@ -44,16 +46,15 @@ class Passes:
         self._readers = {n: _Reader(n, each) for n, each in splits.items() if is_pipeline(each)}
         self._given = task
         self._count = 1
-        self._next: Future | None = None
-        self._pool: ThreadPoolExecutor | None = None
+        self._next: dict[str, Any] | None = None
         first = self._read()
+        self._form = self._form_of(first)
+        validation = self._readers.get("validation")
+        self.validation_batch = validation.batch_size if validation else task.batch_size
         self.task = self._in_memory(first)
         check_data_fits(self.task)
         self._data = on_device(self.task, folds)
-        self._shapes = _shapes(first)
-        if self._readers and not self._is_the_same(first, second := self._read()):
-            self._pool = ThreadPoolExecutor(1, "pipeline")
-            self._next = self._pool.submit(lambda: second)
+        self._changes = bool(self._readers) and not self._is_the_same(first)
 
     def after(self, seen: int) -> tuple[int, Any]:
         """The data of an epoch, and the number of the pass that they are.
@@ -64,48 +65,71 @@ class Passes:
         Raises:
             RuntimeError: a pipeline holds another number of samples than before.
         """
-        if seen == self._count and self._pool and self._next:
-            read = self._next.result()
-            if (found := _shapes(read)) != self._shapes:
-                raise RuntimeError(
-                    f"task {self._given.name!r}: a pipeline held arrays of {found} in this epoch "
-                    f"and of {self._shapes} before. Trials that train side by side need as many "
-                    "samples in every epoch: cut it, with .take(batches) or a __len__."
-                )
-            self._next = self._pool.submit(self._read)
+        if self._changes and seen == self._count:
+            self.look_ahead()
+            read, self._next = self._next, None
+            assert read is not None
             self._count += 1
             self._data = on_device(self._in_memory(read))
         return self._count, self._data
 
-    def close(self) -> None:
-        """Ends what is read ahead."""
-        if self._pool:
-            self._pool.shutdown(cancel_futures=True)
+    def look_ahead(self) -> None:
+        """Reads what the next epoch is trained on, unless it is there."""
+        if not self._changes or self._next is not None:
+            return
+        try:
+            read = self._read()
+        except ImpureModelError as error:
+            raise RuntimeError(f"task {self._given.name!r}: {error}, unlike before") from error
+        if (found := self._form_of(read)) != self._form:
+            raise RuntimeError(
+                f"task {self._given.name!r}: its pipeline now holds {_in_words(found)}, and held "
+                f"{_in_words(self._form)} before. Trials that train side by side need batches of "
+                "the same size, and as many, in every epoch: cut it, with .take(batches) or a "
+                "__len__."
+            )
+        self._next = read
 
     def _read(self) -> dict[str, Any]:
         return {name: reader.read() for name, reader in self._readers.items()}
 
-    def _is_the_same(self, first: dict[str, Any], second: dict[str, Any]) -> bool:
+    def _form_of(self, read: dict[str, Any]) -> list[Any]:
+        """What must be the same in every pass."""
+        arrays = [(each.shape, each.dtype) for each in keras.tree.flatten(read)]
+        return [*arrays, *(reader.batch_size for reader in self._readers.values())]
+
+    def _is_the_same(self, first: dict[str, Any]) -> bool:
         """Whether the second reading is the first one, and nothing says that others differ."""
-        if _shapes(first) != _shapes(second):
+        second = self._read()
+        if self._form_of(second) != self._form:
             raise ImpureModelError("its pipeline holds another number of samples in every epoch")
         pairs = zip(*map(keras.tree.flatten, (first, second)), strict=True)
-        return all(each.may_repeat for each in self._readers.values()) and all(
+        same = all(each.may_repeat for each in self._readers.values()) and all(
             np.array_equal(*pair) for pair in pairs
         )
+        self._next = None if same else second
+        return same
 
     def _in_memory(self, read: dict[str, Any]) -> Task:
         if not read:
             return self._given
         changes: dict[str, Any] = {**read, "test": None}
+        task = self._given
         if "train" in read:
             size = self._readers["train"].batch_size
             changes.update(batch_size=size, shuffle="never", drop_remainder=False)
-        return replace(self._given, **changes)
+            if "validation" not in read:  # whole batches of the task's own size, if it says so
+                parts = task.arrays("validation")
+                changes["validation"] = tuple(part for part in parts if part is not None)
+        elif task.drop_remainder and len(keras.tree.flatten(read)[0]) % task.batch_size:
+            raise ImpureModelError("drop_remainder leaves a pipeline for validation as it is")
+        return replace(task, **changes)
 
 
-def _shapes(arrays: Any) -> list[tuple[int, ...]]:
-    return [array.shape for array in keras.tree.flatten(arrays)]
+def _in_words(form: list[Any]) -> str:
+    shape, dtype = form[0]
+    *_, size = form
+    return f"{shape[0]} samples of {dtype} in batches of {size}"
 
 
 class _Reader:
@@ -129,6 +153,11 @@ class _Reader:
     def read(self) -> tuple[Any, ...]:
         """All of an epoch as arrays: (x, y) or (x, y, sample_weight)."""
         batches = [*self._batches()]
+        if not batches:
+            raise ValueError(
+                f"{self._name}: the pipeline is empty when it is read, as one is that can be read "
+                "only once. Every epoch of every trial reads it: make it of what can be read again."
+            )
         sizes = [len(keras.tree.flatten(batch)[0]) for batch in batches]
         self.batch_size = sizes[0]
         if any(size != sizes[0] for size in sizes[:-1]) or sizes[-1] > sizes[0]:

@@ -81,6 +81,12 @@ class Population:
     def occupied(self) -> bool:
         return any(self._seats)
 
+    @property
+    def continues(self) -> bool:
+        """Whether one of its trials may be trained once more after the epoch that runs."""
+        epochs = self._epoch.model.task.epochs
+        return any(seat.epoch + 1 < epochs for seat in self._seats if seat is not None)
+
     def seat(self, candidate: Candidate) -> range:
         """Gives a candidate the first free seat, with fresh weights and slots; returns its rows."""
         optimizer = self._epoch.optimizer

@@ -99,7 +99,7 @@ class _Run:
         train_metrics = not candidates.objective.startswith("val_") and (
             candidates.objective != "loss"
         )
-        self.model = PureModel(task, optimizers[0], train_metrics)
+        self.model = PureModel(task, optimizers[0], train_metrics, self._passes.validation_batch)
         rows = backend.rows()
         self._forms: list[Form] = ["vectorized", "looped"]
         if form is not None:
@@ -153,6 +153,8 @@ class _Run:
                         with self.candidates.together():
                             self._tell(self._given_up())
                         break
+                    if any(population.continues for population in running):
+                        self._passes.look_ahead()  # while they run
                     running[0].wait()
             except ImpureModelError:
                 raise  # those in training are trained by another engine
@@ -162,7 +164,6 @@ class _Run:
                 raise
             finally:
                 self._clock.stop()
-                self._passes.close()
 
     def _finished(self, population: Population) -> list[Candidate]:
         """Reports an epoch; returns the candidates that have ended."""

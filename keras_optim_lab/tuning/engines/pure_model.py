@@ -40,11 +40,19 @@ class PureModel:
         numbers: how many the weights are made of.
         traces: how often the training step has been traced, once for each size of batch.
         log_names: of the metrics that are one number; a trial is judged by no other.
+        validation_batch: samples of a batch that is measured on; by default the task's.
         scale: how the factor on the loss changes; None where its dtype needs none.
     """
 
-    def __init__(self, task: Task, optimizer: Optimizer, train_metrics: bool):
+    def __init__(
+        self,
+        task: Task,
+        optimizer: Optimizer,
+        train_metrics: bool,
+        validation_batch: int | None = None,
+    ):
         self.task = task
+        self.validation_batch = validation_batch or task.batch_size
         self.train_metrics = train_metrics
         self.traces = 0
         self.model = task.build(optimizer, seed=0)
