@@ -103,6 +103,7 @@ def test_a_pipeline_that_differs_is_read_once_an_epoch_for_all_rows():
     assert np.isfinite(curves).all()
 
 
+@pytest.mark.once("torch")
 @pytest.mark.parametrize(
     ("reader", "reason"),
     [
@@ -123,6 +124,7 @@ def test_what_cannot_be_held_is_read_one_trial_at_a_time(reader, reason, caplog,
     assert all(trial.state.name == "COMPLETE" for trial in result.study.trials)
 
 
+@pytest.mark.once("torch")
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
@@ -149,6 +151,7 @@ def test_what_a_pipeline_draws_leaves_the_first_weights_as_they_are():
     np.testing.assert_allclose(*curves, rtol=1e-5)
 
 
+@pytest.mark.once("torch")
 def test_each_split_has_batches_of_its_own_size_and_what_is_left_over():
     class Batches(keras.losses.Loss):
         """Counts batches, so that it tells how they are cut."""
@@ -167,6 +170,7 @@ def test_each_split_has_batches_of_its_own_size_and_what_is_left_over():
         assert assert_same_as_fit(task, trials=2)["engine"] == "population"
 
 
+@pytest.mark.once("torch")
 def test_a_pipeline_that_can_be_read_only_once_is_refused():
     class Once(Reader):
         def on_epoch_end(self):
@@ -184,6 +188,7 @@ def test_a_loader_whose_workers_are_processes_feeds_all_rows():
     assert result.study.user_attrs["engine"]["engine"] == "population"
 
 
+@pytest.mark.once("torch")
 def test_an_error_of_a_pipeline_is_raised_before_anything_is_trained():
     class Broken(Reader):
         def __getitem__(self, i):
