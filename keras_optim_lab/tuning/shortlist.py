@@ -31,7 +31,9 @@ _STEPS = 41  # along each parameter
 def shortlist(tuning: StudyResult, top: int) -> list[FrozenTrial]:
     """The `top` complete trials that are the most promising, the best first.
 
-    A trial that was lucky among bad neighbours comes behind one that is good among good ones. The
+    In turn the best by the smoothed estimate, and the best by their values: a trial that was lucky
+    among bad neighbours is soon told from one that is good among good ones, and where neighbours
+    were stopped for learning slowly, the estimate of what learns slowly and ends best is bad. The
     trial of the defaults is left out.
 
     Raises:
@@ -41,15 +43,18 @@ def shortlist(tuning: StudyResult, top: int) -> list[FrozenTrial]:
     if len(ranked) <= top or len(ranked) < _FEWEST:
         return ranked[:top]
     estimates = Smoothed(tuning).estimates([each.params for each in ranked])
-    return [ranked[i] for i in np.argsort(estimates, kind="stable")[:top]]
+    smoothed = [ranked[i] for i in np.argsort(estimates, kind="stable")]
+    in_turn = {each.number: each for pair in zip(smoothed, ranked, strict=True) for each in pair}
+    return [*in_turn.values()][:top]
 
 
 class Smoothed:
     """What a study's trials say of any settings, with the luck of each averaged out.
 
     The mean of a Gaussian process in the searched parameters, whose noise is fitted with it. Its
-    targets are normal scores of ranks, so that no single loss outweighs others; pruned trials rank
-    behind complete ones, and diverged ones last.
+    targets are normal scores of ranks, so that no single loss outweighs others. Pruned trials rank
+    in the middle of complete ones, as they were behind others and might have overtaken them;
+    diverged ones come last.
 
     Args:
         tuning: a study with a complete trial.
@@ -112,9 +117,9 @@ def _fewer(ranked: list[FrozenTrial]) -> list[FrozenTrial]:
 def _normal_scores(tuning: StudyResult, ranked: Sequence[FrozenTrial]) -> np.ndarray:
     complete = [each for each in ranked if each.state == TrialState.COMPLETE]
     values = [tuning.objective.rank([each.value or 0.0]) for each in complete]
-    worst = max(values)
+    middle = float(np.median(values))
     values += [
-        math.inf if each.user_attrs.get("diverged") else np.nextafter(worst, math.inf)
+        math.inf if each.user_attrs.get("diverged") else middle
         for each in ranked[len(complete) :]
     ]
     return ndtri((rankdata(values) - 0.5) / len(values))
