@@ -119,8 +119,7 @@ def _normal_scores(tuning: StudyResult, ranked: Sequence[FrozenTrial]) -> np.nda
     values = [tuning.objective.rank([each.value or 0.0]) for each in complete]
     middle = float(np.median(values))
     values += [
-        math.inf if each.user_attrs.get("diverged") else middle
-        for each in ranked[len(complete) :]
+        math.inf if each.user_attrs.get("diverged") else middle for each in ranked[len(complete) :]
     ]
     return ndtri((rankdata(values) - 0.5) / len(values))
 
