@@ -77,7 +77,7 @@ def tune(
     sampler: Annotated[str, typer.Option(help="tpe, gp, cmaes, random, qmc or grid.")] = "tpe",
     pruner: Annotated[
         str, typer.Option(help="median, hyperband, halving, freeze-thaw or none.")
-    ] = "median",
+    ] = "none",
     objective: Annotated[str, typer.Option(help="What to improve, from the logs.")] = "val_loss",
     space: Space = None,
     population: Population = "auto",

@@ -76,7 +76,7 @@ def tune(
         seed: of the sampler; the runs of the first trials are trained with seed, seed + 1, …
         sampler: any Optuna sampler, or "tpe" (the default), "gp" (needs PyTorch), "cmaes" (its
             extra), "random", "qmc", or "grid": five values of every number.
-        pruner: any Optuna pruner, or "median" (the default), "hyperband", "halving", "none"; or
+        pruner: any Optuna pruner, or "none" (the default), "median", "hyperband", "halving"; or
             "freeze-thaw", which lets trials wait while others are likelier to end best.
         storage: a journal's path, an Optuna URL or storage; `studies/NAME.journal` by default.
         name: of the study; made from task, optimizer and time by default.

@@ -19,7 +19,7 @@ from keras_optim_lab.tuning import confirmation
 from keras_optim_lab.tuning.evaluation import EVALUATION_SEEDS, Evaluation
 from keras_optim_lab.tuning.racing import SEEDS, most_runs
 from keras_optim_lab.tuning.repetitions import Training
-from keras_optim_lab.tuning.samplers import PRUNERS, SAMPLERS
+from keras_optim_lab.tuning.samplers import PRUNER, PRUNERS, SAMPLER, SAMPLERS
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 from keras_optim_lab.tuning.start import NAMES
@@ -34,8 +34,8 @@ class SearchKeys(Common):
     task: str = key(task_name)
     trials: int = key(schema.whole(1))
     seed: int = key(schema.whole(0, 2**31 - 1), 0)
-    sampler: str = key(schema.one_of(SAMPLERS), "tpe")
-    pruner: str = key(schema.one_of(PRUNERS), "median")
+    sampler: str = key(schema.one_of(SAMPLERS), SAMPLER)
+    pruner: str = key(schema.one_of(PRUNERS), PRUNER)
     seeds_per_trial: int = key(schema.whole(1, 1000), 1)
     folds: int | None = key(schema.whole(2, 1000), None)
     start: str = key(schema.one_of(NAMES), "portfolio")

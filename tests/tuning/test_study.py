@@ -508,7 +508,7 @@ def test_samplers_have_names(make_study, name, kind):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        (None, optuna.pruners.MedianPruner),
+        (None, optuna.pruners.NopPruner),
         ("median", optuna.pruners.MedianPruner),
         ("hyperband", optuna.pruners.HyperbandPruner),
         ("halving", optuna.pruners.SuccessiveHalvingPruner),
