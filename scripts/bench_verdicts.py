@@ -57,7 +57,7 @@ def said(default: NDArray, tuned: NDArray) -> str:
 
 
 def studies(
-    stored: Stored, task: kol.Task, optimizer: str, count: int
+    stored: Stored, task: kol.Task, optimizer: str, count: int, pruner: str | None
 ) -> Iterator[tuple[kol.TuningResult, float]]:
     """So many studies, and the seconds of each."""
     listed = cover.greedy(stored.others, LISTED, stored.tried)
@@ -69,6 +69,7 @@ def studies(
                     task,
                     optimizer,
                     seed=seed,
+                    pruner=pruner,
                     start=[stored.settings[i] for i in listed],
                     storage=f"{folder}/study.journal",
                 ),
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--optimizers", nargs="+", default=["adam"])
     parser.add_argument("--tasks", nargs="+", help="all that are stored, by default")
     parser.add_argument("--studies", type=int, default=10)
+    parser.add_argument("--pruner", help="that of `kol.tune`, by default")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("keras_optim_lab").setLevel(logging.ERROR)
@@ -94,7 +96,7 @@ def main() -> None:
             default, there = judged(task, [Configuration(optimizer, {}), best])
             print(f"\n{optimizer} on {stored.task}: there is {said(default, there)}", flush=True)
             for seed, (result, seconds) in enumerate(
-                studies(stored, task, optimizer, options.studies)
+                studies(stored, task, optimizer, options.studies, options.pruner)
             ):
                 (found,) = judged(task, [result.found_configuration])
                 chosen = found if result.verdict.better else default
