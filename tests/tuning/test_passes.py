@@ -87,7 +87,11 @@ def test_trials_on_a_pipeline_are_those_of_fit_and_share_what_is_read(sizes):
     assert reader.read <= 2 * 3 + 12
 
 
-@pytest.mark.parametrize("kind", KINDS.get(BACKEND, []))
+def in_one_batch(*arrays):
+    return Reader(arrays, [len(arrays[0])])
+
+
+@pytest.mark.parametrize("kind", [in_one_batch, *KINDS.get(BACKEND, [])])
 def test_pipelines_of_the_framework_are_those_of_fit(kind):
     task = small_task(train=kind(*ARRAYS.train), validation=kind(*ARRAYS.validation), batch_size=1)
     assert assert_same_as_fit(task)["engine"] == "population"

@@ -409,7 +409,7 @@ def test_a_step_of_a_distribution_is_kept():
         ("adam", ["beta_1"], TypeError, r"`space` must be a dict.*\['beta_1'\]"),
         ("adam", {"beta1": 0.9}, ValueError, r"'beta1'.*Did you mean 'beta_1'.*It has: learn"),
         ("adam", {"rho": 0.9}, ValueError, r"Adam has no hyperparameter 'rho'"),
-        ("adam", {"clipnorm": 1.0}, ValueError, r"no hyperparameter 'clipnorm'"),
+        ("adam", {"use_ema": True}, ValueError, r"no hyperparameter 'use_ema'"),
         (["adam", "radam"], {"adm.beta_1": 0.9}, ValueError, r"'adm'.*Did you mean 'adam'"),
         ("adam", {"1-epsilon": 0.5}, ValueError, r"only a decay rate"),
         ("adam", {"beta_1": 1.0}, ValueError, r"`beta_1` must be a number in \[0, 1\).*1\.0"),
