@@ -8,6 +8,7 @@ import numpy as np
 from keras import layers
 
 import keras_optim_lab as kol
+from keras_optim_lab.tasks.built_in.images import mnist_cnn
 
 SAMPLES, EPOCHS, BATCH = 1000, 3, 32
 
@@ -30,20 +31,6 @@ def mlp(dtype: str | None = None) -> keras.Model:
             layers.Dropout(0.2, dtype=dtype),
             layers.Dense(10, dtype=dtype),
             layers.Activation("linear", dtype="float32"),
-        ]
-    )
-
-
-def convnet() -> keras.Model:
-    return keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            layers.Conv2D(32, 3, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Flatten(),
-            layers.Dense(10),
         ]
     )
 
@@ -108,7 +95,7 @@ MODELS: dict[str, Callable[[], kol.Task]] = {
     "mlp, average": partial(_task, mlp),
     "mlp, mixed_bfloat16": partial(_task, partial(mlp, "mixed_bfloat16")),
     "mlp, tf.data": _piped,
-    "convnet": partial(_task, convnet, "images"),
+    "convnet": partial(_task, mnist_cnn, "images"),
     "lstm": partial(_task, lstm, "tokens"),
     "transformer": partial(_task, transformer, "tokens"),
 }

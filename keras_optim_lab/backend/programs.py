@@ -4,7 +4,6 @@ import hashlib
 import logging
 import os
 import platform
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from keras_optim_lab.keras_private import keras_home
 
 VARIABLE = "KERAS_OPTIM_LAB_PROGRAMS"
 MOST = 2**30  # bytes
+_PREFIX, _SUFFIX = "jax-", "-cache"  # of our folders, and of JAX's files
 
 _log = logging.getLogger("keras_optim_lab")
 
@@ -33,7 +33,7 @@ def prepared() -> Path | None:
     place = folder()
     if place is None:
         return None
-    own = place / _processor()
+    own = place / f"{_PREFIX}{_processor()}"
     try:
         own.mkdir(parents=True, exist_ok=True)
         if not os.access(own, os.W_OK):
@@ -49,7 +49,8 @@ def kept() -> list[Path]:
     """The files of all programs, the one written first at the beginning."""
     place = folder()
     found = []
-    for path in place.rglob("*") if place else ():
+    # Nothing else of a folder that also holds other things.
+    for path in place.glob(f"{_PREFIX}*/*{_SUFFIX}") if place else ():
         with suppress(OSError):  # another process removes some, too
             if path.is_file():
                 found.append((path.stat().st_mtime, path))
@@ -57,11 +58,10 @@ def kept() -> list[Path]:
 
 
 def clear() -> None:
-    """Removes all of them."""
-    place = folder()
-    if place and place.exists():
-        for each in place.iterdir():
-            shutil.rmtree(each, ignore_errors=True)
+    """Removes all of them, and nothing else."""
+    for path in kept():
+        with suppress(OSError):
+            path.unlink()
 
 
 def _shrink(place: Path) -> None:

@@ -71,11 +71,15 @@ def test_the_oldest_programs_make_room_and_a_command_removes_all(tmp_path, monke
     monkeypatch.setenv(programs.VARIABLE, str(tmp_path))
     monkeypatch.setattr(programs, "MOST", 250)
     own = programs.prepared()
+    others = [tmp_path / "thesis.txt", tmp_path / "jax-notes" / "thesis.txt", own / "thesis.txt"]
+    for path in others:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes(300))
     for age, name in enumerate("cba"):
-        (own / name).write_bytes(bytes(100))
-        os.utime(own / name, (1000 - age, 1000 - age))
+        (own / f"{name}-cache").write_bytes(bytes(100))
+        os.utime(own / f"{name}-cache", (1000 - age, 1000 - age))
     programs.prepared()
-    assert [path.name for path in programs.kept()] == ["b", "c"]
+    assert [path.name for path in programs.kept()] == ["b-cache", "c-cache"]
     for arguments, expected in ((["programs"], "2 files"), (["programs", "--clear"], "0 files")):
         assert runner.invoke(app, arguments).output.startswith(expected)
-    assert tmp_path.exists()
+    assert all(path.exists() for path in others)

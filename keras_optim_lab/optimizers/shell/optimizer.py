@@ -32,6 +32,7 @@ from keras_optim_lab.optimizers.shell.paths import Whereabouts, path_of
 from keras_optim_lab.optimizers.shell.precision import check_real
 from keras_optim_lab.optimizers.shell.slots import Place
 from keras_optim_lab.optimizers.shell.state import KeepsState
+from keras_optim_lab.optimizers.shell.whole_step import share_of_average
 
 # By weight, after how many steps it joined: beside the variables in a file.
 _JOINED_AFTER = "joined_after"
@@ -199,9 +200,8 @@ class Optimizer(KeepsState, kw_only=True):
 
     def _update_model_variables_moving_average(self, trainable_variables):
         """Keras's average of the weights, in its own precision and once in an accumulated step."""
-        updates = ops.equal((self._iterations + 1) % (self.gradient_accumulation_steps or 1), 0)
-        share = ops.where(updates, 1.0 - self.ema_momentum, 0.0)
-        share = ops.where(ops.equal(self.iterations, 0), 1.0, share)
+        every = self.gradient_accumulation_steps or 1
+        share = share_of_average(self._iterations, every, self.ema_momentum)
         for variable, average in zip(
             trainable_variables, self._model_variables_moving_average, strict=True
         ):

@@ -35,9 +35,6 @@ class State(NamedTuple):
 class Step:
     """One step of a method on weights that stand at these places.
 
-    Attributes:
-        weights: their shapes and dtypes.
-
     Args:
         method: gives the rule and its choices.
         places: where the weights stand, and their shapes.
@@ -46,6 +43,9 @@ class Step:
         parts: of a composed optimizer, to which each weight belongs; by default as it says.
         small: for elementwise rules, weights of at most so many numbers are joined.
         start: how many numbers other steps of the optimizer have, whose random bits differ.
+
+    Attributes:
+        weights: their shapes and dtypes.
     """
 
     def __init__(

@@ -125,7 +125,7 @@ class WholeStep:
 
     def _updated(self, weights, gradients, state: State, held) -> tuple[list[Any], State]:
         """After the method's step, or none yet where gradients are accumulated."""
-        own, held = self._own(state), {**held}
+        own = self._own(state)
         if self._every == 1:
             clipped = self._clipped(gradients, held)
             new, after = self._step(weights, clipped, own, self._of_method(held))
@@ -143,10 +143,7 @@ class WholeStep:
     def _averaged(self, weights, state: State, before: State, held) -> tuple[list[Any], State]:
         """With the moving average after these weights, which take its place from time to time."""
         count = before.step // self._every
-        share = 1.0 - held["ema_momentum"]
-        if self._every > 1:
-            share = ops.where(ops.equal(state.step % self._every, 0), share, 0.0)
-        share = ops.where(ops.equal(count, 0), 1.0, share)
+        share = share_of_average(before.step, self._every, held["ema_momentum"])
         averages = [
             old + ops.cast(share, old.dtype) * (ops.cast(new, old.dtype) - old)
             for old, new in zip(state.slots[_AVERAGE], weights, strict=True)
@@ -209,6 +206,18 @@ class WholeStep:
 
     def _of_method(self, held: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in held.items() if name not in self.numbers}
+
+
+def share_of_average(step: Any, every: int, momentum: Any) -> Any:
+    """What of the way to the weights their moving average goes after a step.
+
+    Args:
+        step: how many there were before.
+        every: steps whose gradients are accumulated to an update; in between it stays.
+        momentum: its decay rate; after the first update it is the weights.
+    """
+    updates = ops.equal((step + 1) % every, 0)
+    return ops.where(ops.equal(step // every, 0), 1.0, ops.where(updates, 1.0 - momentum, 0.0))
 
 
 def _between(gradient: Any, most: Any) -> Any:

@@ -38,7 +38,11 @@ class Need(NamedTuple):
         """The need of rows that the optimizer with the largest state trains."""
         weights = sum(_bytes(variable) for variable in model.weights)
         others = sum(_bytes(variable) for variable in [*model.others, *model.metrics])
-        slots = max(each.state_bytes(model.places) for each in optimizers)
+        slots = max(
+            each.state_bytes(model.places)
+            + weights * (bool(each.use_ema) + bool(each.gradient_accumulation_steps))
+            for each in optimizers
+        )
         state = weights + others + slots
         outputs = _output_numbers(model.model) * model.task.batch_size
         return cls(data=_data_bytes(model.task), row=2 * state, step=weights + 2 * 4 * outputs)
