@@ -150,9 +150,11 @@ _NOT_FOR_XLA = (
 # a function of what is in it: it refuses, or compiles again whenever a weight has changed.
 _NEVER_IN_XLA = {"TensorListLength"}
 # On a CPU XLA falls back to plain loops for these inside a loop: five times as slow as
-# TensorFlow's own, eigenvectors forty times, and ten times as long to compile.
+# TensorFlow's own, eigenvectors and the gradient of an embedding forty times, and ten times as
+# long to compile.
 _SLOW_IN_XLA_LOOPS = {
     "SelfAdjointEigV2",
+    "UnsortedSegmentSum",
     "Conv2DBackpropFilter",
     "Conv2DBackpropFilterV2",
     "Conv3DBackpropFilterV2",
