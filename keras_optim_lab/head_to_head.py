@@ -24,6 +24,7 @@ from keras_optim_lab.tuning.paired import CONFIDENCE, diverged, gain
 from keras_optim_lab.tuning.racing import Course, Entrant, Values, separate
 from keras_optim_lab.tuning.repetitions import OnProgress, silent
 from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.spaces.recipe import Recipe
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 from keras_optim_lab.tuning.spaces.template import Template, expression
 from keras_optim_lab.tuning.study_result import StudyResult
@@ -133,7 +134,7 @@ class HeadToHead:
         page.heading("How this was made")
         page.code(self.command)
         for name, each in self.configurations.items():
-            page.facts([(name, repr(each.optimizer(self.course.task.training_steps)))])
+            page.facts([(name, repr(each.optimizer(each.on(self.course.task).training_steps)))])
         return page.write(Path(path))
 
     @property
@@ -212,7 +213,8 @@ def compare(
         TypeError, ValueError: an argument is wrong. Nothing has been trained by then.
     """
     engine = PopulationEngine(population)
-    task, configurations = task_of(task), _configurations(candidates)
+    task = task_of(task)
+    configurations = _configurations(candidates, Recipe.of(task))
     runs, seed = whole_number("runs", runs, least=2), whole_number("seed", seed, least=0)
     if not is_number(delta) or not delta >= 0:
         raise ValueError(f"`delta` must be a number ≥ 0. Received: delta={delta!r}")
@@ -229,7 +231,7 @@ def compare(
     return HeadToHead(course, values, configurations, share, runs, certain)
 
 
-def _configurations(candidates: Any) -> dict[str, Configuration]:
+def _configurations(candidates: Any, own: Recipe) -> dict[str, Configuration]:
     """Those of the candidates by name, no two of which would train the same."""
     named = isinstance(candidates, Mapping) and all(isinstance(name, str) for name in candidates)
     if not named or len(candidates) < 2:
@@ -237,11 +239,11 @@ def _configurations(candidates: Any) -> dict[str, Configuration]:
             "`candidates` must be a dict of at least two, by names. "
             f"Received: candidates={candidates!r}"
         )
-    configurations = {name: _configuration(name, each) for name, each in candidates.items()}
+    configurations = {name: _configuration(name, each, own) for name, each in candidates.items()}
     seen: list[tuple[str, Any]] = []
     for name, each in configurations.items():
         made = Template(each.name, each.template.make(each.hyperparameters)).config
-        found = made, each.decay, each.warmup
+        found = made, each.recipe.completed(own)
         same = next((other for other, former in seen if former == found), None)
         if same is not None:
             raise ValueError(
@@ -280,7 +282,7 @@ def _as_python(configuration: Configuration) -> str:
     return f"{{'optimizer': {made}, {', '.join(scheduled)}}}" if scheduled else made
 
 
-def _configuration(name: str, candidate: Candidate) -> Configuration:
+def _configuration(name: str, candidate: Candidate, own: Recipe) -> Configuration:
     if isinstance(candidate, StudyResult):
         return candidate.best_configuration
     settings = dict(candidate) if isinstance(candidate, Mapping) else {"optimizer": candidate}
@@ -289,7 +291,7 @@ def _configuration(name: str, candidate: Candidate) -> Configuration:
             f"candidates: {name!r} does not say which optimizer its settings are of: add "
             f'"optimizer": "adam" or another. Received: {candidate!r}'
         )
-    space = SearchSpace(settings.pop("optimizer"), settings)
+    space = SearchSpace(settings.pop("optimizer"), settings, own)
     if len(space.optimizers) > 1:
         raise ValueError(f"candidates: {name!r} must name one optimizer. Received: {candidate!r}")
     (optimizer,) = space.optimizers
@@ -299,7 +301,6 @@ def _configuration(name: str, candidate: Candidate) -> Configuration:
     return Configuration(
         optimizer,
         space.fixed[optimizer],
-        space.schedule.get("schedule", "constant"),
-        space.schedule.get("warmup", 0.0),
+        Recipe(**space.recipe),
         given=space.templates[optimizer],
     )

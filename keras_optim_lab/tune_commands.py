@@ -337,21 +337,28 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[..
 
 
 def override(text: str) -> tuple[str, Any]:
-    """`learning_rate=1e-4:1e-2` as a range, `epsilon=1e-8` as a value, `schedule=…` as words."""
+    """`learning_rate=1e-4:1e-2` as a range, `epsilon=1e-8` as a value, `schedule=…` as words.
+
+    `batch_size=16,32,64` as a list, and its numbers and those of `epochs=5:50` as whole ones.
+    """
     name, equals, value = text.partition("=")
     if name == "schedule" and value:
         return name, value.split(",") if "," in value else value
+    numeric: Callable[[str], float] = int if name in ("batch_size", "epochs") else float
     low, colon, high = value.partition(":")
     try:
         if equals and colon:
-            return name, (float(low), float(high))
+            return name, (numeric(low), numeric(high))
+        if "," in value:
+            return name, [numeric(each) for each in value.split(",")]
         if equals and value.lower() in ("true", "false"):
             return name, value.lower() == "true"
         if equals:
-            return name, float(value)
+            return name, numeric(value)
     except ValueError:
         pass
     raise ValueError(
-        "--space takes NAME=LOW:HIGH or NAME=VALUE with numbers, or schedule=NAME,NAME. "
+        "--space takes NAME=LOW:HIGH or NAME=VALUE with numbers, schedule=NAME,NAME or "
+        "batch_size=NUMBER,NUMBER; batch_size and epochs are whole numbers. "
         f"Received: {text!r}"
     )

@@ -240,6 +240,9 @@ def test_the_report_of_a_study_by_any_name_lies_among_the_reports(command, tmp_p
         ("warmup=0.1", ("warmup", 0.1)),
         ("schedule=cosine", ("schedule", "cosine")),
         ("schedule=constant,cosine", ("schedule", ["constant", "cosine"])),
+        ("batch_size=64", ("batch_size", 64)),
+        ("batch_size=16,32", ("batch_size", [16, 32])),
+        ("epochs=5:50", ("epochs", (5, 50))),
     ],
 )
 def test_space_takes_a_range_or_a_value(text, change):
@@ -254,7 +257,17 @@ def test_a_population_is_a_number_or_a_word_for_the_engine_to_judge():
 
 
 @pytest.mark.parametrize(
-    "text", ["beta_1", "beta_1=", "beta_1=a", "beta_1=0.5:", "beta_1=1:2:3", "schedule="]
+    "text",
+    [
+        "beta_1",
+        "beta_1=",
+        "beta_1=a",
+        "beta_1=0.5:",
+        "beta_1=1:2:3",
+        "schedule=",
+        "batch_size=8.5",
+        "epochs=1:x",
+    ],
 )
 def test_space_refuses_anything_else(text):
     with pytest.raises(ValueError, match=f"NAME=LOW:HIGH or NAME=VALUE.*Received: '{text}'"):

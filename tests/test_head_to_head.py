@@ -16,6 +16,7 @@ from keras_optim_lab.head_to_head import HeadToHead
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.racing import Course, Entrant, separate
 from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.spaces.recipe import Recipe
 from tests.studies import ByRate, Formula, small_model, small_task
 
 pytestmark = pytest.mark.once
@@ -170,7 +171,7 @@ def test_what_was_given_is_repeated_with_all_that_it_has(trained):
     assert "amsgrad=True" in found.command
     assert "learning_rate=0.3" in found.command
     assert "{'optimizer': 'adam', 'beta_1': 0.95}" in found.command
-    falling = Configuration("adam", {"epsilon": 1e-6}, decay="cosine")
+    falling = Configuration("adam", {"epsilon": 1e-6}, Recipe("cosine"))
     assert head_to_head._as_text(falling) == "adam epsilon=1e-06 schedule=cosine"
     assert "runs=4" in found.command
 

@@ -81,14 +81,14 @@ class FreshRuns:
         return {
             "experiment": self._experiment.name,
             "task": self.declared.name,
-            "epochs": self.declared.epochs,
-            "batch_size": self.declared.batch_size,
+            "epochs": chosen.recipe.epochs or self.declared.epochs,
+            "batch_size": chosen.recipe.batch_size or self.declared.batch_size,
             "split": "test",
             "method": one.method,
             "name": chosen.name,
             "hyperparameters": chosen.hyperparameters,
-            "decay": chosen.decay,
-            "warmup": chosen.warmup,
+            "decay": chosen.recipe.schedule,
+            "warmup": chosen.recipe.warmup,
             "seed": one.seed,
             "backend": self._experiment.backend,
         }

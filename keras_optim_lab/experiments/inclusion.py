@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from keras_optim_lab.arguments import is_number
 from keras_optim_lab.reports.writing import listed, number
 from keras_optim_lab.tuning.criterion import Direction
 from keras_optim_lab.tuning.paired import CONFIDENCE, Gain, diverged, gain
-from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS
 from keras_optim_lab.tuning.spaces.parameters import field_name
+from keras_optim_lab.tuning.spaces.recipe import OF_SOME_TASK, USUAL
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 
 # What an optimizer does for some of its settings, over the ranges that are searched by default. Of
@@ -156,14 +156,14 @@ def _holds(one: Searched, other: Searched) -> bool:
 
 def _searched(one: Searched) -> dict[str, Any]:
     """By setting, its range as a pair, or what it may be."""
-    space = SearchSpace(one.optimizer, one.space)
+    space = SearchSpace(one.optimizer, one.space, OF_SOME_TASK)
     (name,) = space.optimizers
-    known = {**SCHEDULE_DEFAULTS, **space.templates[name].defaults, **space.fixed[name]}
-    found: dict[str, Any] = {key: [value] for key, value in {**known, **space.schedule}.items()}
+    known = {**USUAL, **space.templates[name].defaults, **space.fixed[name]}
+    found: dict[str, Any] = {key: [value] for key, value in {**known, **space.recipe}.items()}
     for key, distribution in space.distributions.items():
         if isinstance(distribution, CategoricalDistribution):
             found[key] = list(distribution.choices)
-        elif isinstance(distribution, FloatDistribution):
+        elif isinstance(distribution, FloatDistribution | IntDistribution):
             low, high = distribution.low, distribution.high
             whole = key == field_name(key)
             found[field_name(key)] = (low, high) if whole else (1.0 - high, 1.0 - low)

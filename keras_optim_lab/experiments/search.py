@@ -21,6 +21,7 @@ from keras_optim_lab.tuning.racing import SEEDS, most_runs
 from keras_optim_lab.tuning.repetitions import Training
 from keras_optim_lab.tuning.samplers import PRUNER, PRUNERS, SAMPLER, SAMPLERS
 from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.spaces.recipe import OF_SOME_TASK
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 from keras_optim_lab.tuning.start import NAMES
 from keras_optim_lab.tuning.storages.storage import journal_path
@@ -56,7 +57,7 @@ def check_space(table: Table, optimizers: str | Sequence[str]) -> None:
     """Checks what the key `space` of a table changes, one by one."""
     changes = table.table("space")
     for name, value in changes.data.items():
-        changes.check(name, SearchSpace, optimizers, {name: value})
+        changes.check(name, SearchSpace, optimizers, {name: value}, OF_SOME_TASK)
 
 
 class Search:

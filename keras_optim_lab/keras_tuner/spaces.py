@@ -67,7 +67,7 @@ def optimizer(
                 chosen |= _declare(
                     hp, start, searched.hyperparameters(name), searched.defaults(name)
                 )
-    chosen |= _declare(hp, start, searched.searched_schedule, {})
+    chosen |= _declare(hp, start, searched.searched_recipe, {})
     return searched.decode(chosen).optimizer(steps)
 
 

@@ -1,6 +1,6 @@
 """The two sides of a map: a hyperparameter each, at even steps of the scale it is searched on."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -8,8 +8,9 @@ import numpy as np
 from optuna.distributions import FloatDistribution
 
 from keras_optim_lab.arguments import near_matches
-from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS, Configuration
+from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.parameters import field_name
+from keras_optim_lab.tuning.spaces.recipe import USUAL
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 
 
@@ -70,9 +71,10 @@ class Axis:
 
     def value(self, configuration: Configuration) -> Any:
         """The hyperparameter in a configuration."""
-        schedule = {"schedule": configuration.decay, "warmup": configuration.warmup}
         defaults = configuration.template.defaults
-        return {**schedule, **defaults, **configuration.hyperparameters}[self.name]
+        return {**asdict(configuration.recipe), **defaults, **configuration.hyperparameters}[
+            self.name
+        ]
 
     def place(self, configuration: Configuration) -> float | None:
         """Where a configuration is on the axis; None where a log scale has no place for it."""
@@ -106,7 +108,7 @@ def _axis(space: SearchSpace, argument: str, name: str, cells: int) -> Axis:
             f'"learning_rate". Received: {argument}={name!r}'
         )
     field, searched = field_name(name), {field_name(key): key for key in space.distributions}
-    known = [*template.fields, *SCHEDULE_DEFAULTS]
+    known = [*template.fields, *USUAL]
     if field not in known:
         raise ValueError(
             f"{argument}={name!r}: {template.title} has no hyperparameter of this name."

@@ -6,8 +6,9 @@ from typing import Any
 
 from keras_optim_lab.maps.axes import Axis, axes
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS, Configuration
+from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.parameters import field_name
+from keras_optim_lab.tuning.spaces.recipe import Recipe, described
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 from keras_optim_lab.tuning.spaces.template import Template
 from keras_optim_lab.tuning.study_result import StudyResult
@@ -45,12 +46,12 @@ class Plane:
 
     def cell(self, row: int, column: int) -> Configuration:
         """The settings of a cell, by its number along y and along x."""
-        schedule = {key: SCHEDULE_DEFAULTS[key] for key in self.space.searched_schedule}
+        recipe = {key: self.space.own[key] for key in self.space.searched_recipe}
         both = {
             self.x.key: float(self.x.params[column]),
             self.y.key: float(self.y.params[row]),
         }
-        return self.space.decode({**self.space.defaults(self.optimizer), **schedule, **both})
+        return self.space.decode({**self.space.defaults(self.optimizer), **recipe, **both})
 
     @property
     def marks(self) -> list[tuple[str, Configuration]]:
@@ -77,8 +78,12 @@ def plane(
     settings: int,
     space: Mapping[str, Any] | None,
     result: StudyResult | None,
+    own: Recipe,
 ) -> Plane:
     """The plane of a map, through the choice of a study where there is one.
+
+    Args:
+        own: the recipe of the task that is trained; all else as `kol.map` takes it.
 
     Raises:
         TypeError, ValueError: one of the arguments is wrong, or the study chose among others.
@@ -89,7 +94,7 @@ def plane(
             f"settings of one. Received: optimizer={optimizer!r}"
         )
     if result is None:
-        searched = SearchSpace(optimizer or DEFAULT, space)
+        searched = SearchSpace(optimizer or DEFAULT, space, own)
         (name,) = searched.optimizers
         return Plane(searched, *axes(searched, x, y, settings), searched.untuned(name).default)
     if not isinstance(result, StudyResult):
@@ -109,20 +114,20 @@ def plane(
         for key, distribution in result.space.spaces[choice.name].items()
         if {key, field_name(key)} & {x, y}
     }
-    schedule = {"schedule": choice.decay, "warmup": choice.warmup} if choice.scheduled else {}
-    searched = SearchSpace(through, {**ranges, **schedule, **(space or {})})
+    recipe = described(choice.recipe, ())
+    searched = SearchSpace(through, {**ranges, **recipe, **(space or {})}, own)
     return Plane(
         searched,
         *axes(searched, x, y, settings),
         choice.default,
-        None if _as_by_default(choice) else choice,
+        None if _as_by_default(choice, result.space.untuned(choice.name)) else choice,
         found if found != choice and found.name == choice.name else None,
         result.study.study_name,
         result.best_trial.params,
     )
 
 
-def _as_by_default(choice: Configuration) -> bool:
-    defaults = choice.template.defaults
-    named = choice.hyperparameters.items()
-    return not choice.scheduled and all(defaults[name] == value for name, value in named)
+def _as_by_default(choice: Configuration, untuned: Configuration) -> bool:
+    defaults, named = choice.template.defaults, choice.hyperparameters.items()
+    same = all(defaults[name] == value for name, value in named)
+    return same and choice.recipe == untuned.recipe

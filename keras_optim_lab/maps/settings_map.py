@@ -31,6 +31,7 @@ from keras_optim_lab.tuning.folds import Folds, folds_for
 from keras_optim_lab.tuning.paired import diverged
 from keras_optim_lab.tuning.racing import Course
 from keras_optim_lab.tuning.repetitions import OnProgress, silent
+from keras_optim_lab.tuning.spaces.recipe import Recipe
 from keras_optim_lab.tuning.spaces.template import expression
 from keras_optim_lab.tuning.study_result import StudyResult
 from keras_optim_lab.versions import in_a_line, versions_of_study
@@ -199,7 +200,7 @@ def map(
     seeds = None if seeds is None else whole_number("seeds", seeds)
     seed = whole_number("seed", seed, least=0)
     task = task_of(task)
-    shown_plane = plane(optimizer, x, y, settings, space, result)
+    shown_plane = plane(optimizer, x, y, settings, space, result, Recipe.of(task))
     _check(task, shown_plane, result)
     if objective is None:
         objective = "val_loss" if result is None else result.objective
@@ -229,9 +230,9 @@ def _check(task: Task, shown_plane: Plane, result: StudyResult | None) -> None:
             f"The model of task {task.name!r} is built from a trial: pass a study as `result`, of "
             "whose choice the model is built."
         )
-    if shown_plane.space.schedule and task.training_steps is None:
+    if shown_plane.space.scheduled and task.training_steps is None:
         raise ValueError(
-            f"space: {listed([*shown_plane.space.schedule])} cannot be set, because the task "
+            f"space: {listed([*shown_plane.space.scheduled])} cannot be set, because the task "
             f"{task.name!r} does not tell how many steps an epoch has."
         )
 

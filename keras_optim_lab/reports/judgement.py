@@ -227,8 +227,8 @@ def _by_priority(names: Sequence[str]) -> list[str]:
 
 
 def _searched(tuning: TuningStudy, optimizer: str) -> dict[str, BaseDistribution]:
-    """The study's parameters of one optimizer and of the schedule that can take two values."""
-    every = {**tuning.space.hyperparameters(optimizer), **tuning.space.searched_schedule}
+    """The study's parameters of one optimizer and of the recipe that can take two values."""
+    every = {**tuning.space.hyperparameters(optimizer), **tuning.space.searched_recipe}
     return {label: each for label, each in every.items() if not each.single()}
 
 

@@ -3,11 +3,12 @@
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import keras
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from keras_optim_lab.reports import study_figures as figures
@@ -16,7 +17,7 @@ from keras_optim_lab.reports.judgement import Outcome, outcome, warnings_of
 from keras_optim_lab.reports.writing import number, plus_minus
 from keras_optim_lab.tuning.evaluation import Evaluation, Runs
 from keras_optim_lab.tuning.shortlist import Smoothed
-from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS, Configuration
+from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.parameters import complement, field_name
 from keras_optim_lab.tuning.spaces.template import Template
 from keras_optim_lab.tuning.study import ENGINE, TuningStudy
@@ -70,17 +71,21 @@ def settings(page: Page, tuning: TuningStudy) -> None:
     for name, value in best.settings.items():
         field = template.numeric.get(name)
         source = field.search.source if field is not None and field.search is not None else ""
-        default = {**SCHEDULE_DEFAULTS, **template.defaults}[name]
+        default = {**tuning.space.own, **template.defaults}[name]
         rows.append([name, number(default), number(value), _range(tuning, name), source])
     page.table(["hyperparameter", "default", "tuned", "searched", "range from"], rows)
     if chosen != best:
         page.paragraph("No better for sure than the defaults, which are what to use:", "note")
-    page.code(f"{_code(chosen, tuning.steps)}\nmodel.compile(optimizer=optimizer, ...)")
+    fit = {n: v for n, v in asdict(chosen.recipe).items() if v and n in ("batch_size", "epochs")}
+    code = [_code(chosen, tuning.steps), "model.compile(optimizer=optimizer, ...)"]
+    if fit:
+        code.append(f"model.fit(x, y, {', '.join(f'{n}={v}' for n, v in fit.items())}, ...)")
+    page.code("\n".join(code))
     if chosen.scheduled:
         page.paragraph(
             f"The schedule is as long as the training of {tuning.task.name}: "
-            f"{tuning.task.epochs} epochs, {tuning.steps} steps. For another training give its own "
-            "number of steps.",
+            f"{chosen.on(tuning.task).epochs} epochs, {tuning.steps} steps. For another training "
+            "give its own number of steps.",
             "note",
         )
     if as_good := _as_good(tuning):
@@ -103,7 +108,9 @@ def _code(best: Configuration, steps: int | None) -> str:
         )
     given = dict(best.hyperparameters)
     if best.scheduled:
-        shape = f"steps={steps}, warmup={number(best.warmup)}, decay={best.decay!r}"
+        shape = (
+            f"steps={steps}, warmup={number(best.recipe.warmup)}, decay={best.recipe.schedule!r}"
+        )
         given |= {
             name: f"kol.schedules.WarmupDecay({number(peak)}, {shape})"
             for name, peak in best.peaks.items()
@@ -252,11 +259,11 @@ def _as_good(tuning: TuningStudy) -> list[list[str]]:
 
 def _range(tuning: TuningStudy, name: str) -> str:
     """What was searched, in terms of the hyperparameter itself."""
-    space = {**tuning.space.spaces[tuning.found_configuration.name], **tuning.space.schedule}
+    space = {**tuning.space.spaces[tuning.found_configuration.name], **tuning.space.recipe}
     if isinstance(decay := space.get(complement(name)), FloatDistribution):
         return f"{number(1 - decay.high)} … {number(1 - decay.low)}"
     match space.get(name):
-        case FloatDistribution() as found:
+        case FloatDistribution() | IntDistribution() as found:
             return f"{number(found.low)} … {number(found.high)}"
         case CategoricalDistribution() as found:
             return ", ".join(map(str, found.choices))

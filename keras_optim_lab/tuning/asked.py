@@ -12,7 +12,6 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from keras_optim_lab.tasks.folds import training_steps
 from keras_optim_lab.tuning.budget import Budget
 from keras_optim_lab.tuning.checks import Callback
 from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, Run, runs_of_a_trial
@@ -53,7 +52,7 @@ class Asked(Candidates):
         self.structures = tuning.space.structures
         self.folds = tuning.folds
         self.runs = tuning.seeds_per_trial * (tuning.folds or 1)
-        self.scheduled = bool(tuning.space.schedule)
+        self.scheduled = bool(tuning.space.scheduled)
         self.objective = tuning.objective.name
         self._tuning = tuning
         self._trials = trials
@@ -148,12 +147,11 @@ class StudyCandidate(Candidate):
         callbacks: Sequence[Callback],
         budget: Budget,
     ):
-        steps = training_steps(tuning.task, tuning.folds)
-        super().__init__(configuration, runs, steps, tuning.objective.name, trial)
+        task = configuration.on(tuning.task)
+        super().__init__(configuration, runs, task, tuning.objective.name, trial)
         self._study = tuning.study
         self._callbacks = callbacks
         self._budget = budget
-        self._epochs = tuning.task.epochs
         self._first_epoch = math.inf  # when it had ended
         self._values: list[float] = []
         self._state = TrialState.COMPLETE
@@ -188,10 +186,10 @@ class StudyCandidate(Candidate):
         """Whether there is time for the next epoch; what is cut off is trained again later."""
         now = time.perf_counter()
         self._first_epoch = min(self._first_epoch, now)
-        if epoch + 1 == self._epochs:
+        if epoch + 1 == self.task.epochs:
             # Without the first one, in which programs are compiled.
             pace = (now - self._first_epoch) / epoch if epoch else now - self._begun
-            self._budget.trained(pace * self._epochs)
+            self._budget.trained(pace * self.task.epochs)
         elif not self._budget.left_for_trials:
             self._state = TrialState.FAIL
             return False

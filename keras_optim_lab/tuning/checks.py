@@ -16,6 +16,7 @@ from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.checks import accepts
 from keras_optim_lab.tasks.model_checks import compares_outputs
+from keras_optim_lab.tasks.splits import length
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.pure_model import build_metrics
 from keras_optim_lab.tuning.engines.session import fresh_session
@@ -50,13 +51,14 @@ def check_callbacks(callbacks: Any) -> None:
 
 def check_space(task: Task, space: SearchSpace) -> None:
     """Refuses what the task cannot have, what leaves nothing to choose, and what is not stored."""
-    if space.schedule and task.training_steps is None:
+    if space.scheduled and task.training_steps is None:
         raise ValueError(
-            f"space: {', '.join(map(repr, space.schedule))} cannot be searched or set, because the "
-            f"task {task.name!r} does not tell how many steps an epoch has. Give it data of known "
-            "length, or leave the schedule out."
+            f"space: {', '.join(map(repr, space.scheduled))} cannot be searched or set, because "
+            f"the task {task.name!r} does not tell how many steps an epoch has. Give it data of "
+            "known length, or leave the schedule out."
         )
-    chosen = space.distributions or space.schedule or any(space.fixed.values())
+    _check_batch_size(task, space)
+    chosen = space.distributions or space.recipe or any(space.fixed.values())
     if not chosen and not task.depends_on_trial:
         template = space.templates[space.optimizers[0]]
         raise ValueError(
@@ -73,6 +75,24 @@ def check_space(task: Task, space: SearchSpace) -> None:
             "groups by regular expressions, and register functions and classes of your own with "
             "keras.saving.register_keras_serializable."
         ) from error
+
+
+def _check_batch_size(task: Task, space: SearchSpace) -> None:
+    """Raises a ValueError where one of those searched cannot be compared with the others."""
+    sizes = {each.recipe.batch_size or 1 for each in space.structures}
+    if sizes == {1}:
+        return
+    if task.drop_remainder:
+        raise ValueError(
+            f"space: 'batch_size' changes what the task {task.name!r} is measured on, as "
+            "drop_remainder=True leaves out the last, smaller batch of its validation too. Pass "
+            "drop_remainder=False, or leave 'batch_size' out."
+        )
+    if max(sizes) > (samples := length(task.train)):
+        raise ValueError(
+            f"space: 'batch_size' may be at most {samples}, the training samples of the task "
+            f"{task.name!r}. Received: {max(sizes)}"
+        )
 
 
 def check_sampler(task: Task, sampler: BaseSampler) -> None:

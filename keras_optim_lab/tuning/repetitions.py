@@ -12,12 +12,12 @@ from typing import Any
 from optuna.trial import FixedTrial
 
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tasks.folds import training_steps
 from keras_optim_lab.tasks.splits import Fold, SplitName
 from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, Engine, Run
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.interruption import interruptible, raise_if_interrupted
 from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.spaces.recipe import Recipe
 
 # By the name of a metric, as in the logs of `fit`, its value after every epoch; NaN from the epoch
 # on in which the run diverged.
@@ -125,7 +125,7 @@ class _Repetition(Candidate):
         super().__init__(
             training.configuration,
             [Run(training.seed, training.fold)],
-            among.steps,
+            training.configuration.on(among.task),
             among.objective,
             FixedTrial(dict(training.params)),
         )
@@ -135,7 +135,7 @@ class _Repetition(Candidate):
 
     def report(self, epoch: int, *logs: Mapping[str, float]) -> bool:
         lost = self.diverges(logs[0])
-        left = self._among.task.epochs - epoch
+        left = self.task.epochs - epoch
         for name, value in logs[0].items():
             # No more digits than float32 has.
             values = [math.nan] * left if lost else [float(f"{value:.8g}")]
@@ -168,21 +168,23 @@ class _Repetitions(Candidates):
         on_progress: OnProgress,
     ):
         # An engine asks a structure for an optimizer before it knows the length of the training.
-        plain = [replace(each.configuration, decay="constant", warmup=0.0) for each in trainings]
-        self.structures = list({each.structure: each for each in plain}.values())
+        every = {each.configuration.structure: each.configuration for each in trainings}
+        self.structures = [
+            replace(each, recipe=Recipe(batch_size=each.recipe.batch_size))
+            for each in every.values()
+        ]
         self.scheduled = any(each.configuration.scheduled for each in trainings)
         self.objective = objective
         self.folds = folds
         self.task = task
-        self.steps = training_steps(task, folds)
         self.on_done = on_done
         self._on_progress = on_progress
         self.all = [_Repetition(each, self) for each in trainings]
         self._waiting = deque(self.all)
 
     def tell_progress(self) -> None:
-        epochs = sum(len(next(iter(each.curves.values()), ())) for each in self.all)
-        self._on_progress(epochs / self.task.epochs, len(self.all))
+        shares = [len(next(iter(e.curves.values()), ())) / e.task.epochs for e in self.all]
+        self._on_progress(sum(shares), len(self.all))
 
     @property
     def left(self) -> int:

@@ -33,6 +33,7 @@ from keras_optim_lab.tuning.engines.engine import Engine
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.folds import Folds, check_folds, folds_of
 from keras_optim_lab.tuning.interruption import ended_by, interruptible, raise_if_interrupted
+from keras_optim_lab.tuning.spaces.recipe import Recipe
 from keras_optim_lab.tuning.spaces.space import Searched, SearchSpace
 from keras_optim_lab.tuning.start import planned
 from keras_optim_lab.tuning.storages.buffered import BufferedStorage
@@ -67,8 +68,8 @@ class TuningStudy(StudyResult):
         """A new study, or the stored one of this name. See `keras_optim_lab.tune`."""
         seed = whole_number("seed", seed, least=0)
         seeds_per_trial = whole_number("seeds_per_trial", seeds_per_trial)
-        searched = SearchSpace(optimizer, space)
         task = task_of(task)
+        searched = SearchSpace(optimizer, space, Recipe.of(task))
         wanted = Criterion.of(objective, task)
         check_folds(task, folds)
         check_space(task, searched)
@@ -76,7 +77,7 @@ class TuningStudy(StudyResult):
         first = planned(start, searched)
         chosen = samplers.sampler(sampler, seed, searched.distributions)
         check_sampler(task, chosen)
-        chosen_pruner = samplers.pruner(pruner, task.epochs)
+        chosen_pruner = samplers.pruner(pruner, searched.most_epochs or task.epochs)
         name = _new_name(task, searched) if name in (None, "") else name
         opened = BufferedStorage(open_storage(storage, name))
         try:
@@ -132,15 +133,18 @@ class TuningStudy(StudyResult):
             )
         chosen = study.user_attrs.get(plan.CHOICES, {})
         own_seed = int.from_bytes(os.urandom(4), "little")
-        space = SearchSpace.from_description(stored["space"])
+        task = task or tasks.get(stored["task"])
+        space = SearchSpace.from_description(stored["space"], Recipe.of(task))
         study.sampler = samplers.sampler(
             sampler or chosen.get("sampler"), own_seed, space.distributions
         )
-        study.pruner = samplers.pruner(pruner or chosen.get("pruner"), stored["epochs"])
+        study.pruner = samplers.pruner(
+            pruner or chosen.get("pruner"), space.most_epochs or stored["epochs"]
+        )
         return cls(
             study,
             opened,
-            task or tasks.get(stored["task"]),
+            task,
             space,
             Criterion(stored["objective"], stored["direction"]),
             stored["seed"],

@@ -80,8 +80,12 @@ class StudyResult:
 
     @property
     def steps(self) -> int | None:
-        """Optimizer steps of one training, over all epochs; None where the task cannot tell."""
-        return self.task.training_steps
+        """Optimizer steps of a training with the best settings; None where the task cannot tell.
+
+        Raises:
+            RuntimeError: no trial has been completed.
+        """
+        return self.best_configuration.on(self.task).training_steps
 
     @property
     def metric(self) -> str:
@@ -179,8 +183,8 @@ class StudyResult:
     def best_params(self) -> dict[str, Any]:
         """The best trial's hyperparameters, by the names of the optimizer's arguments.
 
-        `schedule` and `warmup` are among them where they are part of the search space, and what a
-        model that is built from the trial has chosen for itself.
+        `schedule`, `warmup`, `batch_size` and `epochs` are among them where they are part of the
+        search space, and what a model that is built from the trial has chosen for itself.
         """
         verdict = self.verdict
         # The defaults are trained with the model of the trial that the search found best.
@@ -199,4 +203,4 @@ class StudyResult:
 
     def default_optimizer(self) -> Optimizer:
         """A fresh optimizer of the same class with its default settings, or as it was given."""
-        return self.best_configuration.default.optimizer(self.steps)
+        return self.best_configuration.default.optimizer(steps=None)

@@ -5,6 +5,7 @@ import pytest
 import keras_optim_lab as kol
 from keras_optim_lab.schedules import WarmupDecay
 from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.spaces.recipe import Recipe
 
 pytestmark = pytest.mark.once
 
@@ -27,7 +28,7 @@ def test_without_a_schedule_the_learning_rate_is_a_plain_number():
     ("decay", "warmup"), [("cosine", 0.0), ("constant", 0.25), ("linear", 0.1)]
 )
 def test_a_decay_or_a_warmup_makes_a_schedule_whose_peak_is_the_learning_rate(decay, warmup):
-    configuration = Configuration("momentum", {"learning_rate": 0.25}, decay, warmup)
+    configuration = Configuration("momentum", {"learning_rate": 0.25}, Recipe(decay, warmup))
     assert configuration.scheduled
     made = schedule(configuration.optimizer(steps=40))
     assert isinstance(made, WarmupDecay)
@@ -40,13 +41,13 @@ def test_a_decay_or_a_warmup_makes_a_schedule_whose_peak_is_the_learning_rate(de
 
 
 def test_the_peak_is_the_optimizers_default_where_the_rate_is_not_chosen():
-    made = schedule(Configuration("adam", {}, decay="cosine").optimizer(steps=40))
+    made = schedule(Configuration("adam", {}, Recipe("cosine")).optimizer(steps=40))
     assert made.learning_rate == 1e-3
 
 
 def test_a_schedule_scales_every_learning_rate_of_an_optimizer():
     """AdaBound's second rate is a lower bound, which would hold the first one up."""
-    configuration = Configuration("adabound", {"learning_rate": 0.25}, decay="linear")
+    configuration = Configuration("adabound", {"learning_rate": 0.25}, Recipe("linear"))
     assert configuration.peaks == {"learning_rate": 0.25, "final_learning_rate": 0.1}
     optimizer = configuration.optimizer(steps=40)
     assert schedule(optimizer).learning_rate == 0.25
@@ -55,22 +56,23 @@ def test_a_schedule_scales_every_learning_rate_of_an_optimizer():
 
 def test_a_schedule_without_a_number_of_steps_is_refused():
     with pytest.raises(ValueError, match=r"schedule='cosine'.*pass steps=batches per epoch"):
-        Configuration("adam", {}, decay="cosine").optimizer(steps=None)
+        Configuration("adam", {}, Recipe("cosine")).optimizer(steps=None)
 
 
 def test_every_optimizer_is_a_new_one_and_leaves_the_configuration_as_it_was():
-    configuration = Configuration("adam", {"learning_rate": 0.25}, decay="cosine")
+    configuration = Configuration("adam", {"learning_rate": 0.25}, Recipe("cosine"))
     assert configuration.optimizer(4) is not configuration.optimizer(4)
-    assert configuration == Configuration("adam", {"learning_rate": 0.25}, decay="cosine")
+    assert configuration == Configuration("adam", {"learning_rate": 0.25}, Recipe("cosine"))
 
 
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     [
         ({}, {}),
-        ({"decay": "cosine"}, {"schedule": "cosine"}),
-        ({"warmup": 0.1}, {"warmup": 0.1}),
+        ({"recipe": Recipe("cosine")}, {"schedule": "cosine"}),
+        ({"recipe": Recipe(warmup=0.1)}, {"warmup": 0.1}),
         ({"stated": ("schedule",)}, {"schedule": "constant"}),
+        ({"recipe": Recipe(batch_size=64)}, {"batch_size": 64}),
         ({"stated": ("schedule", "warmup")}, {"schedule": "constant", "warmup": 0.0}),
     ],
 )

@@ -15,6 +15,7 @@ from keras_optim_lab.tuning.engines.fit_engine import FitEngine
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.repetitions import Training, of_split
 from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.spaces.recipe import Recipe
 from keras_optim_lab.tuning.spaces.template import Template
 from tests.fit_without_xla import eagerly
 from tests.studies import Formula, small_model, small_task
@@ -22,7 +23,7 @@ from tests.tuning.conftest import RATES
 from tests.tuning.populations import TRACED
 
 ADAM = Configuration("adam", {"learning_rate": 0.01})
-MOMENTUM = Configuration("momentum", {}, decay="linear", warmup=0.25)
+MOMENTUM = Configuration("momentum", {}, Recipe("linear", 0.25))
 WILD = Configuration("momentum", {"learning_rate": 1e30})
 
 

@@ -19,11 +19,12 @@ from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.engines.sequential_engine import SequentialEngine
 from keras_optim_lab.tuning.repetitions import Training
 from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.spaces.recipe import Recipe
 from tests.fit_without_xla import eagerly
 from tests.studies import Formula, small_model, small_task
 from tests.tuning.populations import assert_same_trials, search
 
-ADAM = Configuration("adam", {"learning_rate": 0.01}, decay="linear", warmup=0.25)
+ADAM = Configuration("adam", {"learning_rate": 0.01}, Recipe("linear", 0.25))
 FOLDS = [Fold(0, 3), Fold(2, 3), Fold(2, 3, repeat=1)]
 TRAININGS = [Training("adam", ADAM, seed, fold=fold) for seed, fold in enumerate(FOLDS)]
 

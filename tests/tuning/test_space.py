@@ -210,7 +210,7 @@ def test_a_description_brings_the_space_back(optimizers, overrides):
     assert again.describe() == space.describe()
     assert again.distributions == space.distributions
     assert (again.spaces, again.fixed) == (space.spaces, space.fixed)
-    assert again.schedule == space.schedule
+    assert again.recipe == space.recipe
     stored = json.loads(json.dumps(space.describe()))
     assert SearchSpace.from_description(stored).describe() == space.describe()
 
@@ -255,8 +255,8 @@ def test_a_trial_chooses_its_schedule():
     space = SearchSpace("adam", {"schedule": ["constant", "cosine"], "warmup": (0.1, 0.2)})
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     chosen = [space.suggest(study.ask()) for _ in range(20)]
-    assert {configuration.decay for configuration in chosen} == {"constant", "cosine"}
-    assert all(0.1 <= configuration.warmup <= 0.2 for configuration in chosen)
+    assert {configuration.recipe.schedule for configuration in chosen} == {"constant", "cosine"}
+    assert all(0.1 <= configuration.recipe.warmup <= 0.2 for configuration in chosen)
     assert all({"schedule", "warmup"} <= c.settings.keys() for c in chosen)
     assert [space.decode(trial.params) for trial in study.trials] == chosen
 
@@ -265,7 +265,7 @@ def test_a_fixed_schedule_is_no_parameter():
     space = SearchSpace("adam", {"schedule": "cosine", "warmup": np.float32(0.25)})
     assert not {"schedule", "warmup"} & space.distributions.keys()
     configuration = space.suggest(optuna.create_study().ask())
-    assert (configuration.decay, configuration.warmup) == ("cosine", 0.25)
+    assert (configuration.recipe.schedule, configuration.recipe.warmup) == ("cosine", 0.25)
 
 
 @pytest.mark.parametrize("overrides", [{}, {"schedule": "constant", "warmup": 0}])

@@ -12,6 +12,7 @@ from optuna.trial import BaseTrial
 
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.folds import training_steps
 from keras_optim_lab.tasks.splits import Fold
 from keras_optim_lab.tuning.criterion import diverged
 from keras_optim_lab.tuning.spaces.configuration import Configuration
@@ -41,18 +42,24 @@ class Candidate(ABC):
     Used as a context: its training begins on entering it and has ended on leaving it.
 
     Attributes:
-        configuration: the optimizer, its hyperparameters and its schedule.
+        configuration: the optimizer, its hyperparameters and the recipe.
         runs: its trainings, at least one.
-        steps: of the optimizer in the whole training; None where the task cannot tell.
+        task: that it trains, with its own batch size and epochs.
         objective: the name of what it is judged by, among the logs of an epoch.
         trial: for a model that is built from it.
     """
 
     configuration: Configuration
     runs: Sequence[Run]
-    steps: int | None
+    task: Task
     objective: str
     trial: BaseTrial
+
+    @property
+    def steps(self) -> int | None:
+        """Of the optimizer in the whole training; None where the task cannot tell."""
+        fold = self.runs[0].fold
+        return training_steps(self.task, None if fold is None else fold.count)
 
     def optimizer(self) -> Optimizer:
         """A new optimizer of this configuration."""

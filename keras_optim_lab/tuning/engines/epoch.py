@@ -16,7 +16,6 @@ from keras_optim_lab.optimizers.shell.slots import Place
 from keras_optim_lab.optimizers.shell.step import Step
 from keras_optim_lab.optimizers.shell.whole_step import WholeStep
 from keras_optim_lab.schedules import DECAYS, factor
-from keras_optim_lab.tasks.folds import training_steps
 from keras_optim_lab.tasks.splits import Fold
 from keras_optim_lab.tuning.engines.batches import Batches, in_order, in_turn, taken
 from keras_optim_lab.tuning.engines.pure_model import PureModel, joined
@@ -64,6 +63,7 @@ class Epoch:
         optimizer: gives the rule; its hyperparameters stand for those that a row leaves out.
         width: how many rows one call trains.
         form: all rows in one vectorized step, or one row after the other.
+        batch_size: samples per step; the task's own by default.
         scheduled: whether learning rates have schedules.
         folds: how many folds the data of every row are parted into; None if they are not.
         runs: how many rows are trained in the end; what pays for itself depends on it.
@@ -77,6 +77,7 @@ class Epoch:
         width: int,
         form: Form,
         scheduled: bool,
+        batch_size: int | None = None,
         folds: int | None = None,
         runs: int = 0,
     ):
@@ -92,8 +93,12 @@ class Epoch:
             **{name: field.config(optimizer) for name, field in optimizer.numeric.items()},
             **self._optimizer_step.numbers,
         }
-        self._fold = None if folds is None else Fold(0, folds)  # all are of its shapes
-        self._steps = training_steps(model.task, folds) or 0
+        self.batch_size = batch_size or model.task.batch_size
+        # All rows take as many samples as this one.
+        self._some = RowEpoch(
+            Configuration("", {}), 0, 0, None if folds is None else Fold(0, folds)
+        )
+        self._steps = -(-len(self._order(self._some)) // self.batch_size)
         self._update_rows = self._vectorized_update(runs) if self._vectorized else self._update
 
     def program(self, data: Any) -> Any:
@@ -168,10 +173,7 @@ class Epoch:
     def inputs(self, wanted: Sequence[RowEpoch | None]) -> Inputs:
         """The inputs for what each row is wanted to do; one that is wanted for nothing stays."""
         wanted = [*wanted, *[None] * (self.width - len(wanted))]
-        some = next(
-            (row for row in wanted if row),
-            RowEpoch(Configuration("", {}), 0, 0, self._fold),
-        )
+        some = next(filter(None, wanted), self._some)
         full = [row or some for row in wanted]  # an idle row's numbers are as good as any
         held = {
             name: np.array([self._held(name, row.configuration) for row in full], "float32")
@@ -181,9 +183,9 @@ class Epoch:
         if self.scheduled:
             chosen = [row.configuration for row in full]
             schedule = {
-                "steps": np.full(self.width, self._steps, "float32"),
-                "warmup": np.array([each.warmup for each in chosen], "float32"),
-                "decay": np.array([DECAYS.index(each.decay) for each in chosen], "int32"),
+                "steps": np.array([self._steps * self.epochs_of(c) for c in chosen], "float32"),
+                "warmup": np.array([c.recipe.warmup for c in chosen], "float32"),
+                "decay": np.array([DECAYS.index(c.recipe.schedule) for c in chosen], "int32"),
             }
         return keras.tree.map_structure(
             ops.convert_to_tensor,
@@ -195,6 +197,10 @@ class Epoch:
                 schedule=schedule,
             ),
         )
+
+    def epochs_of(self, configuration: Configuration) -> int:
+        """How many epochs a row of this configuration is trained."""
+        return configuration.recipe.epochs or self.model.task.epochs
 
     def _order(self, row: RowEpoch) -> np.ndarray:
         task = self.model.task
@@ -208,7 +214,7 @@ class Epoch:
 
     def _batches(self, samples: Sequence[np.ndarray]) -> Batches:
         indices = np.stack(samples).astype("int32")
-        size = self.model.task.batch_size
+        size = self.batch_size
         end = indices.shape[1] // size * size
         whole = indices[:, :end].reshape(self.width, -1, size)
         return Batches(whole.swapaxes(0, 1) if self._vectorized else whole, indices[:, end:])
@@ -269,7 +275,8 @@ class Epoch:
         rows = backend.rows()
         update = self._update_joined if self._joins else rows.vmap(self._update)
         # A rule that branches is not compiled: PyTorch would try for a minute, and give up.
-        worth = 0.0 if self.optimizer.branches else float(runs) * self._steps * self.model.numbers
+        steps = float(runs) * self._steps * self.model.task.epochs
+        worth = 0.0 if self.optimizer.branches else steps * self.model.numbers
         return rows.update_rows(update, worth)
 
     def _update_joined(self, weights, gradients, optimizer, held, schedule):

@@ -46,7 +46,8 @@ class FitEngine:
         def fit(run: Run, goes_on: Callable[[int, Logs], bool]) -> None:
             fresh_session()
             model = self.model(task, candidate, run.seed)
-            data = task if run.fold is None else task.fold(run.fold)
+            own = candidate.task
+            data = own if run.fold is None else own.fold(run.fold)
             data.fit(model, run.seed, callbacks=[_AtEpochEnd(goes_on)])
 
         def report(epoch: int, *last: Logs) -> bool:

@@ -34,8 +34,16 @@ class Need(NamedTuple):
     step: int
 
     @classmethod
-    def of(cls, model: PureModel, optimizers: Iterable[Optimizer]) -> "Need":
-        """The need of rows that the optimizer with the largest state trains."""
+    def of(
+        cls, model: PureModel, optimizers: Iterable[Optimizer], batch_size: int | None = None
+    ) -> "Need":
+        """The need of rows that the optimizer with the largest state trains.
+
+        Args:
+            model: of a row.
+            optimizers: that train rows.
+            batch_size: the largest; the task's own by default.
+        """
         weights = sum(_bytes(variable) for variable in model.weights)
         others = sum(_bytes(variable) for variable in [*model.others, *model.metrics])
         slots = max(
@@ -44,7 +52,7 @@ class Need(NamedTuple):
             for each in optimizers
         )
         state = weights + others + slots
-        outputs = _output_numbers(model.model) * model.task.batch_size
+        outputs = _output_numbers(model.model) * (batch_size or model.task.batch_size)
         return cls(data=_data_bytes(model.task), row=2 * state, step=weights + 2 * 4 * outputs)
 
     def of_width(self, width: int, at_once: int) -> int:

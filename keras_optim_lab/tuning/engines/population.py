@@ -23,6 +23,11 @@ class Seat:
     place: slice
     epoch: int = 0
 
+    @property
+    def ends_after(self) -> int:
+        """How many epochs are left."""
+        return self.candidate.task.epochs - self.epoch
+
     def wanted(self) -> list[RowEpoch]:
         chosen = self.candidate.configuration
         return [RowEpoch(chosen, run.seed, self.epoch, run.fold) for run in self.candidate.runs]
@@ -84,8 +89,7 @@ class Population:
     @property
     def continues(self) -> bool:
         """Whether one of its trials may be trained once more after the epoch that runs."""
-        epochs = self._epoch.model.task.epochs
-        return any(seat.epoch + 1 < epochs for seat in self._seats if seat is not None)
+        return any(seat.ends_after > 1 for seat in self._seats if seat is not None)
 
     def seat(self, candidate: Candidate) -> range:
         """Gives a candidate the first free seat, with fresh weights and slots; returns its rows."""
@@ -158,7 +162,7 @@ class Population:
             seat.epoch += 1
             if not goes_on and seat.candidate.waits:
                 parked.append(self.park(seat.candidate))
-            elif not goes_on or seat.epoch == self._epoch.model.task.epochs:
+            elif not goes_on or not seat.ends_after:
                 self._seats[index] = None
                 ended.append(seat.candidate)
         return ended, parked

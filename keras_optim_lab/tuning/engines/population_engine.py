@@ -107,7 +107,9 @@ class _Run:
         elif not rows.prefers_vectorized():
             self._forms.reverse()
         self._workers = rows.WORKERS if rows.on_host() else 1
-        vectorized, need = self._forms[0] == "vectorized", Need.of(self.model, optimizers)
+        vectorized = self._forms[0] == "vectorized"
+        sizes = [each.recipe.batch_size or task.batch_size for each in candidates.structures]
+        need = Need.of(self.model, optimizers, max(sizes, default=None))
         self.width = chosen_width(
             width, candidates, need, self.model.numbers, self._workers, vectorized
         )
@@ -264,6 +266,7 @@ class _Run:
                 optimizer,
                 width=-(-seats // count) * runs,
                 form=form,
+                batch_size=configuration.recipe.batch_size,
                 scheduled=self.candidates.scheduled,
                 folds=self.candidates.folds,
                 runs=self._runs_left,

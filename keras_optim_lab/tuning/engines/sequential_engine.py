@@ -104,7 +104,7 @@ def _compiled_in(configuration: Configuration) -> Hashable:
     if not configuration.scheduled:
         return configuration.structure, around
     peaks = tuple(configuration.peaks.items())
-    return configuration.structure, around, configuration.decay, configuration.warmup, peaks
+    return configuration.structure, around, configuration.recipe, peaks
 
 
 def _take_over(kept: keras.Model, fresh: keras.Model) -> None:

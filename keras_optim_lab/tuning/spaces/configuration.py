@@ -1,7 +1,7 @@
 """What one trial has chosen."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,30 +9,27 @@ from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.shell.field_kinds import Constant, KerasNumber, Static
 from keras_optim_lab.optimizers.shell.numeric import Numeric, Rate
 from keras_optim_lab.schedules import WarmupDecay
+from keras_optim_lab.tasks import Task
+from keras_optim_lab.tuning.spaces.recipe import AS_USUAL, Recipe, described
 from keras_optim_lab.tuning.spaces.template import Template
-
-# The settings of a study that belong to no optimizer.
-SCHEDULE_DEFAULTS: dict[str, Any] = {"schedule": "constant", "warmup": 0.0}
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """An optimizer, its arguments, and the schedule of its learning rate.
+    """An optimizer, its arguments, and how a model is trained with it.
 
     Attributes:
         name: the optimizer's name in the catalogue, or what the study calls one that was given.
         hyperparameters: its arguments, with a learning rate's peak where it is scheduled.
-        decay: how the learning rate falls, a name of `schedules.DECAYS`.
-        warmup: share of the training's steps in which it rises before.
-        stated: which of "schedule" and "warmup" the search space speaks of; `settings` holds
-            these even where they are the defaults.
+        recipe: schedule, batch size and epochs.
+        stated: which names of the recipe the search space speaks of; `settings` holds these even
+            where they are as usual.
         given: what the name stands for; None for an optimizer of the catalogue.
     """
 
     name: str
     hyperparameters: dict[str, Any]
-    decay: str = "constant"
-    warmup: float = 0.0
+    recipe: Recipe = AS_USUAL
     stated: tuple[str, ...] = ()
     given: Template | None = field(default=None, compare=False, repr=False)
 
@@ -49,14 +46,22 @@ class Configuration:
     @property
     def scheduled(self) -> bool:
         """Whether the learning rate changes during training."""
-        return self.decay != "constant" or self.warmup != 0
+        return self.recipe.scheduled
+
+    def on(self, task: Task) -> Task:
+        """The task with the batch size and the epochs that were chosen."""
+        batch_size = self.recipe.batch_size or task.batch_size
+        epochs = self.recipe.epochs or task.epochs
+        if (batch_size, epochs) == (task.batch_size, task.epochs):
+            return task
+        return replace(task, batch_size=batch_size, epochs=epochs)
 
     @property
     def structure(self) -> Hashable:
         """What a compiled program is made for; all else are numbers that come into it.
 
-        The optimizer, its switches, and of every number whether it is None and whether it is 0:
-        without momentum there is no slot for it.
+        The batch size, the optimizer, its switches, and of every number whether it is None and
+        whether it is 0: without momentum there is no slot for it.
         """
         fields = self.template.fields
         values = {**self.template.defaults, **self.hyperparameters}
@@ -72,18 +77,12 @@ class Configuration:
         )
         # One that was given may have choices that are no fields, such as what it does not decay.
         given = None if self.given is None else self.given.given
-        return self.name, given, switches, numbers
+        return self.name, given, switches, numbers, self.recipe.batch_size
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that was chosen or fixed by name: hyperparameters, then schedule and warm-up."""
-        schedule = {"schedule": self.decay, "warmup": self.warmup}
-        shown = {
-            name: value
-            for name, value in schedule.items()
-            if name in self.stated or value != SCHEDULE_DEFAULTS[name]
-        }
-        return {**self.hyperparameters, **shown}
+        """All that was chosen or fixed by name: hyperparameters, then the recipe."""
+        return {**self.hyperparameters, **described(self.recipe, self.stated)}
 
     @property
     def peaks(self) -> dict[str, float]:
@@ -109,12 +108,14 @@ class Configuration:
         if not self.scheduled:
             return self.template.make(self.hyperparameters)
         if steps is None:
+            recipe = self.recipe
             raise ValueError(
-                f"schedule={self.decay!r} with warmup={self.warmup!r} needs to know how many steps "
-                "the training has: pass steps=batches per epoch × epochs. Received: steps=None"
+                f"schedule={recipe.schedule!r} with warmup={recipe.warmup!r} needs to know how "
+                "many steps the training has: pass steps=batches per epoch × epochs. "
+                "Received: steps=None"
             )
         schedules = {
-            name: WarmupDecay(peak, steps, self.warmup, self.decay)
+            name: WarmupDecay(peak, steps, self.recipe.warmup, self.recipe.schedule)
             for name, peak in self.peaks.items()
         }
         return self.template.make({**self.hyperparameters, **schedules})

@@ -1,5 +1,8 @@
 """Parameters of a trial: what they are called, and how it chooses them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -7,6 +10,8 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+
+from keras_optim_lab.arguments import as_float
 
 _COMPLEMENT = "1-"
 
@@ -33,3 +38,36 @@ def suggest_parameter(trial: optuna.trial.BaseTrial, name: str, distribution: Ba
         case IntDistribution(low=low, high=high, step=step, log=log):
             return trial.suggest_int(name, low, high, step=step, log=log)
     raise TypeError(f"{name!r}: Optuna has no method that suggests from {distribution!r}.")
+
+
+def bounds(distribution: BaseDistribution) -> Sequence[Any]:
+    """The choices of a distribution, or its two ends."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return distribution.low, distribution.high
+
+
+def bounds_of_numbers(distribution: BaseDistribution) -> Sequence[Any]:
+    """The same of what an optimizer's number may be searched with.
+
+    Raises:
+        TypeError: it is another distribution.
+    """
+    if isinstance(distribution, CategoricalDistribution | FloatDistribution):
+        return bounds(distribution)
+    raise TypeError(
+        "space: hyperparameters are searched with a FloatDistribution or a "
+        f"CategoricalDistribution. Received: {distribution!r}"
+    )
+
+
+def pair(label: str, value: Any) -> tuple[float, float]:
+    """The two numbers of a range that a user gave."""
+    try:
+        low, high = map(as_float, value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"space: {label!r} must be a (low, high) pair of numbers. Received: {value!r}"
+        ) from None
+    return low, high

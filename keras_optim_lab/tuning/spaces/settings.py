@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from keras_optim_lab.arguments import as_float, near_matches
-from keras_optim_lab.schedules import check_decay, check_warmup
-from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS
-from keras_optim_lab.tuning.spaces.overrides import bounds
-from keras_optim_lab.tuning.spaces.parameters import field_name
+from keras_optim_lab.arguments import as_float, is_number, near_matches
+from keras_optim_lab.tuning.spaces.parameters import bounds, field_name
+from keras_optim_lab.tuning.spaces.recipe import NAMES, USUAL, checked_recipe
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 from keras_optim_lab.tuning.spaces.template import Template
 
@@ -25,8 +24,8 @@ def as_params(space: SearchSpace, settings: Any, argument: str) -> dict[str, Any
     Args:
         space: that the trial chooses from.
         settings: by the names of the optimizer's arguments, such as `learning_rate` and `beta_1`,
-            or with its name in front, `adam.beta_1`; `schedule` and `warmup`; and `optimizer`,
-            which of several one has to say in one way or the other.
+            or with its name in front, `adam.beta_1`; those of the recipe; and `optimizer`, which
+            of several one has to say in one way or the other.
         argument: what they were given as, for errors.
 
     Raises:
@@ -40,15 +39,12 @@ def as_params(space: SearchSpace, settings: Any, argument: str) -> dict[str, Any
     name = _optimizer(space, settings, argument)
     template = space.templates[name]
     hyperparameters: dict[str, Any] = {}
-    schedule: dict[str, Any] = {}
+    recipe: dict[str, Any] = {}
     for label, value in settings.items():
         if label == _OPTIMIZER:
             continue
-        if label in SCHEDULE_DEFAULTS:
-            named = label == "schedule"
-            schedule[label] = (
-                check_decay(argument, label, value) if named else check_warmup(argument, value)
-            )
+        if label in USUAL:
+            recipe[label] = checked_recipe(argument, label, value)
             continue
         owner, key = space.owner(label)
         if owner not in (None, name):
@@ -61,9 +57,9 @@ def as_params(space: SearchSpace, settings: Any, argument: str) -> dict[str, Any
         params[space.label(name, key)] = _searched(
             distribution, key, hyperparameters, template.defaults, argument, like
         )
-    for key, distribution in space.searched_schedule.items():
-        params[key] = _searched(distribution, key, schedule, SCHEDULE_DEFAULTS, argument)
-    _check_the_rest(space, params, {**hyperparameters, **schedule}, argument)
+    for key, distribution in space.searched_recipe.items():
+        params[key] = _searched(distribution, key, recipe, space.own, argument)
+    _check_the_rest(space, params, {**hyperparameters, **recipe}, argument)
     return params
 
 
@@ -74,7 +70,8 @@ def default_params(space: SearchSpace, name: str) -> dict[str, Any]:
         ValueError: the space does not have it.
     """
     defaults = {f"{name}.{key}": value for key, value in space.templates[name].defaults.items()}
-    every = {_OPTIMIZER: name, **defaults, **SCHEDULE_DEFAULTS}
+    own = {key: value for key, value in space.own.items() if value is not None}
+    every = {_OPTIMIZER: name, **defaults, **own}
     return as_params(space, every, f"the defaults of {name}")
 
 
@@ -104,11 +101,10 @@ def _checked(template: Template, key: str, value: Any, argument: str) -> tuple[s
     name = field_name(key)
     field = template.fields.get(name)
     if field is None:
-        near = near_matches(name, [*template.fields, *SCHEDULE_DEFAULTS])
+        near = near_matches(name, [*template.fields, *USUAL])
         raise ValueError(
             f"{argument}: {template.title} has no hyperparameter {key!r}.{near} "
-            f"It has: {', '.join(template.fields)}; and every study has "
-            f"{' and '.join(SCHEDULE_DEFAULTS)}."
+            f"It has: {', '.join(template.fields)}; and every study has {NAMES}."
         )
     if key != name:
         value = 1.0 - as_float(value)
@@ -148,9 +144,13 @@ def nearest(distribution: BaseDistribution, value: Any, none_is_like: float = 0.
     """The value of a distribution that is nearest to this one; of numbers, None is like one."""
     if isinstance(distribution, CategoricalDistribution):
         options = bounds(distribution)
-        return value if value in options else options[0]
+        if value in options or not all(map(is_number, [value, *options])):
+            return value if value in options else options[0]
+        return min(options, key=lambda each: abs(each - value))
     low, high = bounds(distribution)
     number = min(max(none_is_like if value is None else float(value), low), high)
+    if isinstance(distribution, IntDistribution):
+        return low + round((number - low) / distribution.step) * distribution.step
     step = getattr(distribution, "step", None)
     return number if step is None else low + round((number - low) / step) * step
 
@@ -163,8 +163,8 @@ def _check_the_rest(
     of_trials = {
         **chosen.template.defaults,
         **chosen.hyperparameters,
-        "schedule": chosen.decay,
-        "warmup": chosen.warmup,
+        **space.own,
+        **{key: value for key, value in asdict(chosen.recipe).items() if value is not None},
     }
     for name, value in given.items():
         if not _same(of_trials[name], value):

@@ -3,11 +3,12 @@
 A decay rate is searched as 1 − β on a log scale, because 0.9, 0.99 and 0.999 are as far from each
 other as 0.1, 0.01 and 0.001; the parameter is then called `1-beta_1`.
 
-The schedule of the learning rate, `schedule` and `warmup`, belongs to the study: it is the same
-choice for every optimizer.
+The recipe, `schedule` and `warmup` of the learning rate, `batch_size` and `epochs`, belongs to the
+study: it is the same choice for every optimizer.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict
 from itertools import product
 from typing import Any
 
@@ -22,11 +23,17 @@ from optuna.distributions import (
 
 from keras_optim_lab.arguments import near_matches, whole_number
 from keras_optim_lab.optimizers import Optimizer
-from keras_optim_lab.optimizers.shell.numeric import DecayRate
+from keras_optim_lab.optimizers.shell.numeric import DecayRate, Rate
 from keras_optim_lab.optimizers.shell.whole_step import CLIPS
-from keras_optim_lab.tuning.spaces.configuration import SCHEDULE_DEFAULTS, Configuration
-from keras_optim_lab.tuning.spaces.overrides import bounds, of_field, of_schedule
-from keras_optim_lab.tuning.spaces.parameters import complement, field_name, suggest_parameter
+from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.spaces.overrides import of_field
+from keras_optim_lab.tuning.spaces.parameters import (
+    bounds,
+    complement,
+    field_name,
+    suggest_parameter,
+)
+from keras_optim_lab.tuning.spaces.recipe import AS_USUAL, SCHEDULE, USUAL, Recipe, of_recipe
 from keras_optim_lab.tuning.spaces.template import Template
 
 # What may be searched.
@@ -37,7 +44,7 @@ class SearchSpace:
     """What a study may choose: one optimizer with its hyperparameters, or one of several.
 
     With several optimizers the parameter `optimizer` comes first, and those of each carry its
-    name: `adam.learning_rate`. Those of the schedule never do.
+    name: `adam.learning_rate`. Those of the recipe never do.
 
     Args:
         optimizers: a name from the catalogue, which may be "lookahead(adam)"; an optimizer, of
@@ -56,12 +63,23 @@ class SearchSpace:
             the rate rises first; a number in [0, 1), or a `(low, high)` pair, which is searched
             linearly, or a distribution of such numbers.
 
+            And two are of the training itself, in place of what the task says. `"batch_size"`: a
+            number of samples, or a list or CategoricalDistribution of these to search.
+            `"epochs"`: a whole number, a `(low, high)` pair, which is searched by its logarithm,
+            or an IntDistribution or CategoricalDistribution.
+        own: the recipe of the task that is trained; without one there is neither of the last two.
+
     Raises:
         TypeError, ValueError: a name is unknown (the message lists near ones) or a range leaves
             what the field accepts.
     """
 
-    def __init__(self, optimizers: Searched, overrides: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        optimizers: Searched,
+        overrides: Mapping[str, Any] | None = None,
+        own: Recipe = AS_USUAL,
+    ):
         given = _listed(optimizers)
         templates = [Template.of(each) for each in given]
         self.optimizers = [each.name for each in templates]
@@ -70,8 +88,9 @@ class SearchSpace:
             raise ValueError(f"`optimizer` names one twice. Received: {given}")
         self.spaces = {each.name: _default_space(each) for each in templates}
         self.fixed: dict[str, dict[str, Any]] = {name: {} for name in self.optimizers}
-        # "schedule" and "warmup", each a distribution or what it is fixed to; not the defaults.
-        self.schedule: dict[str, Any] = {}
+        # By names of the recipe, each a distribution or what it is fixed to; not what is usual.
+        self.recipe: dict[str, Any] = {}
+        self._own = own
         if not isinstance(overrides, Mapping | None):
             raise TypeError(
                 '`space` must be a dict such as {"beta_1": (0.5, 0.99)}. '
@@ -90,7 +109,7 @@ class SearchSpace:
             every["optimizer"] = CategoricalDistribution(self.optimizers)
         for name in self.optimizers:
             every.update(self.hyperparameters(name))
-        return {**every, **self.searched_schedule}
+        return {**every, **self.searched_recipe}
 
     def hyperparameters(self, optimizer: str) -> dict[str, BaseDistribution]:
         """The parameters of the study that belong to one optimizer."""
@@ -111,29 +130,49 @@ class SearchSpace:
         template = self.templates[optimizer]
         named = [*map(field_name, self.spaces[optimizer]), *self.fixed[optimizer]]
         values = {name: template.defaults[name] for name in named if name in template.defaults}
-        return Configuration(optimizer, values, stated=tuple(self.schedule), given=template)
+        recipe = Recipe(**{key: self.own[key] for key in self.recipe})
+        return Configuration(optimizer, values, recipe, tuple(self.recipe), template)
 
     @property
-    def searched_schedule(self) -> dict[str, BaseDistribution]:
-        """Those that belong to the schedule of the learning rate."""
+    def own(self) -> dict[str, Any]:
+        """The recipe of the task, by name."""
+        return asdict(self._own)
+
+    @property
+    def scheduled(self) -> tuple[str, ...]:
+        """What it says of the schedule of the learning rate, by name."""
+        return tuple(key for key in SCHEDULE if key in self.recipe)
+
+    @property
+    def searched_recipe(self) -> dict[str, BaseDistribution]:
+        """The parameters that belong to the recipe."""
         return {
-            key: self.schedule[key]
-            for key in SCHEDULE_DEFAULTS
-            if isinstance(self.schedule.get(key), BaseDistribution)
+            key: self.recipe[key]
+            for key in USUAL
+            if isinstance(self.recipe.get(key), BaseDistribution)
         }
+
+    @property
+    def most_epochs(self) -> int | None:
+        """Of the longest training that a trial may choose; None for the task's own."""
+        epochs = self.recipe.get("epochs")
+        return max(bounds(epochs)) if isinstance(epochs, BaseDistribution) else epochs
 
     @property
     def structures(self) -> list[Configuration]:
         """One configuration of every structure that a trial may choose."""
         found: dict[Hashable, Configuration] = {}
+        size = self.recipe.get("batch_size")
+        sizes = size.choices if isinstance(size, CategoricalDistribution) else [size]
         for name, space in self.spaces.items():
             choices = [
                 each.choices if isinstance(each, CategoricalDistribution) else [bounds(each)[1]]
                 for each in space.values()
             ]
-            for values in product(*choices):
+            for batch_size, *values in product(sizes, *choices):
                 chosen = dict(zip(space, values, strict=True))
-                configuration = self._configuration(name, chosen)
+                recipe = Recipe(batch_size=batch_size)
+                configuration = self._configuration(name, chosen, recipe)
                 found.setdefault(configuration.structure, configuration)
         return list(found.values())
 
@@ -142,7 +181,7 @@ class SearchSpace:
         name = self.optimizers[0]
         if len(self.optimizers) > 1:
             name = trial.suggest_categorical(f"{prefix}optimizer", self.optimizers)
-        searched = {**self.hyperparameters(name), **self.searched_schedule}
+        searched = {**self.hyperparameters(name), **self.searched_recipe}
         chosen = {
             label: suggest_parameter(trial, prefix + label, distribution)
             for label, distribution in searched.items()
@@ -153,14 +192,8 @@ class SearchSpace:
         """What a trial of these parameters has chosen."""
         name = params.get("optimizer", self.optimizers[0])
         chosen = {key: params[self.label(name, key)] for key in self.spaces[name]}
-        schedule = {key: params.get(key, value) for key, value in self.schedule.items()}
-        return self._configuration(
-            name,
-            chosen,
-            decay=schedule.get("schedule", "constant"),
-            warmup=schedule.get("warmup", 0.0),
-            stated=tuple(schedule),
-        )
+        recipe = {key: params.get(key, value) for key, value in self.recipe.items()}
+        return self._configuration(name, chosen, Recipe(**recipe))
 
     def check_steps(self, function: str, steps: Any) -> int | None:
         """Returns the steps of the training that a user gave to `function`, checked.
@@ -170,18 +203,18 @@ class SearchSpace:
         """
         if steps is not None:
             return whole_number("steps", steps)
-        if self.schedule:
+        if self.scheduled:
             raise ValueError(
-                f"space: {' and '.join(map(repr, self.schedule))} needs to know how many steps "
+                f"space: {' and '.join(map(repr, self.scheduled))} needs to know how many steps "
                 f"the training has. Pass {function}(..., steps=batches per epoch × epochs)."
             )
         return None
 
     def describe(self) -> dict[str, Any]:
         """The space as plain data, equal for equal spaces."""
-        fixed_schedule = {
+        fixed_recipe = {
             key: value
-            for key, value in self.schedule.items()
+            for key, value in self.recipe.items()
             if not isinstance(value, BaseDistribution)
         }
         description = {
@@ -192,22 +225,24 @@ class SearchSpace:
             "fixed": self.fixed,
         }
         given = {n: each.config for n, each in self.templates.items() if each.given is not None}
-        # Studies without a schedule are described as they were before there was one.
-        others = {"schedule": fixed_schedule, "given": given}
+        # Studies without are described as they were before there was any.
+        others = {"schedule": fixed_recipe, "given": given}
         return {**description, **{key: value for key, value in others.items() if value}}
 
     @classmethod
-    def from_description(cls, description: Mapping[str, Any]) -> "SearchSpace":
-        """The space that `describe` described."""
+    def from_description(
+        cls, description: Mapping[str, Any], own: Recipe = AS_USUAL
+    ) -> "SearchSpace":
+        """The space that `describe` described, of a task with this recipe."""
         given = description.get("given", {})
         names = description["optimizers"]
-        space = cls([Template.from_config(n, given.get(n)).given or n for n in names])
+        space = cls([Template.from_config(n, given.get(n)).given or n for n in names], own=own)
         space.fixed = description["fixed"]
         space.spaces = {name: {} for name in space.optimizers}
-        space.schedule = dict(description.get("schedule", {}))
+        space.recipe = dict(description.get("schedule", {}))
         for label, json in description["distributions"].items():
-            if label in SCHEDULE_DEFAULTS:
-                space.schedule[label] = json_to_distribution(json)
+            if label in USUAL:
+                space.recipe[label] = json_to_distribution(json)
             elif label != "optimizer":
                 name, key = space.owner(label)
                 space.spaces[name or names[0]][key] = json_to_distribution(json)
@@ -226,26 +261,30 @@ class SearchSpace:
         """What the study calls a parameter of one optimizer."""
         return f"{optimizer}.{key}" if len(self.optimizers) > 1 else key
 
-    def _configuration(self, optimizer: str, chosen: Mapping[str, Any], **schedule):
+    def _configuration(
+        self, optimizer: str, chosen: Mapping[str, Any], recipe: Recipe
+    ) -> Configuration:
         template = self.templates[optimizer]
         searched = {
             field_name(key): value if key == field_name(key) else 1.0 - value
             for key, value in chosen.items()
         }
         hyperparameters = template.completed({**searched, **self.fixed[optimizer]})
-        return Configuration(optimizer, hyperparameters, **schedule, given=template)
+        return Configuration(optimizer, hyperparameters, recipe, tuple(self.recipe), template)
 
     def _override(self, label: str, value: Any) -> None:
-        if label in SCHEDULE_DEFAULTS:
-            chosen = of_schedule([*self.templates.values()], label, value)
-            if isinstance(chosen, BaseDistribution) or chosen != SCHEDULE_DEFAULTS[label]:
-                self.schedule[label] = chosen
+        if label in USUAL:
+            if label in SCHEDULE:
+                self._check_rates(label)
+            chosen = of_recipe(label, value, self._own)
+            if isinstance(chosen, BaseDistribution) or chosen != self.own[label]:
+                self.recipe[label] = chosen
             return
         owner, key = self.owner(label)
         prefix, dot, last = key.rpartition(".")
-        if last in SCHEDULE_DEFAULTS:
+        if last in USUAL:
             raise ValueError(
-                f"space: {label!r}: the schedule belongs to the study, not to an optimizer. "
+                f"space: {label!r}: {last!r} belongs to the study, not to an optimizer. "
                 f"Write {last!r}."
             )
         known = (name for each in self.templates.values() for name in each.fields)
@@ -264,6 +303,15 @@ class SearchSpace:
                 self.spaces[name][parameter] = chosen
             else:
                 self.fixed[name][field] = chosen
+
+    def _check_rates(self, label: str) -> None:
+        """Raises a ValueError where there is no learning rate that a schedule could change."""
+        for template in self.templates.values():
+            if not any(isinstance(field, Rate) for field in template.numeric.values()):
+                raise ValueError(
+                    f"space: {label!r} needs a learning rate to change, and {template.title} has "
+                    f"none. Leave out {label!r} or {template.name!r}."
+                )
 
     def _check_clips(self, name: str) -> None:
         """Raises a ValueError where gradients would be clipped in two ways."""
