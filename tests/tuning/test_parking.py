@@ -39,9 +39,9 @@ def noisy_and_normalized():
 class Kept(Candidate):
     """Keeps what is reported; each has two runs."""
 
-    def __init__(self, seed, rate):
+    def __init__(self, task, seed, rate):
         configuration = Configuration("adam", {"learning_rate": rate})
-        super().__init__(configuration, runs_of_a_trial(seed, 2, None), None, "val_loss", None)
+        super().__init__(configuration, runs_of_a_trial(seed, 2, None), task, "val_loss", None)
         self.curve = []
 
     def report(self, epoch, *logs):
@@ -60,9 +60,9 @@ class Side:
     """Two populations of one program, each with a seat for one candidate of two runs."""
 
     def __init__(self, form):
-        task = ten_steps(noisy_and_normalized, samples=24, epochs=EPOCHS)
-        rows = Rows(task, Adam(), 4, form)
-        parts = rows.epoch, rows.program, Passes(task)
+        self.task = ten_steps(noisy_and_normalized, samples=24, epochs=EPOCHS)
+        rows = Rows(self.task, Adam(), 4, form)
+        parts = rows.epoch, rows.program, Passes(self.task)
         self.one, self.other = Population(*parts, range(4), 2), Population(*parts, range(4, 8), 2)
 
     def train(self, population, epochs=1):
@@ -74,7 +74,8 @@ class Side:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_candidate_that_is_parked_goes_on_as_if_it_had_stayed(form):
     side = Side(form)
-    stays, leaves, third = Kept(5, 0.01), Kept(5, 0.01), Kept(7, 0.1)
+    plans = (5, 0.01), (5, 0.01), (7, 0.1)
+    stays, leaves, third = (Kept(side.task, *plan) for plan in plans)
     for population, candidate in ((side.one, stays), (side.other, leaves)):
         population.seat(candidate)
         assert list(population.thaw(population.park(candidate))) == list(population.rows[:2])
