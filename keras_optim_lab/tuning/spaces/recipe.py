@@ -87,7 +87,11 @@ def _schedule(value: Any) -> BaseDistribution | str:
     """A name that fixes the decay, or the choice among several."""
     if isinstance(value, str):
         return check_decay("space", "schedule", value)
-    names = _choices("schedule", value, f"a name, or a list or CategoricalDistribution of names: {', '.join(DECAYS)}")
+    names = _choices(
+        "schedule",
+        value,
+        f"a name, or a list or CategoricalDistribution of names: {', '.join(DECAYS)}",
+    )
     for name in names:
         check_decay("space", "schedule", name)
     return _once_each("schedule", names)
