@@ -3,7 +3,10 @@
 After an update of Keras the tests of `NAMES` say which of them is gone.
 """
 
-from collections.abc import Callable, Iterable
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -12,6 +15,8 @@ from keras.src.backend.common.stateless_scope import in_stateless_scope as in_st
 from keras.src.backend.config import keras_home as keras_home
 from keras.src.models.functional import Functional as Functional
 from keras.src.models.model import functional_init_arguments as functional_init_arguments
+from keras.src.random import seed_generator as seed_generator
+from keras.src.random.seed_generator import make_default_seed as make_default_seed
 from keras.src.trainers.epoch_iterator import EpochIterator as EpochIterator
 from keras.src.utils import rng_utils as rng_utils
 from keras.src.utils.naming import to_snake_case as to_snake_case
@@ -23,6 +28,8 @@ NAMES = {
     "keras.src.backend.config.keras_home": "where Keras keeps data sets is decided there only",
     "keras.src.models.functional.Functional": "`kol.Model(inputs, outputs)` is one",
     "keras.src.models.model.functional_init_arguments": "tells these from a subclass's arguments",
+    "keras.src.random.seed_generator.make_default_seed": "the seeds that initializers draw",
+    "keras.src.random.seed_generator.python_random": "where these are drawn, and can be counted",
     "keras.src.trainers.epoch_iterator.EpochIterator": "reads a pipeline as `fit` does",
     "keras.src.utils.rng_utils.tf": "seeding would import TensorFlow, which takes seconds",
     "keras.src.utils.naming.to_snake_case": "the names of wrappers in saved files are made by it",
@@ -51,6 +58,7 @@ _OF_OPTIMIZERS = {
     "_tracker": "holds the list of variables, of which TensorFlow saves none that has shrunk",
 }
 _OF_VARIABLES = {
+    "_initializer": "by which one begins that has no value yet",
     "_value": "its memory, where it is updated in place: to ask for its value takes as long",
     "_layout": "how it is laid out over devices, which its slots are too",
 }
@@ -64,6 +72,22 @@ if keras.backend.backend() == "torch":
     NAMES["keras.src.backend.torch.core.get_device"] = "where Keras puts the tensors that it makes"
 if keras.backend.backend() == "tensorflow":
     NAMES["keras.Model()._distribute_strategy"] = "its public name gives one where there is none"
+
+
+@contextmanager
+def drawn_seeds() -> Iterator[list[int]]:
+    """Within it, all seeds that Keras draws for what was given none."""
+    seeds: list[int] = []
+
+    def randint(least: int, most: int) -> int:
+        seeds.append(random.randint(least, most))
+        return seeds[-1]
+
+    seed_generator.python_random = SimpleNamespace(randint=randint)
+    try:
+        yield seeds
+    finally:
+        seed_generator.python_random = random
 
 
 def build_with(model: keras.Model, batch: Any) -> None:

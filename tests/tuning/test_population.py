@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 import keras_optim_lab as kol
 from keras_optim_lab.tuning.engines.epoch import Epoch
+from keras_optim_lab.tuning.engines.first_values import FirstValues
 from keras_optim_lab.tuning.engines.fit_engine import FitEngine
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.repetitions import Training, train
@@ -249,7 +250,7 @@ def test_a_builder_whose_models_change_their_shape_is_named():
 
     def growing():
         built.append(None)
-        units = 4 if len(built) < 5 else 5  # the study has looked at one
+        units = 4 if len(built) < 3 else 5  # the study has looked at one, and trains one
         layers = keras.layers
         return keras.Sequential([keras.Input((3,)), layers.Dense(units), layers.Dense(1)])
 
@@ -332,7 +333,7 @@ def test_an_interruption_while_weights_are_drawn_leaves_a_study_that_goes_on(kep
 
     def interrupted_once():
         built.append(None)
-        if len(built) == 7:  # the study has looked at one
+        if len(built) == 3:  # the study has looked at one, and trains one
             raise KeyboardInterrupt
         return small_model()
 
@@ -357,17 +358,16 @@ def test_a_study_that_a_callback_stops_finishes_what_is_in_its_rows(kept_program
 @pytest.mark.once("torch")
 def test_weights_of_a_seed_are_drawn_once_for_all_that_are_trained_with_it(kept_programs):
     seeds = []
-    task = small_task()
-    build = type(task).build_model
+    draw = FirstValues.__call__
 
-    def counted(self, seed, trial=None):
+    def counted(self, seed):
         seeds.append(seed)
-        return build(self, seed, trial)
+        return draw(self, seed)
 
     rates = [Configuration("adam", {"learning_rate": eta}) for eta in (1e-3, 1e-2, 1e-1)]
     trainings = [Training(str(i), each, seed) for i, each in enumerate(rates) for seed in (5, 6)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(task), "build_model", counted)
-        curves = train(task, trainings)
+        patch.setattr(FirstValues, "__call__", counted)
+        curves = train(small_task(), trainings)
     assert seeds.count(5) == seeds.count(6) == 1
     assert len({each["val_loss"][-1] for each in curves}) == 6

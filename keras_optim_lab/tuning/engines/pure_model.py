@@ -18,6 +18,7 @@ from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.shell.whole_step import DynamicScale
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.pipelines import some_batch
+from keras_optim_lab.tuning.engines.first_values import FirstValues
 
 Tensors = list[Any]
 
@@ -73,24 +74,9 @@ class PureModel:
         self.first_metrics = [ops.convert_to_numpy(variable) for variable in self.metrics]
         # All who take part in a race are trained with the same seeds.
         most = _KEPT // (4 * max(1, self.numbers))
-        self.first_values = lru_cache(min(most, _SEEDS))(self._first_values)
+        self.first_values = lru_cache(min(most, _SEEDS))(FirstValues(task, self.model))
         self.gradient = backend.rows().gradient(self.training_loss)
         self.row_gradients = backend.rows().row_gradients(self.training_loss)
-
-    def _first_values(self, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """The weights and the other variables of a new model, drawn from `seed`."""
-        with backend.rows().seeding():
-            model = self.task.build_model(seed)
-        values = [
-            [np.array(ops.convert_to_numpy(variable)) for variable in variables]
-            for variables in (model.trainable_variables, model.non_trainable_variables)
-        ]
-        if [weight.shape for weight in values[0]] != self.shapes:
-            raise ValueError(
-                f"model() of task {self.task.name!r} returned weights of other shapes than before. "
-                "If they depend on the trial, let it take the trial: def build(trial): ..."
-            )
-        return values[0], values[1]
 
     # Pure functions of one row.
 
