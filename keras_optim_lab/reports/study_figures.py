@@ -7,9 +7,11 @@ from typing import Any, cast
 import numpy as np
 import optuna
 import plotly.graph_objects as go
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 from plotly.colors import sample_colorscale
 
+from keras_optim_lab.arguments import is_number
 from keras_optim_lab.tuning.evaluation import Evaluation
 from keras_optim_lab.tuning.study import TuningStudy
 
@@ -150,7 +152,7 @@ def parallel_coordinates(tuning: TuningStudy) -> go.Figure:
     figure = optuna.visualization.plot_parallel_coordinate(
         study, params=_searched(study), target_name=tuning.objective.name
     )
-    trials = _complete(study)
+    trials = _as_drawn(study)
     values = [cast(float, trial.value) for trial in trials]
     if _is_wide(values):
         _first_axis_by_logarithm(figure, values)
@@ -169,6 +171,14 @@ def parallel_coordinates(tuning: TuningStudy) -> go.Figure:
     # Clear, so that the shade of an edge behind it shows where the figure goes on.
     clear = "rgba(0, 0, 0, 0)"
     return styled(figure).update_layout(paper_bgcolor=clear, plot_bgcolor=clear)
+
+
+def _as_drawn(study: optuna.Study) -> Sequence[FrozenTrial]:
+    """In the order of Optuna's lines, which it sorts by choices among numbers."""
+    trials, names = _complete(study), sorted(_searched(study))
+    chosen = [n for n in names if isinstance(trials[0].distributions[n], CategoricalDistribution)]
+    numbers = [n for n in chosen if all(is_number(trial.params[n]) for trial in trials)]
+    return sorted(trials, key=lambda trial: [trial.params[name] for name in numbers])
 
 
 def _first_axis_by_logarithm(figure: go.Figure, values: Sequence[float]) -> None:

@@ -289,8 +289,10 @@ def test_logarithmic_axes_have_a_few_plain_ticks():
     assert {"0.02", "0.05", "0.1", "0.2", "0.5"} <= set(near["ticktext"])
 
 
-def test_the_line_of_the_best_trial_lies_in_front():
-    tuning = study_of()
+@pytest.mark.parametrize("space", [None, {"batch_size": [24, 2, 8]}])
+def test_the_line_of_the_best_trial_lies_in_front(space):
+    """Optuna sorts the lines by choices among numbers."""
+    tuning = study_of(space=space)
     figure = figures.parallel_coordinates(tuning)
     assert len(figure.data) == 8
     front = figure.data[-1]
