@@ -62,7 +62,7 @@ class Formula:
             with candidate:
                 chosen = candidate.configuration
                 loss = self.loss({**chosen.template.defaults, **chosen.settings})
-                for epoch in range(task.epochs):
+                for epoch in range(candidate.task.epochs):
                     logs = [self.logs(loss, epoch) for _ in candidate.runs]
                     if not candidate.report(epoch, *logs):
                         break

@@ -58,18 +58,13 @@ class FreshRuns:
 
         The curves are those of `metric`.
         """
-        found = [self._experiment.records.find(self._settings(each)) for each in wanted]
-        every = [
-            {name: self._numbers(curve) for name, curve in result["curves"].items()}
-            for result in found
-            if result is not None
-        ]
+        every = []
+        for settings in map(self._settings, wanted):
+            result = self._experiment.records.find(settings)
+            if result is not None:
+                curves, epochs = result["curves"], settings["epochs"]
+                every.append({name: _numbers(each, epochs) for name, each in curves.items()})
         return Runs.of(wanted[0].method, every, metric, epoch)
-
-    def _numbers(self, curve: Sequence[float | None]) -> list[float]:
-        """NaN for null, and after the end of a run that diverged."""
-        missing = [None] * (self.declared.epochs - len(curve))
-        return [math.nan if value is None else value for value in [*curve, *missing]]
 
     def _missing(self, wanted: Sequence[Training]) -> list[Training]:
         found = self._experiment.records.find
@@ -92,3 +87,9 @@ class FreshRuns:
             "seed": one.seed,
             "backend": self._experiment.backend,
         }
+
+
+def _numbers(curve: Sequence[float | None], epochs: int) -> list[float]:
+    """NaN for null, and after the end of a run that diverged before so many epochs."""
+    missing = [None] * (epochs - len(curve))
+    return [math.nan if value is None else value for value in [*curve, *missing]]

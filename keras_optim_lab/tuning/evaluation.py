@@ -132,7 +132,11 @@ def evaluate(
     )
     measured = list(map(of_split, curves))
     runs = {
-        name: Runs.of(repr(each.optimizer(tuning.steps)), measured[at : at + seeds], tuning.metric)
+        name: Runs.of(
+            repr(each.optimizer(each.on(tuning.task).training_steps)),
+            measured[at : at + seeds],
+            tuning.metric,
+        )
         for at, (name, each) in zip((0, seeds), pair.items(), strict=True)
     }
     result = Evaluation(**runs, seeds=numbers, split=split)

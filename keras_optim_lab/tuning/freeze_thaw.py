@@ -31,7 +31,7 @@ class FreezeThaw(BasePruner):
     spirit of freeze-thaw optimization (Swersky et al., 2014, arXiv:1406.3896).
 
     Args:
-        epochs: of a whole training.
+        epochs: of the longest training; a trial that chose among them has its own.
         chance: of ending better than the best other trial, below which a trial waits.
     """
 
@@ -42,15 +42,15 @@ class FreezeThaw(BasePruner):
         self._ends: dict[int, tuple[int, End]] = {}  # by trial, after how many epochs
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        known = len(trial.intermediate_values)
-        if known < self._first or known >= self._epochs:
+        ended = len(trial.intermediate_values) >= self._epochs_of(trial)
+        if ended or not self._tells(trial):
             return False
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         states = (TrialState.RUNNING, TrialState.COMPLETE)
         others = [
             self._end(each, sign)
             for each in study.get_trials(deepcopy=False, states=states)
-            if each.number != trial.number and len(each.intermediate_values) >= self._first
+            if each.number != trial.number and self._tells(each)
         ]
         if not others:
             return False
@@ -60,11 +60,18 @@ class FreezeThaw(BasePruner):
             return own.mean > best.mean
         return NormalDist(own.mean, spread).cdf(best.mean) < self._chance
 
+    def _epochs_of(self, trial: FrozenTrial) -> int:
+        return trial.params.get("epochs", self._epochs)
+
+    def _tells(self, trial: FrozenTrial) -> bool:
+        """Whether anything can be said of where it ends."""
+        return len(trial.intermediate_values) >= min(self._first, self._epochs_of(trial))
+
     def _end(self, trial: FrozenTrial, sign: float) -> End:
         values = [sign * value for _, value in sorted(trial.intermediate_values.items())]
         known, found = self._ends.get(trial.number, (0, End(math.inf, 0.0)))
         if known != len(values):
-            found = extrapolated(np.array(values), self._epochs)
+            found = extrapolated(np.array(values), self._epochs_of(trial))
             self._ends[trial.number] = len(values), found
         return found
 

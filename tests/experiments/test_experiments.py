@@ -97,6 +97,15 @@ def test_a_search_over_folds_counts_and_says_them(experiment, engine):
     assert "judged on the validation split" in plain
 
 
+def test_a_training_that_is_shorter_than_by_default_has_not_diverged(experiment):
+    run = experiment(STUDY.replace("epsilon = 1e-7", "epochs = 1, batch_size = [4, 6]"))
+    run.run()
+    assert "diverged" not in run.verdict()
+    settings = [record["settings"] for record in records()]
+    assert {(each["method"], each["epochs"]) for each in settings} == {("default", 2), ("tuned", 1)}
+    assert {each["batch_size"] for each in settings if each["method"] == "tuned"} < {4, 6}
+
+
 def test_a_record_holds_settings_results_versions_backend_seed_and_command(experiment):
     experiment(PUBLISHED).run()
     first = records()[0]

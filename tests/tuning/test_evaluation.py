@@ -17,6 +17,7 @@ from keras_optim_lab.tuning.repetitions import Training, of_split
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.recipe import Recipe
 from keras_optim_lab.tuning.spaces.template import Template
+from keras_optim_lab.tuning.study_result import Confirmation
 from tests.fit_without_xla import eagerly
 from tests.studies import Formula, small_model, small_task
 from tests.tuning.conftest import RATES
@@ -185,6 +186,16 @@ def test_trials_confirmation_and_evaluation_use_different_seeds(found, trained):
 
 
 @pytest.mark.once
+def test_both_are_described_with_a_schedule_as_long_as_their_own_training(make_study):
+    tuning = make_study(space={"epochs": 5, "schedule": "cosine"})
+    tuning.run(1, engine=Formula())
+    tuning.keep_confirmation(Confirmation(1, {}, 0, "adam", [1.0, 1.1], [2.0, 2.1]), 1)
+    assert not tuning.best_configuration.scheduled
+    evaluated = evaluation.evaluate(tuning, 1, engine=Formula())
+    assert "steps=15" in evaluated.tuned.optimizer
+    assert "steps" not in evaluated.default.optimizer
+
+
 def test_an_evaluation_is_kept_with_the_study_until_the_best_changes(found, trained, task):
     first = evaluation.evaluate(found, seeds=2)
     assert evaluation.evaluate(TuningResult.load("found", task=task), seeds=2) == first

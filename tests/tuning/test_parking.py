@@ -133,6 +133,22 @@ def test_what_is_almost_certain_to_end_behind_another_waits(direction, sign):
     assert not bad.should_prune()
 
 
+@pytest.mark.once
+def test_a_trial_is_expected_to_end_where_its_own_epochs_do():
+    """The short one has ended better than the long one will, which the long one's pruner knows."""
+    study = optuna.create_study(storage=InMemoryStorage(), pruner=FreezeThaw(40))
+    short, long = study.ask(), study.ask()
+    for trial, epochs in ((short, 4), (long, 40)):
+        trial.suggest_int("epochs", epochs, epochs)
+    for epoch in range(4):
+        short.report(0.5 - 0.01 * epoch, epoch)
+        assert not short.should_prune()
+    study.tell(short, 0.47)
+    for epoch in range(12):
+        long.report(1.0 + 0.2 / (1 + epoch), epoch)
+        assert long.should_prune() == (epoch >= 7)  # a fifth of the longest
+
+
 class Whims(FreezeThaw):
     """Lets every trial wait after its first epoch, once, and the one numbered 1 for ever."""
 
