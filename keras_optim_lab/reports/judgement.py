@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
 from keras_optim_lab.optimizers.shell.field_kinds import Field
@@ -121,7 +121,7 @@ def _of_edges(tuning: TuningStudy) -> list[str]:
     alike = [t for t in tuning.ranked_trials if not several or t.params["optimizer"] == name]
     sentences = []
     for label, distribution in _searched(tuning, name).items():
-        if not isinstance(distribution, FloatDistribution):
+        if not isinstance(distribution, FloatDistribution | IntDistribution):
             continue
         field = tuning.space.templates[name].fields.get(field_name(_key(tuning, label)))
         for end in ("low", "high"):
@@ -133,13 +133,20 @@ def _of_edges(tuning: TuningStudy) -> list[str]:
 class _Edge:
     """One end of the range of a parameter that may be called `1-beta_1`."""
 
-    def __init__(self, key: str, distribution: FloatDistribution, high: bool, field: Field | None):
+    def __init__(
+        self,
+        key: str,
+        distribution: FloatDistribution | IntDistribution,
+        high: bool,
+        field: Field | None,
+    ):
         self.name = field_name(key)
         self._complement = key != self.name
         self._distribution = distribution
         self._high = high
-        # β and a warm-up are in [0, 1), all other numbers ≥ 0.
+        # β and a warm-up are in [0, 1), whole numbers ≥ 1, all other numbers ≥ 0.
         self._limit = 1.0 if isinstance(field, DecayRate) or self.name == "warmup" else math.inf
+        self._whole = isinstance(distribution, IntDistribution)
 
     def sentence(self, label: str, best: FrozenTrial, few: Sequence[FrozenTrial]) -> list[str]:
         """The warning that one of these trials, or most of them, earn."""
@@ -169,12 +176,18 @@ class _Edge:
     @property
     def _is_natural(self) -> bool:
         """Whether the hyperparameter can go no further."""
-        return self._distribution.high >= self._limit if self._high else self._distribution.low <= 0
+        low, high = self._distribution.low, self._distribution.high
+        return high >= self._limit if self._high else low <= int(self._whole)
 
     @property
     def _wider(self) -> tuple[float, float]:
-        """Further by a decade or by half its width, at most half way to where the field ends."""
+        """Further by a decade or by half its width, at most half way to where the field ends.
+
+        Whole numbers are of epochs, of which nobody has ten times as many.
+        """
         low, high = self._distribution.low, self._distribution.high
+        if self._whole:
+            return (low, 2 * high) if self._high else (low // 2, high)
         half = (high - low) / 2
         if self._high:
             further = 10 * high if self._distribution.log else high + half

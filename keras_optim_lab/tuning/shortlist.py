@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
+from keras_optim_lab.tuning.spaces.settings import nearest
 from keras_optim_lab.tuning.start import START
 from keras_optim_lab.tuning.study_result import DEFAULTS, StudyResult
 
@@ -83,10 +84,12 @@ class Smoothed:
         noise = math.exp(self._process.kernel_.k2.theta[0] / 2)
         found = {}
         for name, distribution in self._space.items():
-            if name not in params or not isinstance(distribution, FloatDistribution):
+            if name not in params or isinstance(distribution, CategoricalDistribution):
                 continue
+            assert isinstance(distribution, FloatDistribution | IntDistribution)
             scale = np.geomspace if distribution.log else np.linspace
-            values = np.append(scale(distribution.low, distribution.high, _STEPS), params[name])
+            along = scale(distribution.low, distribution.high, _STEPS)
+            values = np.array([*(nearest(distribution, each) for each in along), params[name]])
             estimates = self.estimates([{**params, name: value} for value in values.tolist()])
             bad = values[estimates > estimates[-1] + noise]
             low, high = bad[bad < params[name]], bad[bad > params[name]]

@@ -164,6 +164,20 @@ def test_a_range_on_a_log_scale_is_widened_by_a_decade(value, wider):
     assert said.endswith(f"A wider range: {wider}.")
 
 
+@pytest.mark.parametrize(
+    ("space", "value", "said"),
+    [
+        ((5, 40), 40, "upper end of its range 5 … 40 (within 5 %). A wider range: 5 … 80."),
+        ((5, 40), 5, "lower end of its range 5 … 40 (within 5 %). A wider range: 2 … 40."),
+        ((1, 40), 1, None),
+        ((5, 40), 20, None),
+    ],
+)
+def test_the_range_of_epochs_is_widened_to_twice_or_half_of_them(space, value, said):
+    found = warned(study_at([value], name="epochs", space=space))
+    assert found == ([f"The best epochs, {value}, lies at the {said}"] if said else [])
+
+
 @pytest.mark.parametrize(("near", "warns"), [(3, True), (2, False)])
 def test_most_of_the_best_five_at_an_edge_are_said(near, warns):
     rates = [0.01, *[0.9] * near, *[0.05] * (4 - near), 0.9, 0.9]

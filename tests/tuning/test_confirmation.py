@@ -316,3 +316,17 @@ def test_the_good_region_ends_where_trials_are_worse_than_luck_explains():
     ((low, high),) = Smoothed(result).region(inside).values()
     assert 10**-3.3 < low < 10**-2.3
     assert 10**-1.7 < high < 10**-0.7
+
+
+def test_the_good_region_of_epochs_is_one_of_whole_numbers():
+    space = {"learning_rate": 0.1, "epochs": (1, 40)}
+    result = TuningResult.create(small_task(), "gradient_descent", space=space, start="none")
+    rng = np.random.default_rng(0)
+
+    def loss(chosen):
+        return (1.0 if chosen["epochs"] > 6 else 9.0) + rng.normal(0, 0.2)
+
+    result.run(24, engine=Formula(loss, lambda loss, _: {"loss": loss, "val_loss": loss}))
+    ((low, high),) = Smoothed(result).region({"epochs": 20}).values()
+    assert low in range(5, 14)
+    assert high == 40
