@@ -17,6 +17,7 @@ from keras_optim_lab.reports.tables import markdown
 from keras_optim_lab.reports.writing import command, listed, number, plus_minus
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.catalogue import is_built_in, task_of
+from keras_optim_lab.tuning.checks import check_batch_sizes
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.folds import Folds, folds_for
@@ -215,6 +216,7 @@ def compare(
     engine = PopulationEngine(population)
     task = task_of(task)
     configurations = _configurations(candidates, Recipe.of(task))
+    check_batch_sizes(task, configurations.values())
     runs, seed = whole_number("runs", runs, least=2), whole_number("seed", seed, least=0)
     if not is_number(delta) or not delta >= 0:
         raise ValueError(f"`delta` must be a number ≥ 0. Received: delta={delta!r}")

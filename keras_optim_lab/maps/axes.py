@@ -10,7 +10,7 @@ from optuna.distributions import FloatDistribution
 from keras_optim_lab.arguments import near_matches
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.parameters import field_name
-from keras_optim_lab.tuning.spaces.recipe import USUAL
+from keras_optim_lab.tuning.spaces.recipe import USUAL, WHOLE
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 
 
@@ -113,6 +113,11 @@ def _axis(space: SearchSpace, argument: str, name: str, cells: int) -> Axis:
         raise ValueError(
             f"{argument}={name!r}: {template.title} has no hyperparameter of this name."
             f"{near_matches(field, known)} It has ranges for: {', '.join(searched)}."
+        )
+    if field in WHOLE:
+        raise ValueError(
+            f"{argument}={name!r} is no side of a map, which has real numbers only. Set it for all "
+            f"of its settings: space={{{field!r}: ...}}."
         )
     if field not in searched:
         numbers = field in template.numeric or field == "warmup"

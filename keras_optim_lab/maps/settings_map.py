@@ -24,7 +24,7 @@ from keras_optim_lab.reports.tables import markdown
 from keras_optim_lab.reports.writing import command, listed, number, plus_minus
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.catalogue import is_built_in, task_of
-from keras_optim_lab.tuning.checks import check_model
+from keras_optim_lab.tuning.checks import check_batch_sizes, check_model
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.folds import Folds, folds_for
@@ -202,6 +202,7 @@ def map(
     task = task_of(task)
     shown_plane = plane(optimizer, x, y, settings, space, result, Recipe.of(task))
     _check(task, shown_plane, result)
+    check_batch_sizes(task, shown_plane.space.structures)
     if objective is None:
         objective = "val_loss" if result is None else result.objective
     wanted = Criterion.of(objective, task)

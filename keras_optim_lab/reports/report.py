@@ -19,6 +19,7 @@ from keras_optim_lab.tuning.evaluation import Evaluation, Runs
 from keras_optim_lab.tuning.shortlist import Smoothed
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.parameters import complement, field_name
+from keras_optim_lab.tuning.spaces.recipe import WHOLE
 from keras_optim_lab.tuning.spaces.template import Template
 from keras_optim_lab.tuning.study import ENGINE, TuningStudy
 from keras_optim_lab.versions import in_a_line, versions_of_study
@@ -76,7 +77,7 @@ def settings(page: Page, tuning: TuningStudy) -> None:
     page.table(["hyperparameter", "default", "tuned", "searched", "range from"], rows)
     if chosen != best:
         page.paragraph("No better for sure than the defaults, which are what to use:", "note")
-    fit = {n: v for n, v in asdict(chosen.recipe).items() if v and n in ("batch_size", "epochs")}
+    fit = {n: v for n, v in asdict(chosen.recipe).items() if v and n in WHOLE}
     code = [_code(chosen, tuning.steps), "model.compile(optimizer=optimizer, ...)"]
     if fit:
         code.append(f"model.fit(x, y, {', '.join(f'{n}={v}' for n, v in fit.items())}, ...)")

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.pure_model import build_metrics
 from keras_optim_lab.tuning.engines.session import fresh_session
 from keras_optim_lab.tuning.samplers import Grid
+from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 
 Callback = Callable[[optuna.Study, FrozenTrial], None]
@@ -57,7 +58,7 @@ def check_space(task: Task, space: SearchSpace) -> None:
             f"the task {task.name!r} does not tell how many steps an epoch has. Give it data of "
             "known length, or leave the schedule out."
         )
-    _check_batch_size(task, space)
+    check_batch_sizes(task, space.structures)
     chosen = space.distributions or space.recipe or any(space.fixed.values())
     if not chosen and not task.depends_on_trial:
         template = space.templates[space.optimizers[0]]
@@ -77,9 +78,9 @@ def check_space(task: Task, space: SearchSpace) -> None:
         ) from error
 
 
-def _check_batch_size(task: Task, space: SearchSpace) -> None:
-    """Raises a ValueError where one of those searched cannot be compared with the others."""
-    sizes = {each.recipe.batch_size or 1 for each in space.structures}
+def check_batch_sizes(task: Task, configurations: Iterable[Configuration]) -> None:
+    """Raises a ValueError where what is trained in one of these sizes cannot be compared."""
+    sizes = {each.recipe.batch_size or 1 for each in configurations}
     if sizes == {1}:
         return
     if task.drop_remainder:

@@ -8,6 +8,7 @@ from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
+    IntDistribution,
     json_to_distribution,
 )
 
@@ -121,6 +122,9 @@ def _searched(label: str, distribution: BaseDistribution) -> str:
     match distribution:
         case CategoricalDistribution(choices=choices):
             return f"one of {', '.join(map(str, choices))}"
-        case FloatDistribution(low=low, high=high, log=log, step=None):
+        case (
+            FloatDistribution(low=low, high=high, log=log, step=None)
+            | IntDistribution(low=low, high=high, log=log, step=1)
+        ):
             return f"searched {whole}in {low} … {high}{' by its logarithm' if log else ''}"
     return f"searched {whole}in {distribution}"

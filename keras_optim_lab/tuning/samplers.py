@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.samplers import (
@@ -88,13 +88,19 @@ def _grid(seed: int, space: Space) -> BaseSampler:
 
 
 def _points(distribution: Any) -> list[Any]:
-    """The choices, or `GRID_POINTS` numbers at equal distances, both ends included."""
+    """The choices, or `GRID_POINTS` numbers at equal distances, both ends included.
+
+    Whole numbers are rounded, and each is there once.
+    """
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     spaced = np.geomspace if distribution.log else np.linspace
-    points = spaced(distribution.low, distribution.high, GRID_POINTS).tolist()
-    # Not a rounding error outside.
-    return sorted({min(max(each, distribution.low), distribution.high) for each in points})
+    low, high = distribution.low, distribution.high
+    points = spaced(low, high, GRID_POINTS).tolist()
+    if isinstance(distribution, IntDistribution):
+        step = distribution.step
+        points = [low + round((each - low) / step) * step for each in points]
+    return sorted({min(max(each, low), high) for each in points})  # no rounding error outside
 
 
 SAMPLERS: dict[str, Callable[[int, Space], BaseSampler]] = {

@@ -210,10 +210,15 @@ class TuningStudy(StudyResult):
     def _too_short(self, budget: Budget) -> str:
         """Says that the time was over before there was any result."""
         trials = self.study.get_trials(deepcopy=False)
-        epochs = max((trial.user_attrs.get("epochs", 0) for trial in trials), default=0)
+        ended = {
+            trial.user_attrs["epochs"]: self.space.decode(trial.params).on(self.task).epochs
+            for trial in trials
+            if "epochs" in trial.user_attrs
+        }
+        epochs, every = max(ended.items(), default=(0, self.task.epochs))
         return (
             f"minutes={budget.minutes:g} are too few for one training: {epochs} of "
-            f"{self.task.epochs} epochs had ended when the time for trials was over. Give more, "
+            f"{every} epochs had ended when the time for trials was over. Give more, "
             f"with name={self.study.study_name!r}, which trains what was cut off again."
         )
 

@@ -98,11 +98,14 @@ def test_a_method_contains_what_is_searched_in_less():
         "beyond": Searched("adam", {"epsilon": 10.0}),
         "scheduled": Searched("adam", {"schedule": ["constant", "cosine"]}),
         "plain": Searched("momentum", {}),
+        "batches of 32": Searched("adam", {"batch_size": 32}),
+        "some batches": Searched("adam", {"batch_size": [16, 32]}),
     }
     assert {*pairs(methods)} == {
         *(("all", name) for name in ("ε fixed", "β₁ fixed", "narrow", "plain")),
         *((name, "β₁ fixed") for name in ("ε fixed", "narrow")),
         *(("scheduled", name) for name in ("all", "ε fixed", "β₁ fixed", "narrow")),
+        ("some batches", "batches of 32"),
     }
 
 

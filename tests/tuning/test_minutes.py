@@ -82,6 +82,8 @@ def test_minutes_that_are_too_few_for_one_training_are_said(epochs_of):
     task = small_task(epochs=9)
     with pytest.raises(ValueError, match=r"minutes=1 are too few .*: 2 of 9 epochs .*name='s'"):
         kol.tune(task, trials=3, minutes=1, name="s", confirm=0, folds=None)
+    with pytest.raises(ValueError, match=r"minutes=1 are too few .*: 2 of 7 epochs"):
+        kol.tune(task, trials=3, minutes=1, space={"epochs": 7}, confirm=0, folds=None)
     epochs_of(1)
     assert len(kol.tune(task, trials=3, name="s", confirm=0, folds=None).finished_trials) == 3
 

@@ -110,6 +110,15 @@ def test_candidates_of_a_comparison_may_have_recipes():
 
 
 @pytest.mark.once
+def test_a_grid_has_each_number_of_epochs_once(by_formula):
+    space = {"learning_rate": 0.1, "epochs": (1, 40), "batch_size": [4, 8]}
+    arguments = {"sampler": "grid", "start": "none", "confirm": 0, "folds": None}
+    study = kol.tune(small_task(), "gradient_descent", trials=99, space=space, **arguments).study
+    found = sorted((trial.params["batch_size"], trial.params["epochs"]) for trial in study.trials)
+    assert found == [(size, epochs) for size in (4, 8) for epochs in (1, 3, 6, 16, 40)]
+
+
+@pytest.mark.once
 def test_pruners_know_the_longest_training():
     result = search(None, space={"epochs": (3, 27)}, pruner="hyperband")
     assert result.study.pruner._max_resource == 27
@@ -126,6 +135,10 @@ def test_the_space_is_described_and_made_again():
     assert space.distributions["batch_size"] == CategoricalDistribution([5, 8, 24])
     assert space.distributions["epochs"] == IntDistribution(1, 3, log=True)
     assert len(space.structures) == 2 * 3
+    with pytest.warns(UserWarning, match="int64"):
+        drawn = {name: CategoricalDistribution([np.int64(4), np.int64(5)]) for name in SIZES}
+    whole = SearchSpace("adam", drawn, OWN)
+    assert SearchSpace.from_description(whole.describe(), OWN).recipe == drawn
     assert "batch_size" not in SearchSpace("adam", {"batch_size": 8}, OWN).describe()
 
 
@@ -154,12 +167,14 @@ class Pipeline(keras.utils.PyDataset):
         ({"batch_size": []}, TypeError, "'batch_size' takes a whole number, or a list"),
         ({"batch_size": [4, 4]}, ValueError, "'batch_size' names one twice"),
         ({"batch_size": [4, 0]}, ValueError, "`batch_size` must be a whole number ≥ 1"),
+        ({"batch_size": (4, 8)}, TypeError, "takes a list such as"),
         ({"batch_size": IntDistribution(4, 8)}, TypeError, "every size is a program of its own"),
         ({"batch_size": [4, 25]}, ValueError, "at most 24, the training samples"),
         ({"epochs": 0}, ValueError, "`epochs` must be a whole number ≥ 1"),
         ({"epochs": (1.5, 3)}, TypeError, "`epochs` must be a whole number"),
         ({"epochs": (5, 2)}, ValueError, "'epochs' takes low ≤ high"),
         ({"epochs": (1, 2, 3)}, TypeError, "'epochs' must be a .low, high. pair"),
+        ({"epochs": CategoricalDistribution([2, 2])}, ValueError, "'epochs' names one twice"),
         ({"epochs": FloatDistribution(1, 3)}, TypeError, "'epochs' takes a whole number"),
         ({"adam.epochs": 3}, ValueError, "belongs to the study, not to an optimizer"),
         ({"batchsize": 3}, ValueError, "Did you mean 'batch_size'"),
@@ -181,8 +196,30 @@ def test_tasks_that_cannot_choose_say_why():
             kol.tune(task, "adam", trials=1, space={"batch_size": [4, 8]})
     with pytest.raises(ValueError, match="there is no task"):
         kol.search_space("adam", epochs=(1, 3))
-    with pytest.raises(ValueError, match=r"start\[0\]: batch_size=7 is outside"):
-        kol.tune(small_task(), "adam", space=SIZES, start=[{"batch_size": 7}])
+    for settings, why in (
+        ({"batch_size": 7}, "batch_size=7 is outside"),
+        ({"adam.epochs": 3}, "'epochs' belongs to the study, not to an optimizer. Write 'epochs'"),
+    ):
+        with pytest.raises(ValueError, match=rf"start\[0\]: .*{why}"):
+            kol.tune(small_task(), "adam", space=SIZES, start=[settings])
+    for whole in (small_task(), small_task(drop_remainder=True)):
+        with pytest.raises(ValueError, match=r"'batch_size' (may be at most 24|changes what)"):
+            kol.compare(whole, {"one": "adam", "other": {"optimizer": "adam", "batch_size": 99}})
+        with pytest.raises(ValueError, match=r"'batch_size' (may be at most 24|changes what)"):
+            kol.map(whole, space={"batch_size": 99})
+    with pytest.raises(ValueError, match="y='epochs' is no side of a map"):
+        kol.map(small_task(), y="epochs", space={"epochs": (1, 3)})
+
+
+@pytest.mark.once
+def test_another_recipe_is_another_study():
+    search(None, space=SIZES, storage="s.journal")
+    for space, why in (
+        ({**SIZES, "batch_size": [5, 8]}, "batch_size is one of 5, 8, 24, not one of 5, 8"),
+        ({**SIZES, "epochs": 3}, "epochs is searched in 1 … 3 by its logarithm, not fixed at 3"),
+    ):
+        with pytest.raises(ValueError, match=f"exists with another space: {why}"):
+            search(None, space=space, storage="s.journal")
 
 
 def test_a_pipeline_may_be_read_for_as_many_epochs_as_a_trial_chooses():

@@ -49,13 +49,13 @@ class Recipe:
         return self.schedule != "constant" or self.warmup != 0
 
 
-# That of a task of arrays which is not known yet.
-OF_SOME_TASK = Recipe(batch_size=32, epochs=20)
+# That of a task of arrays which is not known yet, so that no number is that of the task.
+OF_SOME_TASK = Recipe(batch_size=0, epochs=0)
 # By name, what a training is like where a study does not speak of it.
 AS_USUAL = Recipe()
 USUAL = asdict(AS_USUAL)
 NAMES = " and ".join([", ".join([*USUAL][:-1]), [*USUAL][-1]])
-SCHEDULE = ("schedule", "warmup")
+SCHEDULE, WHOLE = ("schedule", "warmup"), ("batch_size", "epochs")
 
 
 def of_recipe(key: str, value: Any, own: Recipe) -> Any:
@@ -113,21 +113,21 @@ def _warmup(value: Any) -> BaseDistribution | float:
 
 def _batch_size(value: Any) -> BaseDistribution | int:
     """A size, or the choice among several: each is a program of its own."""
-    if isinstance(value, CategoricalDistribution | list | tuple):
-        sizes = _choices("batch_size", value, "a whole number, or a list of them")
-        checked = [checked_recipe("space", "batch_size", each) for each in sizes]
-        return _once_each("batch_size", checked)
-    if isinstance(value, BaseDistribution):
+    if isinstance(value, CategoricalDistribution | list):
+        return _whole_numbers("batch_size", value)
+    if isinstance(value, BaseDistribution | tuple):
         raise TypeError(
-            "space: 'batch_size' takes a list such as [16, 32, 64], as every size is a program of "
-            f"its own. Received: {value!r}"
+            "space: 'batch_size' takes a list such as [16, 32, 64] and no range, as every size is "
+            f"a program of its own. Received: {value!r}"
         )
     return whole_number("batch_size", value, owner="space")
 
 
 def _epochs(value: Any) -> BaseDistribution | int:
     """A number of epochs, or what is searched."""
-    if isinstance(value, CategoricalDistribution | IntDistribution):
+    if isinstance(value, CategoricalDistribution):
+        return _whole_numbers("epochs", value)
+    if isinstance(value, IntDistribution):
         for each in bounds(value):
             whole_number("epochs", each, owner="space")
         return value
@@ -143,6 +143,11 @@ def _epochs(value: Any) -> BaseDistribution | int:
             raise ValueError(f"space: 'epochs' takes low ≤ high. Received: {low}, {high}")
         return IntDistribution(low, high, log=True)
     return whole_number("epochs", value, owner="space")
+
+
+def _whole_numbers(key: str, value: Any) -> CategoricalDistribution:
+    numbers = _choices(key, value, "a whole number, or a list of them")
+    return _once_each(key, [whole_number(key, each, owner="space") for each in numbers])
 
 
 def _choices(key: str, value: Any, takes: str) -> Sequence[Any]:
@@ -170,6 +175,16 @@ def checked_recipe(argument: str, key: str, value: Any) -> Any:
         case "warmup":
             return check_warmup(argument, value)
     return whole_number(key, value, owner=argument)
+
+
+def check_owner(argument: str, label: str) -> None:
+    """Raises a ValueError where a label gives a name of the recipe to an optimizer."""
+    _, dot, name = label.rpartition(".")
+    if dot and name in USUAL:
+        raise ValueError(
+            f"{argument}: {label!r}: {name!r} belongs to the study, not to an optimizer. "
+            f"Write {name!r}."
+        )
 
 
 def described(recipe: Recipe, stated: Sequence[str]) -> Mapping[str, Any]:

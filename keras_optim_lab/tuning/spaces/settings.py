@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 
 from keras_optim_lab.arguments import as_float, is_number, near_matches
 from keras_optim_lab.tuning.spaces.parameters import bounds, field_name
-from keras_optim_lab.tuning.spaces.recipe import NAMES, USUAL, checked_recipe
+from keras_optim_lab.tuning.spaces.recipe import NAMES, USUAL, check_owner, checked_recipe
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 from keras_optim_lab.tuning.spaces.template import Template
 
@@ -47,6 +47,7 @@ def as_params(space: SearchSpace, settings: Any, argument: str) -> dict[str, Any
             recipe[label] = checked_recipe(argument, label, value)
             continue
         owner, key = space.owner(label)
+        check_owner(argument, label)
         if owner not in (None, name):
             raise ValueError(f"{argument}: {label!r} in settings of {name!r}. Leave it out.")
         field, checked = _checked(template, key, value, argument)

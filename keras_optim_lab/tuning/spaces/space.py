@@ -33,7 +33,14 @@ from keras_optim_lab.tuning.spaces.parameters import (
     field_name,
     suggest_parameter,
 )
-from keras_optim_lab.tuning.spaces.recipe import AS_USUAL, SCHEDULE, USUAL, Recipe, of_recipe
+from keras_optim_lab.tuning.spaces.recipe import (
+    AS_USUAL,
+    SCHEDULE,
+    USUAL,
+    Recipe,
+    check_owner,
+    of_recipe,
+)
 from keras_optim_lab.tuning.spaces.template import Template
 
 # What may be searched.
@@ -281,12 +288,8 @@ class SearchSpace:
                 self.recipe[label] = chosen
             return
         owner, key = self.owner(label)
-        prefix, dot, last = key.rpartition(".")
-        if last in USUAL:
-            raise ValueError(
-                f"space: {label!r}: {last!r} belongs to the study, not to an optimizer. "
-                f"Write {last!r}."
-            )
+        check_owner("space", label)
+        prefix, dot, _ = key.rpartition(".")
         known = (name for each in self.templates.values() for name in each.fields)
         if dot and not any(name.startswith(f"{prefix}.") for name in known):
             raise ValueError(
