@@ -89,7 +89,7 @@ class Rows(Protocol):
         """Within it, a model draws its noise from a row's own seed."""
 
     def seeding(self) -> AbstractContextManager:
-        """Within it, models are drawn from seeds, which leaves programs as they are."""
+        """Within it, models are drawn from seeds: fast, and programs are left as they are."""
 
     def put_row(self, state: Any, row: Any, values: Any) -> Any:
         """The stacked state with one row replaced; the former state is not used again."""

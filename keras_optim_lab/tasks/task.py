@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_optim_lab import backend
 from keras_optim_lab.arguments import whole_number
-from keras_optim_lab.backend import set_random_seed
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
 from keras_optim_lab.keras_private import build_with, outside_a_strategy
 from keras_optim_lab.optimizers.shell.freezing import check_trainable
@@ -227,11 +227,12 @@ class Task:
                 compared with the targets.
         """
         check_trial(self.model, trial)
-        set_random_seed(seed)
-        model = self.model(trial) if self.depends_on_trial else self.model()
-        check_model(model)
-        if not model.built:
-            model(keras.utils.unpack_x_y_sample_weight(some_batch(self.train))[0])
+        with backend.rows().seeding():
+            backend.set_random_seed(seed)
+            model = self.model(trial) if self.depends_on_trial else self.model()
+            check_model(model)
+            if not model.built:
+                model(keras.utils.unpack_x_y_sample_weight(some_batch(self.train))[0])
         check_trainable(f"task {self.name!r}", model)
         arrays = {name: part for name, part in self._splits().items() if not is_pipeline(part)}
         self._check_fits(model, arrays)

@@ -92,3 +92,43 @@ def test_seeding_a_model_starts_what_is_drawn_eagerly_again_and_leaves_functions
     seeded(3)
     assert prepared().numpy() != begun  # one that is prepared anew begins again
     assert two() == first
+
+
+@pytest.mark.only("jax")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "initializer",
+    [
+        keras.initializers.GlorotUniform(3),
+        keras.initializers.RandomUniform(-0.3, 0.7, seed=2**31 + 5),
+        keras.initializers.HeNormal(4),
+        keras.initializers.RandomNormal(0.1, 0.2, seed=5),
+        keras.initializers.TruncatedNormal(0.1, 0.3, seed=6),
+    ],
+    ids=lambda initializer: type(initializer).__name__,
+)
+def test_numbers_of_a_seed_are_those_of_keras_whatever_the_shape(initializer, dtype):
+    for shape in ((1, 1), (3, 5, 7), (128, 10), (200, 101)):
+        keras_s = keras.ops.convert_to_numpy(initializer(shape, dtype))
+        with backend.rows().seeding():
+            ours = keras.ops.convert_to_numpy(initializer(shape, dtype))
+        assert (ours.dtype, ours.shape) == (keras_s.dtype, keras_s.shape)
+        assert ours.tobytes() == keras_s.tobytes(), shape
+
+
+@pytest.mark.only("jax")
+def test_many_shapes_of_numbers_ask_for_few_programs(monkeypatch):
+    import jax
+
+    def counted(key, shape, **named):
+        shapes.add(shape)
+        return draw(key, shape, **named)
+
+    draw, shapes = jax.random.normal, set()
+    monkeypatch.setattr(jax.random, "normal", counted)
+    with backend.rows().seeding():
+        for size in range(50, 60):
+            keras.random.normal((size, 7), seed=1)
+        assert len(shapes) == 1
+    keras.random.normal((61, 7), seed=1)
+    assert (61, 7) in shapes  # Keras's own are back

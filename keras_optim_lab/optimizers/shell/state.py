@@ -3,10 +3,11 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
-from keras import Variable
+from keras import Variable, ops
 
 from keras_optim_lab import backend
 from keras_optim_lab.optimizers.shell.following import FollowsModel
@@ -108,7 +109,7 @@ class KeepsState(FollowsModel):
         with backend.updates().beside(variable):
             return super().add_variable(
                 shape,
-                keras.initializers.Constant(slot.first_value(self)),
+                partial(ops.full, fill_value=slot.first_value(self)),
                 dtype,
                 layout=getattr(variable, "_layout", None) if shape == variable.shape else None,
                 name=re.sub("[/:]", "_", f"{path_of(variable)}_{slot.name}"),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import keras
@@ -143,9 +144,13 @@ class Epoch:
         return {
             "weights": weights,
             "others": others,
-            "optimizer": keras.tree.map_structure(ops.convert_to_numpy, step.first_state()),
+            "optimizer": self._first_of_optimizer if own else _first_state(step),
             "seed": np.int32(seed % 2**31),
         }
+
+    @cached_property
+    def _first_of_optimizer(self) -> Any:
+        return _first_state(self._optimizer_step)
 
     def _step_of(self, optimizer: Optimizer) -> WholeStep:
         model = self.model
@@ -167,7 +172,8 @@ class Epoch:
         """The stacked state of rows that do not train."""
         row = self.first_state(0, self.optimizer)
         return keras.tree.map_structure(
-            lambda value: ops.zeros((self.width, *value.shape), value.dtype), row
+            lambda value: ops.convert_to_tensor(np.zeros((self.width, *value.shape), value.dtype)),
+            row,
         )
 
     def inputs(self, wanted: Sequence[RowEpoch | None]) -> Inputs:
@@ -343,3 +349,7 @@ class Epoch:
     @property
     def _train_logs(self) -> list[str]:
         return self.model.log_names if self.model.train_metrics else ["loss"]
+
+
+def _first_state(step: WholeStep) -> Any:
+    return keras.tree.map_structure(ops.convert_to_numpy, step.first_state())

@@ -49,11 +49,10 @@ class FirstValues:
     def _values(self, seed: int) -> Values:
         if seed == 0:
             return _values(self._model)
-        with backend.rows().seeding():
-            if not self._learned:
-                self._learned = True
-                self._beginning = self._checked()
-            return self._built(seed) if self._beginning is None else self._beginning(seed)
+        if not self._learned:
+            self._learned = True
+            self._beginning = self._checked()
+        return self._built(seed) if self._beginning is None else self._beginning(seed)
 
     def _built(self, seed: int) -> Values:
         values = _values(self._task.build_model(seed))
@@ -67,7 +66,8 @@ class FirstValues:
     def _checked(self) -> "_Beginning | None":
         """What was learned, if it gives the values of the first model to the last bit."""
         try:
-            beginning = _learned(self._task, _LEARNED_FROM)
+            with backend.rows().seeding():
+                beginning = _learned(self._task, _LEARNED_FROM)
             if beginning is None or not _equal(beginning(0), _values(self._model)):
                 return None
         except Exception as error:
@@ -84,9 +84,10 @@ class _Beginning(NamedTuple):
     starts: Sequence[Callable[[Sequence[int]], Any]]
 
     def __call__(self, seed: int) -> Values:
-        backend.set_random_seed(seed)
-        seeds = [make_default_seed() for _ in range(self.drawn)]
-        return [np.array(ops.convert_to_numpy(start(seeds))) for start in self.starts]
+        with backend.rows().seeding():
+            backend.set_random_seed(seed)
+            seeds = [make_default_seed() for _ in range(self.drawn)]
+            return [np.array(ops.convert_to_numpy(start(seeds))) for start in self.starts]
 
 
 def _learned(task: Task, seed: int) -> _Beginning | None:
