@@ -1,5 +1,6 @@
 """Keras models whose training step hands the optimizer the loss itself."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -58,15 +59,29 @@ class CurvatureTrainer(KerasTrainer):
         check_trainable(type(self.optimizer).__name__, self)
         layout = Layout(self.trainable_variables)
         with backend.derivatives().precision(layout.dtype):
-            return self._step_on(layout, data)
+            return self.step_on(layout, data, self.optimizer.take_step)
 
-    def _step_on(self, layout: Layout, data: Any) -> dict[str, Any]:
+    def step_on(
+        self,
+        layout: Layout,
+        data: Any,
+        take_step: Callable[[ModelObjective, Layout], Any],
+        noise: tuple[Any, Any] | None = None,
+    ) -> dict[str, Any]:
+        """One training step on a batch; returns the metrics after it.
+
+        Args:
+            layout: of the trainable weights.
+            data: the batch as `fit` hands it out.
+            take_step: moves the weights by the loss of the batch, and returns it as it was before.
+            noise: as of `ModelObjective`.
+        """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        objective = ModelObjective(self, data, layout)
+        objective = ModelObjective(self, data, layout, noise)
         predicted = None
         if self._looks_at_outputs():
             predicted = objective.forward(layout.join([v.value for v in self.trainable_variables]))
-        loss = self.optimizer.take_step(objective, layout)
+        loss = take_step(objective, layout)
         samples = ops.shape(keras.tree.flatten(x)[0])[0]
         loss_tracker(self).update_state(loss, sample_weight=samples)
         return self.compute_metrics(x, y, predicted, sample_weight)

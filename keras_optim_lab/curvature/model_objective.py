@@ -22,9 +22,12 @@ class ModelObjective(Objective):
         model: compiled.
         data: a batch as `fit` hands it out: x, (x, y) or (x, y, sample_weight).
         layout: of its trainable variables.
+        noise: what dropout draws from on PyTorch, a seed and a step; by default from its stream.
     """
 
-    def __init__(self, model: keras.Model, data: Any, layout: Layout):
+    def __init__(
+        self, model: keras.Model, data: Any, layout: Layout, noise: tuple[Any, Any] | None = None
+    ):
         super().__init__(
             value=lambda x: self._forward(x)[0],
             outputs=self._joined_outputs,
@@ -38,7 +41,7 @@ class ModelObjective(Objective):
         self._first = [ops.convert_to_tensor(weight) for weight in self._weights]
         # Copies: on PyTorch `forward` would change them.
         self._others = [(v, ops.copy(v)) for v in changed_in_a_call(model)]
-        self._noise = backend.derivatives().noise_key()
+        self._noise = noise or (backend.derivatives().noise_key(), 0)
         self._outputs: Layout | None = None
 
     def forward(self, x: Any) -> Any:
@@ -75,7 +78,7 @@ class ModelObjective(Objective):
         return keras.StatelessScope(state_mapping=mapping, collect_losses=True)
 
     def _same_noise(self) -> Any:
-        return backend.rows().noise(self._noise, 0)
+        return backend.rows().noise(*self._noise)
 
 
 def changed_in_a_call(model: keras.Model) -> list[Any]:

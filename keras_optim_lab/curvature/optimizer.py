@@ -1,5 +1,6 @@
 """The shell of methods that ask the loss for more than a gradient."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -129,7 +130,7 @@ class CurvatureOptimizer(GivenTheLoss, Optimizer, kw_only=True):
                         new[..., place] = had[..., before[i]]
             self._state_variables[name].assign(new)
 
-    def _of_each(self, h: Record, held: dict[str, Any], layout: Layout) -> Record:
+    def _of_each(self, h: Record, held: Mapping[str, Any], layout: Layout) -> Record:
         """Hyperparameters that know of every weight how many steps it has taken."""
         if not any(self._births):
             return h
@@ -150,16 +151,45 @@ class CurvatureOptimizer(GivenTheLoss, Optimizer, kw_only=True):
 
     def take_step(self, objective: Objective, layout: Layout):
         weights = self._trainable_variables
-        state = Record({n: ops.convert_to_tensor(v) for n, v in self._state_variables.items()})
+        state = {n: ops.convert_to_tensor(v) for n, v in self._state_variables.items()}
         held = self.held(self._iterations)
-        h = self._of_each(self.scalars(held, self.iterations).cast(layout.dtype), held, layout)
-        x = layout.join([ops.convert_to_tensor(weight) for weight in weights])
-        point = self.start(objective, x, state)
-        loss = ops.copy(point.value)  # on PyTorch it may be a variable's own, assigned below
-        after, state, _ = self.advance(objective, point, state, h)
-        for weight, value in zip(weights, layout.split(after.x), strict=True):
-            weight.assign(value if weight.constraint is None else weight.constraint(value))
+        values = [ops.convert_to_tensor(weight) for weight in weights]
+        loss, values, state = self.stepped(objective, layout, values, state, held, self.iterations)
+        for weight, value in zip(weights, values, strict=True):
+            weight.assign(value)
         for name, variable in self._state_variables.items():
             variable.assign(state[name])
         self._iterations.assign_add(1)
         return loss
+
+    def stepped(
+        self,
+        objective: Objective,
+        layout: Layout,
+        weights: Sequence[Any],
+        state: Mapping[str, Any],
+        held: Mapping[str, Any],
+        count: Any,
+    ) -> tuple[Any, list[Any], dict[str, Any]]:
+        """One step of the weights that it was built for. Assigns nothing.
+
+        Args:
+            objective: the loss of a batch.
+            layout: of the weights in the objective's vector.
+            weights: tensors.
+            state: slots and shared state by name.
+            held: every hyperparameter as its variable holds it.
+            count: steps that were taken.
+
+        Returns:
+            The loss before the step, and weights and state after it.
+        """
+        h = self._of_each(self.scalars(held, count).cast(layout.dtype), held, layout)
+        point = self.start(objective, layout.join([*weights]), Record(state))
+        loss = ops.copy(point.value)  # on PyTorch it may be a weight's own, which is changed
+        after, new_state, _ = self.advance(objective, point, Record(state), h)
+        values = [
+            value if weight.constraint is None else weight.constraint(value)
+            for weight, value in zip(self._trainable_variables, layout.split(after.x), strict=True)
+        ]
+        return loss, values, dict(new_state)

@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from typing import Any
+
 from keras import ops
 
 from keras_optim_lab.curvature.given_the_loss import GivenTheLoss
@@ -53,15 +56,33 @@ class SAM(GivenTheLoss, Wrapper):
         weights = self._trainable_variables
         point = objective.point(layout.join([ops.convert_to_tensor(weight) for weight in weights]))
         loss = ops.copy(point.value)  # on PyTorch it may be a variable's own, assigned below
-        radius = ops.cast(self.numeric[f"{self.own}.radius"].current(self), layout.dtype)
+        radius = ops.cast(self.numeric[self._radius_name].current(self), layout.dtype)
         Wrapper.apply(self, layout.split(self.worst_gradient(objective, point, radius)), weights)
         return loss
 
     def worst_gradient(self, objective: Objective, point: Point, radius):
         """The gradient where the loss is worst, to first order, within the radius of a point."""
-        g = point.gradient
-        scaled = ops.abs(point.x) * g if self.adaptive else g
+        return objective.value_and_gradient(self._worst(point.x, point.gradient, radius))[1]
+
+    def worst_weights(self, weights: Sequence[Any], gradients: Sequence[Any], held) -> list[Any]:
+        """The weights where the loss is worst, to first order, within the radius.
+
+        Args:
+            weights: tensors.
+            gradients: of the loss there.
+            held: every hyperparameter as its variable holds it.
+        """
+        layout = Layout([*weights])
+        x, g = layout.join([*weights]), layout.join([*gradients])
+        return layout.split(self._worst(x, g, ops.cast(held[self._radius_name], layout.dtype)))
+
+    @property
+    def _radius_name(self) -> str:
+        return f"{self.own}.radius"
+
+    def _worst(self, x, g, radius):
+        scaled = ops.abs(x) * g if self.adaptive else g
         length = ops.sqrt(ops.sum(ops.square(scaled)))
-        way = ops.abs(point.x) * scaled if self.adaptive else g
+        way = ops.abs(x) * scaled if self.adaptive else g
         factor = ops.where(length > 0.0, radius / ops.where(length > 0.0, length, 1.0), 0.0)
-        return objective.value_and_gradient(point.x + factor * way)[1]
+        return x + factor * way

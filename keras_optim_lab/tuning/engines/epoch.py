@@ -10,6 +10,8 @@ import numpy as np
 from keras import ops
 
 from keras_optim_lab import backend
+from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
+from keras_optim_lab.curvature.sam import SAM
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.optimizers.shell.field_kinds import Constant
 from keras_optim_lab.optimizers.shell.numeric import Rate
@@ -19,6 +21,7 @@ from keras_optim_lab.optimizers.shell.whole_step import WholeStep
 from keras_optim_lab.schedules import DECAYS, factor
 from keras_optim_lab.tasks.splits import Fold
 from keras_optim_lab.tuning.engines.batches import Batches, in_order, in_turn, taken
+from keras_optim_lab.tuning.engines.loss_step import LossStep
 from keras_optim_lab.tuning.engines.pure_model import PureModel, joined
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 
@@ -152,21 +155,27 @@ class Epoch:
     def _first_of_optimizer(self) -> Any:
         return _first_state(self._optimizer_step)
 
-    def _step_of(self, optimizer: Optimizer) -> WholeStep:
+    def _step_of(self, optimizer: Optimizer) -> WholeStep | LossStep:
         model = self.model
+        if isinstance(optimizer, CurvatureOptimizer):
+            optimizer.find(model.weights, model.model)
+            return LossStep(model, optimizer)
+        scale = None if optimizer.needs_objective else model.scale
         places, dtypes = model.places, [weight.dtype for weight in model.weights]
         if self._joins:
             step = Step(optimizer, [Place("", (model.numbers,))], dtypes[:1])
             sizes = [math.prod(shape) for shape in model.shapes]
-            return WholeStep(optimizer, step, dynamic=model.scale, joined=sizes)
+            return WholeStep(optimizer, step, dynamic=scale, joined=sizes)
         optimizer.find(model.weights, model.model)
         step = Step(optimizer, places, dtypes, decays=[*map(optimizer.decays, places)])
-        return WholeStep(optimizer, step, dynamic=model.scale, constrained=model.constrained)
+        return WholeStep(optimizer, step, dynamic=scale, constrained=model.constrained)
 
     def starts_differ(self, configuration: Configuration) -> bool:
         """Whether the configuration sets what slots begin with, so that not all begin alike."""
-        fields = configuration.template.fields
-        return any(isinstance(fields[name], Constant) for name in configuration.hyperparameters)
+        fields, chosen = configuration.template.fields, configuration.hyperparameters
+        slots = [*self.optimizer.active_slots, *self.optimizer.shared_slots]
+        given = {slot.initial for slot in slots}
+        return any(isinstance(fields[name], Constant) or name in given for name in chosen)
 
     def empty(self) -> State:
         """The stacked state of rows that do not train."""
@@ -254,18 +263,34 @@ class Epoch:
         train, validation = data
         gradient = self.model.row_gradients if self._vectorized else self.model.gradient
 
-        def step(indices, carry):
+        def by_gradient(indices, carry):
             state, metrics = carry
             weights, optimizer = state["weights"], state["optimizer"]
-            gradients, (others, metrics) = gradient(
-                *(weights, state["others"], metrics, state["seed"], optimizer.step),
-                *(self._loss_scale(optimizer, inputs.held), taken(train, indices)),
-            )
+            batch = taken(train, indices)
+
+            def at(weights):
+                return gradient(
+                    *(weights, state["others"], metrics, state["seed"], optimizer.step),
+                    *(self._loss_scale(optimizer, inputs.held), batch),
+                )
+
+            gradients, (others, after) = at(weights)
+            if isinstance(self.optimizer, SAM):
+                worst = self._each(self.optimizer.worst_weights)
+                gradients, _ = at(worst(weights, gradients, inputs.held))
             weights, optimizer = self._update_rows(
                 weights, gradients, optimizer, inputs.held, inputs.schedule
             )
-            return {**state, "weights": weights, "others": others, "optimizer": optimizer}, metrics
+            return {**state, "weights": weights, "others": others, "optimizer": optimizer}, after
 
+        def by_loss(indices, carry):
+            state, metrics = carry
+            held = self._held_now(inputs.held, inputs.schedule, state["optimizer"].step)
+            assert isinstance(own, LossStep)
+            return own(state, metrics, held, taken(train, indices))
+
+        own = self._optimizer_step
+        step = by_loss if isinstance(own, LossStep) else by_gradient
         state, metrics = in_turn(inputs.train, step, (state, self._first_metrics()))
         logs = self._logs(metrics, self._train_logs)
         for name, value in self._validation(state, inputs, validation).items():
@@ -297,12 +322,17 @@ class Epoch:
         return weights, state._replace(step=state.step[:, 0], shared=shared)
 
     def _update(self, weights, gradients, optimizer, held, schedule):
+        held, own = self._held_now(held, schedule, optimizer.step), self._optimizer_step
+        assert isinstance(own, WholeStep)
+        return own(weights, gradients, optimizer, held)
+
+    def _held_now(self, held, schedule, step) -> dict[str, Any]:
+        """All hyperparameters at a step."""
         held = {**dict.fromkeys(self.optimizer.numeric), **held}
         if self.scheduled:
-            share = factor(optimizer.step, **schedule)
-            for name in self._rates:
-                held[name] = held[name] * share
-        return self._optimizer_step(weights, gradients, optimizer, held)
+            share = factor(step, **schedule)
+            held |= {name: held[name] * share for name in self._rates}
+        return held
 
     def _validation(self, state: State, inputs: Inputs, data: Any):
         weights = self._each(self._shown)(state["weights"], state["optimizer"], inputs.held)
@@ -351,5 +381,5 @@ class Epoch:
         return self.model.log_names if self.model.train_metrics else ["loss"]
 
 
-def _first_state(step: WholeStep) -> Any:
+def _first_state(step: WholeStep | LossStep) -> Any:
     return keras.tree.map_structure(ops.convert_to_numpy, step.first_state())

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from keras_optim_lab import backend
 from keras_optim_lab.arguments import whole_number
+from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.compiling import first_that_compiles
@@ -106,6 +107,8 @@ class _Run:
             self._forms = [form]
         elif not rows.prefers_vectorized():
             self._forms.reverse()
+        if any(isinstance(each, CurvatureOptimizer) for each in optimizers):
+            self._forms = ["looped"]  # of some methods every row searches along its own line
         self._workers = rows.WORKERS if rows.on_host() else 1
         vectorized = self._forms[0] == "vectorized"
         sizes = [each.recipe.batch_size or task.batch_size for each in candidates.structures]

@@ -183,11 +183,8 @@ def build_metrics(task: Task, model: keras.Model) -> None:
 
 def _check_pure(model: keras.Model) -> None:
     """Raises ImpureModelError for what happens outside of a model's call, loss and metrics."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    if getattr(optimizer, "needs_objective", False):
-        raise ImpureModelError("its optimizer needs the loss itself")
     for step in ("train_step", "test_step"):
-        # With an optimizer that needs gradients only, a `kol.Model` trains as a Keras model.
+        # What a `kol.Model` does for optimizers that need the loss itself is done in rows, too.
         known = (getattr(keras.Model, step), getattr(CurvatureTrainer, step, None))
         if getattr(type(model), step) not in known:
             raise ImpureModelError(f"its model has a {step} of its own")
