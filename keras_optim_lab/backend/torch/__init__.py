@@ -10,6 +10,7 @@ from keras_optim_lab.backend.torch.derivatives import (
     value_and_gradient,
     with_variables,
 )
+from keras_optim_lab.backend.torch.gradients import gradient, row_gradients, vmap
 from keras_optim_lab.backend.torch.in_place import Updater
 from keras_optim_lab.backend.torch.noise import noise, noise_key, normal, signs
 from keras_optim_lab.backend.torch.rows import (
@@ -20,17 +21,14 @@ from keras_optim_lab.backend.torch.rows import (
     cond,
     fori_loop,
     free_memory,
-    gradient,
     map_rows,
     on_host,
     prefers_vectorized,
     put_row,
     reuse_compiled_programs,
-    row_gradients,
     seeding,
     take,
     update_rows,
-    vmap,
 )
 from keras_optim_lab.backend.torch.updates import (
     JOINED,

@@ -6,7 +6,8 @@ import keras
 import torch
 
 from keras_optim_lab.backend.torch.compiling import Guarded
-from keras_optim_lab.backend.torch.images import RowImages
+from keras_optim_lab.backend.torch.gradients import one_by_one
+from keras_optim_lab.backend.torch.layers import OneRow
 from keras_optim_lab.backend.torch.private import of_all_rows
 from keras_optim_lab.keras_private import get_device
 
@@ -40,47 +41,6 @@ def take(array, indices):
     return array[indices]
 
 
-def gradient(loss):
-    def gradients(weights, *rest):
-        weights = [weight.detach().requires_grad_() for weight in weights]
-        with torch.enable_grad():
-            value, others = loss(weights, *rest)
-        return _gradients(value, weights), _detached(others)
-
-    return gradients
-
-
-def row_gradients(loss):
-    # The rows' losses are independent, so the gradient of their sum holds the gradient of each.
-    # The backward pass so stays outside vmap, whose every operation costs.
-    mapped = vmap(loss)
-
-    def gradients(weights, *rest):
-        weights = [weight.detach().requires_grad_() for weight in weights]
-        with torch.enable_grad():
-            values, others = mapped(weights, *rest)
-            total = values.sum()
-        return _gradients(total, weights), _detached(others)
-
-    return gradients
-
-
-def _gradients(value, weights):
-    return list(torch.autograd.grad(value, weights, allow_unused=True, materialize_grads=True))
-
-
-def _detached(tree):
-    return keras.tree.map_structure(torch.Tensor.detach, tree)
-
-
-def vmap(function):
-    def on_images(*rows):
-        with RowImages():
-            return function(*rows)
-
-    return torch.func.vmap(on_images, randomness="different")
-
-
 def update_rows(function, numbers):
     if on_host() and numbers > _WORTH_COMPILING:
         # As one kernel, six times as fast.
@@ -106,14 +66,11 @@ def _in_blocks(function):
 
 
 def map_rows(function, logs):
-    def mapped(*rows):
-        count = len(keras.tree.flatten(rows)[0])
-        results = [
-            function(*keras.tree.map_structure(lambda x, i=i: x[i], rows)) for i in range(count)
-        ]
-        return keras.tree.map_structure(lambda *values: torch.stack(values), *results)
+    def in_one_row(*rows):
+        with OneRow():
+            return function(*rows)
 
-    return mapped
+    return one_by_one(in_one_row)
 
 
 def fori_loop(count, body, carry):
