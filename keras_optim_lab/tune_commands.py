@@ -37,7 +37,8 @@ Space = Annotated[
     list[str] | None,
     typer.Option(
         help="NAME=LOW:HIGH searches a range, NAME=VALUE fixes; schedule=constant,cosine "
-        "searches the decays of the learning rate. May be repeated."
+        "searches the decays of the learning rate, batch_size=16,32 and epochs=5:40 how it is "
+        "trained. May be repeated."
     ),
 ]
 Storage = Annotated[
@@ -135,6 +136,8 @@ def tune(
                 confirmation.confirm(result, confirm, engine, step, budget)
         _show_best(result)
         console.print(Text(repr(result.best_optimizer()), style="bold green"))
+        if fit := result.best_configuration.recipe.fit:
+            console.print(Text(fit, style="bold green"))
         if report:
             _write_report(result, None, seeds, engine)
 
@@ -349,7 +352,7 @@ def override(text: str) -> tuple[str, Any]:
     try:
         if equals and colon:
             return name, (numeric(low), numeric(high))
-        if "," in value:
+        if name == "batch_size" and "," in value:
             return name, [numeric(each) for each in value.split(",")]
         if equals and value.lower() in ("true", "false"):
             return name, value.lower() == "true"

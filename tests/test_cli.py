@@ -103,6 +103,12 @@ def test_tasks_lists_the_tasks(command):
         assert "/".join(map(str, task.samples)) in row
 
 
+def test_tune_shows_how_to_train_with_what_it_chose(command):
+    shown = tune(command, "--space", "batch_size=4,6", "--space", "epochs=3", "--no-report")
+    size = study().best_params["batch_size"]
+    assert f"model.fit(x, y, batch_size={size}, epochs=3, ...)" in shown.output
+
+
 @pytest.mark.parametrize("listing", ["optimizers", "tasks"])
 def test_names_are_whole_in_a_narrow_terminal(command, monkeypatch, listing):
     monkeypatch.setattr(cli, "console", Console(width=80))
@@ -121,6 +127,7 @@ def test_tune_shows_the_progress_the_best_settings_and_the_report(command):
     assert f"4/4 0:00:00 best val_loss {best.value:.5g}" in shown.output
     assert f"Best: trial {best.number}, val_loss {best.value:.5g}" in shown.output
     assert repr(found.best_optimizer()) in shown.output
+    assert "model.fit" not in shown.output
     assert f"Report: {Path('reports/mine.html').resolve()}" in shown.output
     assert Path("reports/mine.html").is_file()
     assert shown.output.count(f"{found.verdict}".split("(")[0]) == 2  # at once and in the end
@@ -267,6 +274,7 @@ def test_a_population_is_a_number_or_a_word_for_the_engine_to_judge():
         "schedule=",
         "batch_size=8.5",
         "epochs=1:x",
+        "epochs=2,5",
     ],
 )
 def test_space_refuses_anything_else(text):

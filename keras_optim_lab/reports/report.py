@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from keras_optim_lab.tuning.evaluation import Evaluation, Runs
 from keras_optim_lab.tuning.shortlist import Smoothed
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.parameters import complement, field_name
-from keras_optim_lab.tuning.spaces.recipe import WHOLE
 from keras_optim_lab.tuning.spaces.template import Template
 from keras_optim_lab.tuning.study import ENGINE, TuningStudy
 from keras_optim_lab.versions import in_a_line, versions_of_study
@@ -77,11 +75,8 @@ def settings(page: Page, tuning: TuningStudy) -> None:
     page.table(["hyperparameter", "default", "tuned", "searched", "range from"], rows)
     if chosen != best:
         page.paragraph("No better for sure than the defaults, which are what to use:", "note")
-    fit = {n: v for n, v in asdict(chosen.recipe).items() if v and n in WHOLE}
     code = [_code(chosen, tuning.steps), "model.compile(optimizer=optimizer, ...)"]
-    if fit:
-        code.append(f"model.fit(x, y, {', '.join(f'{n}={v}' for n, v in fit.items())}, ...)")
-    page.code("\n".join(code))
+    page.code("\n".join([*code, chosen.recipe.fit] if chosen.recipe.fit else code))
     if chosen.scheduled:
         page.paragraph(
             f"The schedule is as long as the training of {tuning.task.name}: "

@@ -48,6 +48,13 @@ class Recipe:
         """Whether the learning rate changes during training."""
         return self.schedule != "constant" or self.warmup != 0
 
+    @property
+    def fit(self) -> str | None:
+        """What `model.fit` is to be told, as code; None where the task says all of it."""
+        said = {name: value for name, value in asdict(self).items() if name in WHOLE and value}
+        given = ", ".join(f"{name}={value}" for name, value in said.items())
+        return f"model.fit(x, y, {given}, ...)" if given else None
+
 
 # That of a task of arrays which is not known yet, so that no number is that of the task.
 OF_SOME_TASK = Recipe(batch_size=0, epochs=0)
