@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 
 def number(value: object) -> str:
-    """Four digits that tell numbers near 1 apart as well as those near 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    """Four digits that tell numbers near 1 apart as well as those near 0; whole ones have all."""
+    if not isinstance(value, float):
         return str(value)
     return f"{value:.4g}" if not 0.9 < value < 1 else f"{1 - float(f'{1 - value:.4g}'):.12g}"
 

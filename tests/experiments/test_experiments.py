@@ -106,6 +106,13 @@ def test_a_training_that_is_shorter_than_by_default_has_not_diverged(experiment)
     assert {each["batch_size"] for each in settings if each["method"] == "tuned"} < {4, 6}
 
 
+def test_settings_found_tell_an_optimizer_from_how_it_is_trained(experiment):
+    methods = "[[methods]]\nname = 'Small'\noptimizer = 'adam'\nspace = { batch_size = 4 }\n"
+    text = OPTIMIZERS.replace('optimizers = ["momentum", "adam"]', "")
+    page = experiment(text + methods).run().read_text(encoding="utf-8")
+    assert re.search(r"Adam\(learning_rate=[^)]*\), batch_size=4<", page)
+
+
 def test_a_record_holds_settings_results_versions_backend_seed_and_command(experiment):
     experiment(PUBLISHED).run()
     first = records()[0]

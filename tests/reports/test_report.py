@@ -13,6 +13,7 @@ import keras_optim_lab as kol
 from keras_optim_lab.reports import study_figures as figures
 from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.report import verdict, write_report
+from keras_optim_lab.reports.writing import number
 from keras_optim_lab.tuning.evaluation import Runs
 from keras_optim_lab.tuning.study_result import Confirmation
 from tests.reports.examples import (
@@ -280,6 +281,12 @@ def test_importances_are_those_of_deep_trees_and_cost_no_more_the_more_trials(mo
     expected = optuna.importance.get_param_importances(tuning.study, evaluator=evaluator)
     assert dict(zip(bars.y, bars.x, strict=True)) == pytest.approx(expected, abs=0.01)
     assert max(tree.get_n_leaves() for tree in forests[0].estimators_) <= 2**7
+
+
+def test_whole_numbers_are_written_whole():
+    assert [*map(number, (65536, 20, True, 65536.0, 0.99912))] == [
+        *("65536", "20", "True", "6.554e+04", "0.99912")
+    ]
 
 
 def test_logarithmic_axes_have_a_few_plain_ticks():

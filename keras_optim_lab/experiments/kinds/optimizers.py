@@ -20,7 +20,10 @@ from keras_optim_lab.optimizers import names as catalogue
 from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.report import call, mean_and_spread, over_seeds
 from keras_optim_lab.reports.tables import markdown
+from keras_optim_lab.reports.writing import number
 from keras_optim_lab.tuning.evaluation import Evaluation, Runs
+from keras_optim_lab.tuning.spaces.configuration import Configuration
+from keras_optim_lab.tuning.spaces.recipe import described
 from keras_optim_lab.tuning.study import TuningStudy
 
 _RESULTS = "Default and tuned settings on the test split"
@@ -152,8 +155,7 @@ class Optimizers(Experiment[OptimizersKeys]):
         metric, pairs = self.keys.metric, self._pairs
         header, rows = self._results()
         settings = [
-            (name, call(tuning.best_configuration.template, tuning.best_configuration.settings))
-            for name, (tuning, _) in self._found.items()
+            (name, _shown(tuning.best_configuration)) for name, (tuning, _) in self._found.items()
         ]
         page.heading(_RESULTS)
         page.table(header, rows)
@@ -213,6 +215,13 @@ class Optimizers(Experiment[OptimizersKeys]):
             ),
             ("test runs", f"{keys.seeds} seeds that no study used"),
         ]
+
+
+def _shown(best: Configuration) -> str:
+    """`Adam(learning_rate=0.001), batch_size=16`."""
+    recipe = described(best.recipe, best.stated).items()
+    made = call(best.template, best.hyperparameters)
+    return ", ".join([made, *(f"{name}={number(value)}" for name, value in recipe)])
 
 
 KIND = Optimizers
