@@ -30,12 +30,14 @@ class Rows(Protocol):
     Attributes:
         WORKERS: how many programs to run at once on the host.
         JOINS_WEIGHTS: whether a rule is faster on all weights joined to one vector.
+        STATELESS_STEPS: whether a model's `train_step` is handed its state, and returns it.
         COMPILES: whether a program depends on the shapes of its examples; if not, smaller ones do.
         Program: compiles a function, given examples of its arguments; the first is given up too.
     """
 
     WORKERS: int
     JOINS_WEIGHTS: bool
+    STATELESS_STEPS: bool
     COMPILES: bool
     Program: Callable[..., Program]
 

@@ -44,6 +44,7 @@ def reuse_compiled_programs() -> None:
 # A program uses one core: its operations are too small to be shared out.
 WORKERS = cores()
 JOINS_WEIGHTS = False
+STATELESS_STEPS = True
 COMPILES = True
 
 

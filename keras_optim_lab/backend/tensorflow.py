@@ -21,6 +21,7 @@ from keras_optim_lab.backend.tensorflow_private import (
 # A program uses one core: its operations are too small to be shared out.
 WORKERS = cores()
 JOINS_WEIGHTS = False
+STATELESS_STEPS = False
 COMPILES = True
 
 

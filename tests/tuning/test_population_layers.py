@@ -365,8 +365,8 @@ class OwnStep(keras.Model):
     def call(self, x):
         return self.dense(x)
 
-    def train_step(self, *arguments):
-        return super().train_step(*arguments)
+    def test_step(self, *arguments):
+        return super().test_step(*arguments)
 
 
 @pytest.fixture(params=["mixed_float16"])
@@ -388,8 +388,8 @@ def assert_left_to(name, task, reason, caplog, **changes):
     assert any(reason in record.message for record in caplog.records)
 
 
-def test_a_model_with_a_training_step_of_its_own_is_trained_one_by_one(caplog):
-    reason = "its model has a train_step of its own"
+def test_a_model_with_a_test_step_of_its_own_is_trained_one_by_one(caplog):
+    reason = "its model has a test_step of its own"
     assert_left_to("sequential", small_task(model=OwnStep), reason, caplog)
 
 

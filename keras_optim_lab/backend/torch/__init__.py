@@ -16,6 +16,7 @@ from keras_optim_lab.backend.torch.noise import noise, noise_key, normal, signs
 from keras_optim_lab.backend.torch.rows import (
     COMPILES,
     JOINS_WEIGHTS,
+    STATELESS_STEPS,
     WORKERS,
     Program,
     cond,
@@ -45,6 +46,7 @@ __all__ = [
     "COMPILES",
     "JOINED",
     "JOINS_WEIGHTS",
+    "STATELESS_STEPS",
     "WORKERS",
     "Program",
     "Updater",

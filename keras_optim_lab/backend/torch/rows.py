@@ -14,6 +14,7 @@ from keras_optim_lab.keras_private import get_device
 # Its Python would wait for the other's; the operations themselves use all cores.
 WORKERS = 1
 JOINS_WEIGHTS = True
+STATELESS_STEPS = False
 COMPILES = False
 _BLOCK = 2**17  # numbers
 # Numbers to update after which compiling has paid for itself. It saves about 9 ns for each, and

@@ -22,6 +22,7 @@ from keras_optim_lab.schedules import DECAYS, factor
 from keras_optim_lab.tasks.splits import Fold
 from keras_optim_lab.tuning.engines.batches import Batches, in_order, in_turn, taken
 from keras_optim_lab.tuning.engines.loss_step import LossStep
+from keras_optim_lab.tuning.engines.own_step import OwnStep
 from keras_optim_lab.tuning.engines.pure_model import PureModel, joined
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 
@@ -155,8 +156,10 @@ class Epoch:
     def _first_of_optimizer(self) -> Any:
         return _first_state(self._optimizer_step)
 
-    def _step_of(self, optimizer: Optimizer) -> WholeStep | LossStep:
+    def _step_of(self, optimizer: Optimizer) -> WholeStep | LossStep | OwnStep:
         model = self.model
+        if model.has_own_step:
+            return OwnStep(model, optimizer)
         if isinstance(optimizer, CurvatureOptimizer):
             optimizer.find(model.weights, model.model)
             return LossStep(model, optimizer)
@@ -286,11 +289,11 @@ class Epoch:
         def by_loss(indices, carry):
             state, metrics = carry
             held = self._held_now(inputs.held, inputs.schedule, state["optimizer"].step)
-            assert isinstance(own, LossStep)
+            assert not isinstance(own, WholeStep)
             return own(state, metrics, held, taken(train, indices))
 
         own = self._optimizer_step
-        step = by_loss if isinstance(own, LossStep) else by_gradient
+        step = by_gradient if isinstance(own, WholeStep) else by_loss
         state, metrics = in_turn(inputs.train, step, (state, self._first_metrics()))
         logs = self._logs(metrics, self._train_logs)
         for name, value in self._validation(state, inputs, validation).items():
@@ -381,5 +384,5 @@ class Epoch:
         return self.model.log_names if self.model.train_metrics else ["loss"]
 
 
-def _first_state(step: WholeStep | LossStep) -> Any:
+def _first_state(step: WholeStep | LossStep | OwnStep) -> Any:
     return keras.tree.map_structure(ops.convert_to_numpy, step.first_state())

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from keras_optim_lab import backend
 from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.curvature.optimizer import CurvatureOptimizer
+from keras_optim_lab.optimizers.shell.field_kinds import KerasNumber
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.compiling import first_that_compiles
@@ -107,7 +108,10 @@ class _Run:
             self._forms = [form]
         elif not rows.prefers_vectorized():
             self._forms.reverse()
-        if any(isinstance(each, CurvatureOptimizer) for each in optimizers):
+        curved = any(isinstance(each, CurvatureOptimizer) for each in optimizers)
+        if self.model.has_own_step and any(map(_around, candidates.structures)):
+            raise ImpureModelError("its train_step leaves to Keras what is around a step")
+        if curved or self.model.has_own_step:
             self._forms = ["looped"]  # of some methods every row searches along its own line
         self._workers = rows.WORKERS if rows.on_host() else 1
         vectorized = self._forms[0] == "vectorized"
@@ -291,3 +295,9 @@ class _Run:
             populations.append(Population(epoch, program, self._passes, rows, runs))
             row = rows.stop
         return populations
+
+
+def _around(configuration: Configuration) -> bool:
+    """Whether a number is chosen that Keras's own class has for every optimizer."""
+    fields = configuration.template.fields
+    return any(isinstance(fields[name], KerasNumber) for name in configuration.hyperparameters)

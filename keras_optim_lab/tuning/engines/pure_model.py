@@ -43,6 +43,7 @@ class PureModel:
         log_names: of the metrics that are one number; a trial is judged by no other.
         validation_batch: samples of a batch that is measured on; by default the task's.
         scale: how the factor on the loss changes; None where its dtype needs none.
+        has_own_step: whether it trains by a `train_step` of its own.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class PureModel:
         self.traces = 0
         self.model = task.build(optimizer, seed=0)
         _check_pure(self.model)
+        self.has_own_step = _has_own(self.model, "train_step")
         build_metrics(task, self.model)
         self.weights = self.model.trainable_variables
         self.others = self.model.non_trainable_variables
@@ -183,10 +185,11 @@ def build_metrics(task: Task, model: keras.Model) -> None:
 
 def _check_pure(model: keras.Model) -> None:
     """Raises ImpureModelError for what happens outside of a model's call, loss and metrics."""
+    pure = ["train_step"] if backend.rows().STATELESS_STEPS else []
+    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+        pure = []
     for step in ("train_step", "test_step"):
-        # What a `kol.Model` does for optimizers that need the loss itself is done in rows, too.
-        known = (getattr(keras.Model, step), getattr(CurvatureTrainer, step, None))
-        if getattr(type(model), step) not in known:
+        if step not in pure and _has_own(model, step):
             raise ImpureModelError(f"its model has a {step} of its own")
     for layer in inner_layers(model):
         if isinstance(layer, keras.layers.TorchModuleWrapper | keras.layers.TFSMLayer):
@@ -198,6 +201,12 @@ def _check_pure(model: keras.Model) -> None:
         raise ImpureModelError(
             "its model has weights that take the place of their gradients (float8)"
         )
+
+
+def _has_own(model: keras.Model, step: str) -> bool:
+    # What a `kol.Model` does for optimizers that need the loss itself is done in rows, too.
+    known = (getattr(keras.Model, step), getattr(CurvatureTrainer, step, None))
+    return getattr(type(model), step) not in known
 
 
 def _dynamic_scale(optimizer: keras.optimizers.Optimizer) -> DynamicScale | None:
