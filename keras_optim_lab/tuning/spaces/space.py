@@ -8,7 +8,7 @@ study: it is the same choice for every optimizer.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from typing import Any
 
@@ -170,18 +170,18 @@ class SearchSpace:
         """One configuration of every structure that a trial may choose."""
         found: dict[Hashable, Configuration] = {}
         size = self.recipe.get("batch_size")
-        sizes = size.choices if isinstance(size, CategoricalDistribution) else [size]
+        sizes: Sequence[Any] = bounds(size) if isinstance(size, BaseDistribution) else [size]
         for name, space in self.spaces.items():
             choices = [
                 each.choices if isinstance(each, CategoricalDistribution) else [bounds(each)[1]]
                 for each in space.values()
             ]
-            for batch_size, *values in product(sizes, *choices):
+            for values in product(*choices):
                 chosen = dict(zip(space, values, strict=True))
-                recipe = Recipe(batch_size=batch_size)
-                configuration = self._configuration(name, chosen, recipe)
+                configuration = self._configuration(name, chosen, AS_USUAL)
                 found.setdefault(configuration.structure, configuration)
-        return list(found.values())
+        recipes = [Recipe(batch_size=size) for size in sizes]
+        return [replace(each, recipe=recipe) for each in found.values() for recipe in recipes]
 
     def suggest(self, trial: optuna.trial.BaseTrial, prefix: str = "") -> Configuration:
         """Lets a trial choose, by names that begin with `prefix`."""
