@@ -1,6 +1,7 @@
 """How much memory a population is predicted to need, and what happens where there is less."""
 
 import re
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from keras_optim_lab.tuning.engines.batches import on_device
 from keras_optim_lab.tuning.engines.memory import Need, check_width_fits
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.engines.pure_model import PureModel
+from keras_optim_lab.tuning.engines.width import chosen_width
 from tests.studies import small_task
 from tests.tuning.populations import Rows, search
 
@@ -201,3 +203,20 @@ def test_the_automatic_width_has_room_for_all_seeds_of_a_trial(with_free, runs):
     run = population_engine._Run(wide_task(), Asked(result, 4, ()), "auto", None)
     assert run.width % runs == 0
     assert run.width >= runs
+
+
+@pytest.mark.once("torch")
+@pytest.mark.parametrize(
+    ("trials", "runs", "at_once", "vectorized", "width"),
+    [
+        (24, 1, 2, True, 12),  # two rounds of twelve, not one of sixteen and one half empty
+        (24, 1, None, True, 24),
+        (65, 1, None, True, 33),
+        (10, 4, 2, True, 16),  # of four trials in each of three rounds
+        (24, 1, 2, False, 2),  # rows that follow each other cost nothing while they are free
+    ],
+)
+def test_as_few_rows_step_together_as_need_no_more_rounds(trials, runs, at_once, vectorized, width):
+    candidates = SimpleNamespace(runs=runs, left=trials, at_once=at_once)
+    need = Need(data=0, row=1, step=1)
+    assert chosen_width("auto", candidates, need, 10, 2, vectorized) == width

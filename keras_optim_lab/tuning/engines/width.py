@@ -55,6 +55,9 @@ def chosen_width(
                 "rows fit in the memory that is free: lower these numbers, or pass folds=None."
             )
         width = max(runs, min(width, fitting, left) // runs * runs)
+        if vectorized:  # as few as need no more rounds: rows without a trial cost as much as others
+            rounds = -(-left // width)
+            width = -(-left // (rounds * runs)) * runs
         check_width_fits(need, width, at_once)
         return width
     if wanted < runs:
