@@ -37,7 +37,8 @@ def prepared_functions_kept():
 
     def set_and_keep(seed):
         now = context()
-        if now._rng is None or now._rng.getstate() != random.Random(now._seed).getstate():
+        rng = getattr(now, "_rng", None)  # there is none before the first seed of a process
+        if rng is None or rng.getstate() != random.Random(now._seed).getstate():
             set_seed(seed)
         else:
             now._seed, now._rng = seed, random.Random(seed)

@@ -227,8 +227,8 @@ class Task:
                 compared with the targets.
         """
         check_trial(self.model, trial)
+        backend.set_random_seed(seed)
         with backend.rows().seeding():
-            backend.set_random_seed(seed)
             model = self.model(trial) if self.depends_on_trial else self.model()
             check_model(model)
             if not model.built:

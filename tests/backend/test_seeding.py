@@ -132,3 +132,13 @@ def test_many_shapes_of_numbers_ask_for_few_programs(monkeypatch):
         assert len(shapes) == 1
     keras.random.normal((61, 7), seed=1)
     assert (61, 7) in shapes  # Keras's own are back
+
+
+@pytest.mark.only("tensorflow")
+def test_the_first_seed_of_a_process_may_be_that_of_a_model(monkeypatch):
+    from tensorflow.python.eager.context import context
+
+    monkeypatch.delattr(context(), "_rng", raising=False)
+    with backend.rows().seeding():
+        backend.set_random_seed(3)
+    keras.utils.set_random_seed(3)

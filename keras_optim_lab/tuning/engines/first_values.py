@@ -49,10 +49,11 @@ class FirstValues:
     def _values(self, seed: int) -> Values:
         if seed == 0:
             return _values(self._model)
-        if not self._learned:
-            self._learned = True
-            self._beginning = self._checked()
-        return self._built(seed) if self._beginning is None else self._beginning(seed)
+        with backend.rows().seeding():
+            if not self._learned:
+                self._learned = True
+                self._beginning = self._checked()
+            return self._built(seed) if self._beginning is None else self._beginning(seed)
 
     def _built(self, seed: int) -> Values:
         values = _values(self._task.build_model(seed))
@@ -66,8 +67,7 @@ class FirstValues:
     def _checked(self) -> "_Beginning | None":
         """What was learned, if it gives the values of the first model to the last bit."""
         try:
-            with backend.rows().seeding():
-                beginning = _learned(self._task, _LEARNED_FROM)
+            beginning = _learned(self._task, _LEARNED_FROM)
             if beginning is None or not _equal(beginning(0), _values(self._model)):
                 return None
         except Exception as error:
@@ -84,10 +84,9 @@ class _Beginning(NamedTuple):
     starts: Sequence[Callable[[Sequence[int]], Any]]
 
     def __call__(self, seed: int) -> Values:
-        with backend.rows().seeding():
-            backend.set_random_seed(seed)
-            seeds = [make_default_seed() for _ in range(self.drawn)]
-            return [np.array(ops.convert_to_numpy(start(seeds))) for start in self.starts]
+        backend.set_random_seed(seed)
+        seeds = [make_default_seed() for _ in range(self.drawn)]
+        return [np.array(ops.convert_to_numpy(start(seeds))) for start in self.starts]
 
 
 def _learned(task: Task, seed: int) -> _Beginning | None:
