@@ -47,7 +47,8 @@ def as_params(space: SearchSpace, settings: Any, argument: str) -> dict[str, Any
             recipe[label] = checked_recipe(argument, label, value)
             continue
         owner, key = space.owner(label)
-        check_owner(argument, label)
+        if key not in template.fields:  # some optimizers have a warm-up of their own
+            check_owner(argument, label)
         if owner not in (None, name):
             raise ValueError(f"{argument}: {label!r} in settings of {name!r}. Leave it out.")
         field, checked = _checked(template, key, value, argument)
