@@ -65,8 +65,9 @@ _OF_VARIABLES = {
 for _made, _names in (("optimizers.SGD()", _OF_OPTIMIZERS), ("metrics.Sum().total", _OF_VARIABLES)):
     NAMES |= {f"keras.{_made}.{name}": why for name, why in _names.items()}
 if keras.backend.backend() == "jax":
-    from keras.src.backend.jax import random as jax_random  # noqa: F401
+    from keras.src.backend import jax as _jax
 
+    jax_random = _jax.random
     for _name in ("uniform", "normal", "truncated_normal"):
         NAMES[f"keras.src.backend.jax.random.{_name}"] = "is a program for each shape"
     NAMES["keras.Model()._get_jax_state"] = "where a model's weights are taken out for a step"

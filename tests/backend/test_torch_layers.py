@@ -1,5 +1,7 @@
 """Layers of rows on PyTorch have the values and gradients that they have in one row."""
 
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -112,3 +114,19 @@ def test_images_are_not_copied_between_layers_of_one_row():
     with Strides():
         rows.gradient(loss)([variable.value for variable in model.trainable_variables])
     assert shapes == [True] * 3
+
+
+def test_a_row_does_not_hold_the_sequences_that_it_has_gone_through():
+    seen: list = []
+
+    def gone_through(x):
+        for _ in range(20):
+            sequence = x * 2.0
+            assert [float(ops.sum(sequence[i])) for i in range(3)] == [4.0] * 3
+            seen.append(weakref.ref(sequence))
+        del sequence
+        assert sum(each() is not None for each in seen) < 10
+        return x
+
+    rows.map_rows(gone_through, [])(ops.ones((1, 3, 2)))
+    assert len(seen) == 20

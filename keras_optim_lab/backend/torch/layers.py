@@ -4,6 +4,8 @@ import torch
 
 from keras_optim_lab.backend.torch.private import is_of_rows, with_rows, without_rows
 
+_SEQUENCES = 8  # more than are gone through at the same time
+
 
 class _Steps:
     """Takes a sequence apart at once: the gradient of each step alone would be as large as all."""
@@ -14,6 +16,8 @@ class _Steps:
     def __call__(self, x, i):
         sequence, steps = self._sequences.get(id(x), (None, None))
         if sequence is None:
+            if len(self._sequences) == _SEQUENCES:  # they would be held for a whole epoch
+                self._sequences.pop(next(iter(self._sequences)))
             self._sequences[id(x)] = x, None
             return torch.select(x, 0, i)
         if steps is None:

@@ -108,11 +108,11 @@ class _Run:
             self._forms = [form]
         elif not rows.prefers_vectorized():
             self._forms.reverse()
-        curved = any(isinstance(each, CurvatureOptimizer) for each in optimizers)
         if self.model.has_own_step and any(map(_around, candidates.structures)):
             raise ImpureModelError("its train_step leaves to Keras what is around a step")
+        curved = any(isinstance(each, CurvatureOptimizer) for each in optimizers)
         if curved or self.model.has_own_step:
-            self._forms = ["looped"]  # of some methods every row searches along its own line
+            self._forms = ["looped"]  # a row may search along a line of its own
         self._workers = rows.WORKERS if rows.on_host() else 1
         vectorized = self._forms[0] == "vectorized"
         sizes = [each.recipe.batch_size or task.batch_size for each in candidates.structures]

@@ -185,11 +185,10 @@ def build_metrics(task: Task, model: keras.Model) -> None:
 
 def _check_pure(model: keras.Model) -> None:
     """Raises ImpureModelError for what happens outside of a model's call, loss and metrics."""
-    pure = ["train_step"] if backend.rows().STATELESS_STEPS else []
-    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
-        pure = []
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    stateless = backend.rows().STATELESS_STEPS and not scaled
     for step in ("train_step", "test_step"):
-        if step not in pure and _has_own(model, step):
+        if _has_own(model, step) and not (stateless and step == "train_step"):
             raise ImpureModelError(f"its model has a {step} of its own")
     for layer in inner_layers(model):
         if isinstance(layer, keras.layers.TorchModuleWrapper | keras.layers.TFSMLayer):
