@@ -42,7 +42,7 @@ TABLE = Path(__file__).parents[1] / "experiments/results/portfolios/adam.npz"
 AFTER = (1, 4, 8, 16, 32, 64)
 LIVE = ("digits-mlp", "friedman-mlp", "clusters-batchnorm")
 ROWS = 8  # that a study of 64 trials asks for at a time, where its sampler learns
-LISTED = 16  # settings of a portfolio that a study of 64 trials begins with
+LISTED = ROWS - 1  # settings of a portfolio that a study of 64 trials begins with
 Event = tuple[int, int, int, float]  # a setting, its epochs before and after, its last loss
 
 

@@ -17,15 +17,11 @@ from keras_optim_lab.tuning.checks import Callback
 from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, Run, runs_of_a_trial
 from keras_optim_lab.tuning.freeze_thaw import FreezeThaw
 from keras_optim_lab.tuning.interruption import raise_if_interrupted
-from keras_optim_lab.tuning.samplers import learns
+from keras_optim_lab.tuning.samplers import GENERATIONS, learns
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.start import enqueue
 from keras_optim_lab.tuning.storages.abandoned import ERROR, is_repeated, lost
 from keras_optim_lab.tuning.study_result import FINISHED, StudyResult
-
-# How often a sampler that learns from trials is asked for more, while others that it has not seen
-# the results of are trained. See docs/studies.md for what was measured.
-GENERATIONS = 8
 
 
 class Asked(Candidates):

@@ -24,6 +24,9 @@ from optuna.samplers import (
 from keras_optim_lab.arguments import near_matches
 from keras_optim_lab.tuning.freeze_thaw import FreezeThaw
 
+# How often a sampler that learns from trials is asked for more, while others that it has not seen
+# the results of are trained. See docs/studies.md for what was measured.
+GENERATIONS = 8
 # Of every number in a grid.
 GRID_POINTS = 5
 

@@ -13,6 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_optim_lab.arguments import near_matches
+from keras_optim_lab.tuning.samplers import GENERATIONS
 from keras_optim_lab.tuning.spaces.portfolios import portfolio
 from keras_optim_lab.tuning.spaces.settings import as_params, default_params
 from keras_optim_lab.tuning.spaces.space import SearchSpace
@@ -20,9 +21,9 @@ from keras_optim_lab.tuning.study_result import DEFAULTS, StudyResult
 
 # What `tune` takes by name.
 NAMES = ("portfolio", "defaults", "none")
-# A portfolio, or an earlier result, has at most one trial of so many, and these at least.
-ONE_OF = 4
-AT_LEAST = 2
+# Of a portfolio, or an earlier result, a study has what its first generation has room for beside
+# the defaults, but so many at least.
+_AT_LEAST = 2
 _EARLIER = 16  # of the best settings of an earlier result are kept with the plan
 
 PLAN = "keras_optim_lab"  # the study's attribute that says what it searches
@@ -87,8 +88,8 @@ def enqueue(tuning: StudyResult, trials: int) -> None:
 
 
 def _trials(start: Any, space: SearchSpace, trials: int) -> list[FrozenTrial]:
-    share = max(AT_LEAST, trials // ONE_OF)
     first = [*_defaults(space)][:trials]
+    share = max(_AT_LEAST, trials // GENERATIONS - 1)
     if start == "portfolio":
         others = islice(_distinct(_portfolios(space), first), share)
         first += list(others)[: max(0, trials - len(first))]

@@ -63,15 +63,15 @@ def test_the_first_trial_is_the_default_and_then_come_settings_of_the_portfolio(
 def test_a_portfolio_has_a_share_of_the_trials(task, monkeypatch):
     many = [{"learning_rate": 1e-3 + 1e-5 * i} for i in range(1, 99)]
     monkeypatch.setattr(portfolios, "_tables", lambda: {"adam": {"settings": many}})
-    for trials, known in ((1, 1), (2, 2), (3, 3), (8, 3), (64, 17)):
+    for trials, known in ((1, 1), (2, 2), (3, 3), (8, 3), (64, 8), (100, 12)):
         assert len(begun(kol.tune(task, "adam", trials=trials))) == known, trials
 
 
 def test_of_several_optimizers_each_begins_with_its_defaults_and_portfolios_take_turns(task):
     found = begun(kol.tune(task, ["adam", "momentum", "lion"], trials=16))
-    assert [origin for origin, _ in found] == ["defaults"] * 3 + ["portfolio"] * 4
+    assert [origin for origin, _ in found] == ["defaults"] * 3 + ["portfolio"] * 2
     rates = [each["learning_rate"] for _, each in found]
-    assert rates == pytest.approx([1e-3, 0.1, 1e-4, 1e-2, 0.5, 3e-3, 0.1])
+    assert rates == pytest.approx([1e-3, 0.1, 1e-4, 1e-2, 0.5])
 
 
 def test_an_optimizer_that_was_given_is_trial_0_and_its_main_members_portfolio_is_used(task):
