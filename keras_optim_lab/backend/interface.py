@@ -44,8 +44,14 @@ class Rows(Protocol):
     def on_host(self) -> bool:
         """Whether tensors live in the computer's own memory."""
 
+    def devices(self) -> list[Any]:
+        """Those that programs may run on, as `keras.device` takes them."""
+
     def free_memory(self) -> int | None:
-        """Free bytes of an accelerator; None on the host, or where the backend cannot tell."""
+        """Free bytes of an accelerator; None on the host, or where the backend cannot tell.
+
+        Where there are several, those of the one that has the least.
+        """
 
     def prefers_vectorized(self) -> bool:
         """Whether rows in one vectorized step are faster here than rows one after the other."""

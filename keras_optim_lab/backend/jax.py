@@ -52,12 +52,19 @@ def on_host() -> bool:
     return jax.default_backend() == "cpu"
 
 
+def devices() -> list[jax.Device]:
+    chosen = jax.config.values["jax_default_device"]
+    return jax.local_devices() if chosen is None else [chosen]
+
+
 def free_memory() -> int | None:
     if on_host():
         return None
-    stats = jax.local_devices()[0].memory_stats() or {}
-    limit = stats.get("bytes_limit")
-    return None if limit is None else limit - stats.get("bytes_in_use", 0)
+    stats = [each.memory_stats() or {} for each in jax.local_devices()]
+    free = [
+        each["bytes_limit"] - each.get("bytes_in_use", 0) for each in stats if "bytes_limit" in each
+    ]
+    return min(free, default=None)
 
 
 def prefers_vectorized() -> bool:

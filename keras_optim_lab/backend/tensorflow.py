@@ -29,6 +29,11 @@ def on_host() -> bool:
     return not tf.config.list_logical_devices("GPU")
 
 
+def devices() -> list[str]:
+    kind = "CPU" if on_host() else "GPU"
+    return [device.name for device in tf.config.list_logical_devices(kind)]
+
+
 def free_memory() -> int | None:
     return None  # TensorFlow does not tell how large a device is
 

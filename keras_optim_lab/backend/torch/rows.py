@@ -26,6 +26,10 @@ def on_host() -> bool:
     return get_device() == "cpu"
 
 
+def devices() -> list[str]:
+    return [get_device()]  # constants within a model would be on the first of several
+
+
 def free_memory() -> int | None:
     return torch.cuda.mem_get_info()[0] if get_device().startswith("cuda") else None
 

@@ -84,14 +84,14 @@ def check_data_fits(task: Task) -> None:
         )
 
 
-def check_width_fits(need: Need, width: int, at_once: int | None) -> None:
-    """Raises MemoryError when a population of this width cannot be held."""
-    free = free_memory()
-    total = need.of_width(width, at_once or width)
+def check_width_fits(need: Need, width: int, at_once: int | None, devices: int = 1) -> None:
+    """Raises MemoryError when one of the devices cannot hold its share of so many rows."""
+    free, share = free_memory(), -(-width // devices)
+    total = need.of_width(share, at_once or share)
     if total > free:
         raise MemoryError(
             f"population={width} needs about {_text(total)}, and {_text(free)} are free. The "
-            f"widest that fits is population={need.widest(free, at_once)}; "
+            f"widest that fits is population={devices * need.widest(free, at_once)}; "
             'population="auto" chooses one.'
         )
 

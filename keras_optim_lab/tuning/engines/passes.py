@@ -1,7 +1,7 @@
 """A task's data for one epoch after the other: of a pipeline, one reading serves all rows."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from keras_optim_lab.keras_private import EpochIterator
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.pipelines import Pipeline, is_pipeline
 from keras_optim_lab.tuning.engines.batches import on_device
+from keras_optim_lab.tuning.engines.devices import Device, on
 from keras_optim_lab.tuning.engines.memory import check_data_fits, free_memory
 from keras_optim_lab.tuning.engines.pure_model import ImpureModelError
 
@@ -20,7 +21,7 @@ _HOOKS = "on_epoch_begin", "on_epoch_end"
 
 
 class Passes:
-    """What epochs are trained and measured on, on the device.
+    """What epochs are trained and measured on, on each device.
 
     Splits of arrays are there once. A pipeline is read as `fit` reads it, and each reading, a pass,
     is what an epoch of all rows is trained on. One that holds the same when it is read the second
@@ -30,6 +31,7 @@ class Passes:
     Args:
         task: with splits of arrays or pipelines.
         folds: into which arrays are parted, if they are.
+        devices: that hold the data.
 
     Attributes:
         task: the same, with what pipelines held first as arrays.
@@ -41,10 +43,11 @@ class Passes:
         ValueError: a pipeline cannot be read twice.
     """
 
-    def __init__(self, task: Task, folds: int | None = None):
+    def __init__(self, task: Task, folds: int | None = None, devices: Sequence[Device] = (None,)):
         splits = {"train": task.train, "validation": task.validation}
         self._readers = {n: _Reader(n, each) for n, each in splits.items() if is_pipeline(each)}
         self._given = task
+        self._devices = devices
         self._count = 1
         self._next: dict[str, Any] | None = None
         first = self._read()
@@ -53,14 +56,15 @@ class Passes:
         self.validation_batch = validation.batch_size if validation else task.batch_size
         self.task = self._in_memory(first)
         check_data_fits(self.task)
-        self._data = on_device(self.task, folds)
+        self._hold(self.task, folds)
         self._changes = bool(self._readers) and not self._is_the_same(first)
 
-    def after(self, seen: int) -> tuple[int, Any]:
+    def after(self, seen: int, device: Device = None) -> tuple[int, Any]:
         """The data of an epoch, and the number of the pass that they are.
 
         Args:
             seen: the number of the last pass that these rows were trained on; 0 of none.
+            device: where these rows are.
 
         Raises:
             RuntimeError: a pipeline holds another number of samples than before.
@@ -70,8 +74,14 @@ class Passes:
             read, self._next = self._next, None
             assert read is not None
             self._count += 1
-            self._data = on_device(self._in_memory(read))
-        return self._count, self._data
+            self._hold(self._in_memory(read))
+        return self._count, self._data[device]
+
+    def _hold(self, task: Task, folds: int | None = None) -> None:
+        self._data = {}  # the memory of the last pass is free before the next one takes its own
+        for device in self._devices:
+            with on(device):
+                self._data[device] = on_device(task, folds)
 
     def look_ahead(self) -> None:
         """Reads what the next epoch is trained on, unless it is there."""

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_optim_lab import backend
 from keras_optim_lab.tuning.engines.clock import Clock
+from keras_optim_lab.tuning.engines.devices import Device, on
 from keras_optim_lab.tuning.engines.engine import Candidate
 from keras_optim_lab.tuning.engines.epoch import Epoch, Inputs, RowEpoch, State
 from keras_optim_lab.tuning.engines.passes import Passes
@@ -52,12 +53,21 @@ class Population:
     Args:
         epoch: what the rows do.
         program: the compiled form of it.
-        passes: the task's data on the device, for one epoch after the other.
+        passes: the task's data, for one epoch after the other.
         rows: numbers of the rows within the study; at most as many as the program has.
         runs: rows of each trial.
+        device: that the program was compiled for.
     """
 
-    def __init__(self, epoch: Epoch, program: Any, passes: Passes, rows: range, runs: int):
+    def __init__(
+        self,
+        epoch: Epoch,
+        program: Any,
+        passes: Passes,
+        rows: range,
+        runs: int,
+        device: Device = None,
+    ):
         self.rows = rows
         self._epoch = epoch
         self._program = program
@@ -65,7 +75,9 @@ class Population:
         self._seen = 0
         self._runs = runs
         self._seats: list[Seat | None] = [None] * (len(rows) // runs)
-        self._state = epoch.empty()
+        self._device = device
+        with on(device):
+            self._state = epoch.empty()
         self._pending: Future | None = None
         # Rows that follow each other cost nothing while they are free. They are filled a few in
         # each epoch, so that trials also end a few at a time, and asking for the next ones takes
@@ -103,8 +115,9 @@ class Population:
         """Gives the first free seat to a candidate as it was parked; returns its rows."""
         index = self._seats.index(None)
         place = slice(index * self._runs, (index + 1) * self._runs)
-        for row, state in enumerate(parked.states, place.start):
-            self._state = backend.rows().put_row(self._state, row, state)
+        with on(self._device):
+            for row, state in enumerate(parked.states, place.start):
+                self._state = backend.rows().put_row(self._state, row, state)
         self._seats[index] = Seat(parked.candidate, place, parked.epoch)
         self._newly_seated += 1
         return self.rows[place]
@@ -134,11 +147,13 @@ class Population:
         wanted: list[RowEpoch | None] = [None] * self._epoch.width
         for seat in filter(None, self._seats):
             wanted[seat.place] = seat.wanted()
-        self._seen, data = self._passes.after(self._seen)
-        self._pending = pool.submit(self._train, self._epoch.inputs(wanted), data, clock)
+        self._seen, data = self._passes.after(self._seen, self._device)
+        with on(self._device):
+            inputs = self._epoch.inputs(wanted)
+        self._pending = pool.submit(self._train, inputs, data, clock)
 
     def _train(self, inputs: Inputs, data: Any, clock: Clock) -> dict[str, list[float]]:
-        with clock:
+        with clock, on(self._device):
             self._state, logs = self._program(self._state, inputs, data)
             return {name: ops.convert_to_numpy(values).tolist() for name, values in logs.items()}
 

@@ -14,6 +14,7 @@ from keras_optim_lab.optimizers.shell.field_kinds import KerasNumber
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.compiling import first_that_compiles
+from keras_optim_lab.tuning.engines.devices import devices, on
 from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, leave_to
 from keras_optim_lab.tuning.engines.epoch import Epoch, Form
 from keras_optim_lab.tuning.engines.memory import Need
@@ -94,7 +95,8 @@ class _Run:
         self.candidates = candidates
         if task.depends_on_trial:
             raise ImpureModelError("its model is built from the trial")
-        self._passes = Passes(task, candidates.folds)
+        self._devices = devices()
+        self._passes = Passes(task, candidates.folds, self._devices)
         task = self._passes.task
         optimizers = [each.optimizer(steps=None) for each in candidates.structures]
         # Only the objective and losses are read, and metrics of training steps cost time.
@@ -113,12 +115,14 @@ class _Run:
         curved = any(isinstance(each, CurvatureOptimizer) for each in optimizers)
         if curved or self.model.has_own_step:
             self._forms = ["looped"]  # a row may search along a line of its own
-        self._workers = rows.WORKERS if rows.on_host() else 1
+        # What is computed on the host waits for its cores, and elsewhere for its own device.
+        self._workers = max(rows.WORKERS if rows.on_host() else 1, len(self._devices))
         vectorized = self._forms[0] == "vectorized"
         sizes = [each.recipe.batch_size or task.batch_size for each in candidates.structures]
         need = Need.of(self.model, optimizers, max(sizes, default=None))
         self.width = chosen_width(
-            width, candidates, need, self.model.numbers, self._workers, vectorized
+            *(width, candidates, need, self.model.numbers, self._workers, vectorized),
+            1 if rows.on_host() else len(self._devices),
         )
         self._runs_left = candidates.left * candidates.runs
         self._groups: dict[Hashable, _Group] = {}
@@ -279,20 +283,25 @@ class _Run:
                 runs=self._runs_left,
             )
 
-        try:
-            _, data = self._passes.after(0)
-            epoch, program = first_that_compiles(self.model, self._forms, epoch_in, data)
-        except ImpureModelError as reason:
-            if self._programs:  # trials of other optimizers are in training already
-                raise RuntimeError(f"task {self.task.name!r}: {reason}") from None
-            raise
-        self._forms = [epoch.form]
-        self._programs.append(program)
+        places = []
+        for device in self._devices[:count]:
+            _, data = self._passes.after(0, device)
+            try:
+                with on(device):
+                    epoch, program = first_that_compiles(self.model, self._forms, epoch_in, data)
+            except ImpureModelError as reason:
+                if self._programs:  # trials of other optimizers are in training already
+                    raise RuntimeError(f"task {self.task.name!r}: {reason}") from None
+                raise
+            self._forms = [epoch.form]
+            self._programs.append(program)
+            places.append((epoch, program, device))
         populations = []
         row = sum(len(each.rows) for group in self._groups.values() for each in group.populations)
         for i in range(count):
             rows = range(row, row + (seats // count + (i < seats % count)) * runs)
-            populations.append(Population(epoch, program, self._passes, rows, runs))
+            epoch, program, device = places[i % len(places)]
+            populations.append(Population(epoch, program, self._passes, rows, runs, device))
             row = rows.stop
         return populations
 

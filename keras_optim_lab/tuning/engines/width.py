@@ -24,6 +24,7 @@ def chosen_width(
     numbers: int,
     workers: int,
     vectorized: bool,
+    devices: int = 1,
 ) -> int:
     """The rows of all populations together, with room for whole candidates.
 
@@ -33,22 +34,23 @@ def chosen_width(
         need: the memory that rows need.
         numbers: that the weights of one row are made of.
         workers: how many programs run at once.
-        vectorized: whether all rows step together.
+        vectorized: whether all rows of a device step together.
+        devices: how many share the rows, each with memory of its own.
 
     Raises:
         ValueError: no candidate has room.
         MemoryError: so many rows do not fit.
     """
     runs = candidates.runs
-    at_once = None if vectorized else workers
+    at_once = None if vectorized else -(-workers // devices)
     left = max(1, candidates.left) * runs
     if wanted == "auto":
-        width = _VECTORIZED_ROWS if vectorized else _LOOPED_ROWS * workers
-        width = min(width, max(workers, _WEIGHTS_AT_ONCE // max(1, numbers)))
+        width = _VECTORIZED_ROWS * devices if vectorized else _LOOPED_ROWS * workers
+        width = min(width, max(workers, devices * _WEIGHTS_AT_ONCE // max(1, numbers)))
         if candidates.at_once:
-            least = _VECTORIZED_AT_LEAST if vectorized else workers
+            least = _VECTORIZED_AT_LEAST * devices if vectorized else workers
             width = min(width, max(least, candidates.at_once * runs))
-        fitting = need.widest(free_memory(), at_once)
+        fitting = devices * need.widest(free_memory(), at_once)
         if 0 < fitting < runs:
             raise MemoryError(
                 f"Every trial has {runs} runs, seeds_per_trial times folds, and only {fitting} "
@@ -58,7 +60,7 @@ def chosen_width(
         if vectorized:  # as few as need no more rounds: rows without a trial cost as much as others
             rounds = -(-left // width)
             width = -(-left // (rounds * runs)) * runs
-        check_width_fits(need, width, at_once)
+        check_width_fits(need, width, at_once, devices)
         return width
     if wanted < runs:
         raise ValueError(
@@ -68,5 +70,5 @@ def chosen_width(
     if wanted > left:
         _log.info("population=%d is cut to the %d rows that are left.", wanted, left)
     width = min(wanted, left)
-    check_width_fits(need, width, at_once)
+    check_width_fits(need, width, at_once, devices)
     return width // runs * runs
