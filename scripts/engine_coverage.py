@@ -172,7 +172,7 @@ def in_rows(task: Any) -> tuple[str, np.ndarray, str]:
     log = logging.getLogger("keras_optim_lab")
     log.setLevel(logging.DEBUG)
     log.addHandler(failures)
-    epoch, program = first_that_compiles(
+    epoch, (program,) = first_that_compiles(
         model,
         forms,
         lambda form: Epoch(model, optimizer, width=2, form=form, scheduled=False),

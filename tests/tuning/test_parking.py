@@ -12,7 +12,7 @@ from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.engine import Candidate, runs_of_a_trial
 from keras_optim_lab.tuning.engines.fit_engine import FitEngine
 from keras_optim_lab.tuning.engines.passes import Passes
-from keras_optim_lab.tuning.engines.population import AtOnce, Population
+from keras_optim_lab.tuning.engines.population import AtOnce, Population, Programs
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.freeze_thaw import FreezeThaw, extrapolated
 from keras_optim_lab.tuning.spaces.configuration import Configuration
@@ -62,7 +62,9 @@ class Side:
     def __init__(self, form):
         self.task = ten_steps(noisy_and_normalized, samples=24, epochs=EPOCHS)
         rows = Rows(self.task, Adam(), 4, form)
-        parts = rows.epoch, rows.program, Passes(self.task)
+        passes = Passes(self.task)
+        programs = Programs(rows.epoch, [(data, rows.program) for data in passes.forms()])
+        parts = rows.epoch, programs, passes
         self.one, self.other = Population(*parts, range(4), 2), Population(*parts, range(4, 8), 2)
 
     def train(self, population, epochs=1):

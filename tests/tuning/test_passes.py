@@ -7,11 +7,12 @@ import keras
 import numpy as np
 import pytest
 
+from keras_optim_lab.tuning.engines import passes
 from keras_optim_lab.tuning.engines.fit_engine import FitEngine
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from tests.studies import small_task
 from tests.tasks.test_pipelines import dataset, loader, stream
-from tests.tuning.populations import BACKEND, assert_same_as_fit, search
+from tests.tuning.populations import BACKEND, FORMS, assert_same_as_fit, assert_same_trials, search
 
 KINDS = {"tensorflow": [dataset], "torch": [loader, stream]}
 
@@ -76,6 +77,30 @@ def dataset_of_workers(arrays):
 ARRAYS = small_task()
 
 
+@pytest.fixture
+def with_room_for(monkeypatch):
+    """Lets so many batches be as much as may be held at once."""
+
+    def use(batches, size=8):
+        most = batches * size * sum(array[0].nbytes for array in ARRAYS.train)
+        path = "keras_optim_lab.tuning.engines.passes.free_memory"
+        monkeypatch.setattr(path, lambda: passes._COPIES * most)
+
+    return use
+
+
+def normalized():
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((3,)),
+            layers.Dense(4, activation="tanh"),
+            layers.BatchNormalization(),
+            layers.Dense(1),
+        ]
+    )
+
+
 @pytest.mark.parametrize("sizes", [(8, 8, 8), (10, 10, 4)])
 def test_trials_on_a_pipeline_are_those_of_fit_and_share_what_is_read(sizes):
     reader = Reader(ARRAYS.train, sizes)
@@ -113,19 +138,37 @@ def test_a_pipeline_that_differs_is_read_once_an_epoch_for_all_rows():
     [
         (lambda: Reader(ARRAYS.train, [8, 4, 8]), "has batches of several sizes"),
         (lambda: Changing(ARRAYS.train, 2), "another number of samples in every epoch"),
-        (None, "does not fit into the memory"),
+        (None, "its pipeline for validation does not fit into the memory"),
     ],
 )
-def test_what_cannot_be_held_is_read_one_trial_at_a_time(reader, reason, caplog, monkeypatch):
+def test_what_cannot_be_held_is_read_one_trial_at_a_time(reader, reason, caplog, with_room_for):
     if reader is None:
-        monkeypatch.setattr("keras_optim_lab.tuning.engines.passes.free_memory", lambda: 1000)
-    task = small_task(train=(reader or (lambda: Reader(ARRAYS.train)))(), epochs=3)
+        with_room_for(1)
+        task = small_task(validation=Reader(ARRAYS.train), epochs=3)
+    else:
+        task = small_task(train=reader(), epochs=3)
     with caplog.at_level(logging.WARNING, "keras_optim_lab"):
         result = search(PopulationEngine(2), task, trials=2)
     assert reason in caplog.text
     assert "one after the other" in caplog.text
     assert [trial.user_attrs["engine"] for trial in result.study.trials] == ["sequential"] * 2
     assert all(trial.state.name == "COMPLETE" for trial in result.study.trials)
+
+
+@pytest.mark.parametrize("sizes", [(8, 8, 8), (7, 7, 7, 3), (5, 5, 5, 5, 4)])
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_too_large_to_be_held_is_trained_on_in_parts(form, sizes, with_room_for):
+    """Of two batches each, so that the last one has two, one and a smaller one, or a smaller one."""
+    with_room_for(2, sizes[0])
+    reader = Reader(ARRAYS.train, sizes)
+    task = small_task(train=reader, model=normalized, epochs=3)
+    space = {"schedule": ["cosine"]}
+    engine = PopulationEngine(4, form)
+    found = search(engine, task, trials=6, space=space)
+    assert engine.summary["programs"] == 3  # for two batches, for what is left, for validation
+    assert reader.read <= 10 * len(sizes) + 10  # and not 18 times: rows share it
+    task = small_task(train=Reader(ARRAYS.train, sizes), model=normalized, epochs=3)
+    assert_same_trials(found, search(FitEngine(), task, trials=6, space=space))
 
 
 @pytest.mark.once("torch")
@@ -139,6 +182,23 @@ def test_what_cannot_be_held_is_read_one_trial_at_a_time(reader, reason, caplog,
 )
 def test_a_pipeline_that_changes_while_rows_are_trained_is_an_error_that_says_so(sizes, message):
     task = small_task(train=Changing(ARRAYS.train, 8, sizes), epochs=6)
+    with pytest.raises(RuntimeError, match=message):
+        search(PopulationEngine(2), task, trials=2)
+
+
+@pytest.mark.once("torch")
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((8, 8), "now holds 16 samples of float32 in batches of 8, and held 24 samples"),
+        ((4,) * 6, "now holds 8 samples of float32 in batches of 4, and held 8 samples"),
+        ((8, 4, 8, 4), "has batches of several sizes, unlike before"),
+    ],
+)
+def test_parts_that_change_are_an_error_that_says_so(sizes, message, with_room_for):
+    with_room_for(1)
+    x, y = (np.concatenate([array, array]) for array in ARRAYS.train)
+    task = small_task(train=Changing((x, y), 5, sizes), epochs=6)
     with pytest.raises(RuntimeError, match=message):
         search(PopulationEngine(2), task, trials=2)
 

@@ -59,15 +59,16 @@ def taken(data: Any, indices: Any) -> Any:
     return keras.tree.map_structure(lambda array: backend.rows().take(array, indices), data)
 
 
+def tensors(arrays: Any) -> Any:
+    """Arrays as tensors, numbers with a fraction in Keras's own precision."""
+    return keras.tree.map_structure(_tensor, arrays)
+
+
 def on_device(task: Task, folds: int | None = None) -> Any:
     """A task's training and validation splits as tensors, for all programs of a study.
 
     With folds both hold all samples, as they are trained on and as they are measured.
     """
-
-    def tensors(arrays: Any) -> Any:
-        return keras.tree.map_structure(_tensor, arrays)
-
     task = task if folds is None else task.folds.pooled
     train, validation = (
         keras.utils.pack_x_y_sample_weight(*task.arrays(split)) for split in ("train", "validation")

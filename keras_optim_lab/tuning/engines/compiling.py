@@ -29,9 +29,9 @@ _IN_WORDS: dict[Form, str] = {
 
 
 def first_that_compiles(
-    model: PureModel, forms: Sequence[Form], epoch_in: Callable[[Form], Epoch], data: Any
-) -> tuple[Epoch, Any]:
-    """The epoch in the first of the forms that is possible, and its program.
+    model: PureModel, forms: Sequence[Form], epoch_in: Callable[[Form], Epoch], *data: Any
+) -> tuple[Epoch, list[Any]]:
+    """The epoch in the first of the forms that is possible, and its program for each of the data.
 
     Raises:
         ImpureModelError: none is; which part of the model it is that cannot be compiled.
@@ -42,7 +42,7 @@ def first_that_compiles(
         epoch = epoch_in(form)
         try:
             with _warnings_unless_it_fails():
-                program = epoch.program(data)
+                programs = [*map(epoch.program, data)]
         except (ImpureModelError, MemoryError):
             raise
         except Exception as error:
@@ -52,7 +52,7 @@ def first_that_compiles(
         if failures:
             instead = f"its trials are trained in a {_IN_WORDS[form]}"
             _log.warning("task %r: %s; %s.", model.task.name, failures[0], instead)
-        return epoch, program
+        return epoch, programs
     raise ImpureModelError(failures[-1])
 
 

@@ -61,7 +61,8 @@ class Epoch:
     """All steps of an epoch and the validation pass, for `width` rows of one optimizer.
 
     A row's state is a dict: `weights`, `others` (averages of batch normalization, seeds of
-    dropout), `optimizer` (steps taken and slots) and the row's `seed`.
+    dropout), `optimizer` (steps taken and slots) and the row's `seed`; where an epoch comes in
+    parts, also the `metrics` so far.
 
     Args:
         model: what is trained.
@@ -71,6 +72,7 @@ class Epoch:
         batch_size: samples per step; the task's own by default.
         scheduled: whether learning rates have schedules.
         folds: how many folds the data of every row are parted into; None if they are not.
+        steps: of an epoch that comes in parts; None where it comes at once.
         runs: how many rows are trained in the end; what pays for itself depends on it.
     """
 
@@ -84,6 +86,7 @@ class Epoch:
         scheduled: bool,
         batch_size: int | None = None,
         folds: int | None = None,
+        steps: int | None = None,
         runs: int = 0,
     ):
         self.model = model
@@ -103,18 +106,22 @@ class Epoch:
         self._some = RowEpoch(
             Configuration("", {}), 0, 0, None if folds is None else Fold(0, folds)
         )
-        self._steps = -(-len(self._order(self._some)) // self.batch_size)
+        self._steps = steps or -(-len(self._order(self._some)) // self.batch_size)
+        self._in_parts = steps is not None
         self._update_rows = self._vectorized_update(runs) if self._vectorized else self._update
 
     def program(self, data: Any) -> Any:
         """The compiled program: (state, inputs, data) -> (state, logs).
+
+        Args:
+            data: for training and for validation; () for one of them in a part of an epoch.
 
         Raises:
             Exception: of the backend, where the rows cannot be trained in this form.
         """
         function = self._epoch if self._vectorized else self._row_by_row
         rows = backend.rows()
-        inputs = self.inputs([])
+        inputs = self.inputs([], data)
         if not rows.COMPILES:
             inputs, data = self._one_step(inputs, data)
         return rows.Program(function, self.empty(), inputs, data)
@@ -127,9 +134,11 @@ class Epoch:
             return batches._replace(whole=whole[:1] if self._vectorized else whole[:, :1])
 
         inputs = inputs._replace(active=ops.ones_like(inputs.active), train=first(inputs.train))
+        train, validation = data
         if inputs.validation:
             return inputs._replace(validation=first(inputs.validation)), data
-        train, validation = data
+        if not validation:
+            return inputs, data
         size = self.model.validation_batch
         samples = keras.tree.flatten(validation)[0].shape[0]
         used = min(samples, size + samples % size)
@@ -150,6 +159,7 @@ class Epoch:
             "others": others,
             "optimizer": self._first_of_optimizer if own else _first_state(step),
             "seed": np.int32(seed % 2**31),
+            **({"metrics": [*map(np.asarray, self.model.first_metrics)]} if self._in_parts else {}),
         }
 
     @cached_property
@@ -188,8 +198,13 @@ class Epoch:
             row,
         )
 
-    def inputs(self, wanted: Sequence[RowEpoch | None]) -> Inputs:
-        """The inputs for what each row is wanted to do; one that is wanted for nothing stays."""
+    def inputs(self, wanted: Sequence[RowEpoch | None], data: Any = ()) -> Inputs:
+        """The inputs for what each row is wanted to do; one that is wanted for nothing stays.
+
+        Args:
+            wanted: of each row.
+            data: those of the part, where an epoch comes in parts.
+        """
         wanted = [*wanted, *[None] * (self.width - len(wanted))]
         some = next(filter(None, wanted), self._some)
         full = [row or some for row in wanted]  # an idle row's numbers are as good as any
@@ -209,7 +224,7 @@ class Epoch:
             ops.convert_to_tensor,
             Inputs(
                 active=np.array([row is not None for row in wanted]),
-                train=self._batches([*map(self._order, full)]),
+                train=self._batches(self._orders(full, data)),
                 validation=self._held_out(full),
                 held=held,
                 schedule=schedule,
@@ -219,6 +234,12 @@ class Epoch:
     def epochs_of(self, configuration: Configuration) -> int:
         """How many epochs a row of this configuration is trained."""
         return configuration.recipe.epochs or self.model.task.epochs
+
+    def _orders(self, rows: Sequence[RowEpoch], data: Any) -> list[np.ndarray]:
+        if not self._in_parts:
+            return [*map(self._order, rows)]
+        train = keras.tree.flatten(data[0])
+        return [np.arange(train[0].shape[0] if train else 0)] * len(rows)
 
     def _order(self, row: RowEpoch) -> np.ndarray:
         task = self.model.task
@@ -260,10 +281,25 @@ class Epoch:
 
         rows = backend.rows()
         names = [*self._train_logs, *(f"val_{name}" for name in self.model.log_names)]
+        names = names if data[1] else []
         return rows.map_rows(one, names)(state, inputs)
 
     def _epoch(self, state: State, inputs: Inputs, data: Any):
         train, validation = data
+        state = dict(state)
+        metrics = state.pop("metrics") if self._in_parts else self._first_metrics()
+        if train:
+            state, metrics = self._trained(state, metrics, inputs, train)
+        if not validation:
+            return {**state, "metrics": metrics}, {}
+        logs = self._logs(metrics, self._train_logs)
+        for name, value in self._validation(state, inputs, validation).items():
+            logs[f"val_{name}"] = value
+        if self._in_parts:
+            state["metrics"] = self._first_metrics()
+        return state, logs
+
+    def _trained(self, state: State, metrics: list[Any], inputs: Inputs, train: Any):
         gradient = self.model.row_gradients if self._vectorized else self.model.gradient
 
         def by_gradient(indices, carry):
@@ -294,11 +330,7 @@ class Epoch:
 
         own = self._optimizer_step
         step = by_gradient if isinstance(own, WholeStep) else by_loss
-        state, metrics = in_turn(inputs.train, step, (state, self._first_metrics()))
-        logs = self._logs(metrics, self._train_logs)
-        for name, value in self._validation(state, inputs, validation).items():
-            logs[f"val_{name}"] = value
-        return state, logs
+        return in_turn(inputs.train, step, (state, metrics))
 
     def _loss_scale(self, optimizer: Any, held: dict[str, Any]) -> tuple[Any, ...]:
         """The factor on the loss, if there is one."""

@@ -1,5 +1,6 @@
 """A population: rows of one compiled program, and the trials that sit in them."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.devices import Device, on
 from keras_optim_lab.tuning.engines.engine import Candidate
 from keras_optim_lab.tuning.engines.epoch import Epoch, Inputs, RowEpoch, State
-from keras_optim_lab.tuning.engines.passes import Passes
+from keras_optim_lab.tuning.engines.passes import Data, Passes
 
 
 @dataclass
@@ -47,22 +48,46 @@ class Parked(NamedTuple):
     epoch: int
 
 
+class Programs:
+    """The compiled forms of an epoch, by the shapes of what it is trained on.
+
+    There are several where an epoch comes in parts, whose last one may have fewer samples.
+    """
+
+    def __init__(self, epoch: Epoch, known: Iterable[tuple[Data, Any]]):
+        self._epoch = epoch
+        self._known = {_shapes(data): program for data, program in known}
+
+    def of(self, data: Data) -> Any:
+        shapes = _shapes(data)
+        if shapes not in self._known:
+            self._known[shapes] = self._epoch.program(data)
+        return self._known[shapes]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._known.values())
+
+
+def _shapes(data: Data) -> tuple[Any, ...]:
+    return tuple(tuple(tuple(each.shape) for each in keras.tree.flatten(split)) for split in data)
+
+
 class Population:
     """Trials that train side by side; a trial that ends leaves its rows to the next one.
 
     Args:
         epoch: what the rows do.
-        program: the compiled form of it.
+        programs: the compiled forms of it, by the shapes of data.
         passes: the task's data, for one epoch after the other.
         rows: numbers of the rows within the study; at most as many as the program has.
         runs: rows of each trial.
-        device: that the program was compiled for.
+        device: that the programs were compiled for.
     """
 
     def __init__(
         self,
         epoch: Epoch,
-        program: Any,
+        programs: Programs,
         passes: Passes,
         rows: range,
         runs: int,
@@ -70,7 +95,7 @@ class Population:
     ):
         self.rows = rows
         self._epoch = epoch
-        self._program = program
+        self._programs = programs
         self._passes = passes
         self._seen = 0
         self._runs = runs
@@ -141,20 +166,30 @@ class Population:
 
         return keras.tree.map_structure(copied, self._state)
 
-    def start(self, pool: Executor, clock: Clock) -> None:
-        """Begins the next epoch of all rows."""
+    def start(
+        self, pool: Executor, clock: Clock, part: Mapping[Device, Data] | None = None
+    ) -> None:
+        """Begins the next epoch of all rows, or goes on with the next part of it."""
+        if self._pending is not None:
+            self._pending.result()
         self._newly_seated = 0
         wanted: list[RowEpoch | None] = [None] * self._epoch.width
         for seat in filter(None, self._seats):
             wanted[seat.place] = seat.wanted()
-        self._seen, data = self._passes.after(self._seen, self._device)
+        if part is None:
+            self._seen, data = self._passes.after(self._seen, self._device)
+        else:
+            data = part[self._device]
         with on(self._device):
-            inputs = self._epoch.inputs(wanted)
-        self._pending = pool.submit(self._train, inputs, data, clock)
+            inputs = self._epoch.inputs(wanted, data)
+            program = self._programs.of(data)
+        self._pending = pool.submit(self._train, program, inputs, data, clock)
 
-    def _train(self, inputs: Inputs, data: Any, clock: Clock) -> dict[str, list[float]]:
+    def _train(
+        self, program: Any, inputs: Inputs, data: Data, clock: Clock
+    ) -> dict[str, list[float]]:
         with clock, on(self._device):
-            self._state, logs = self._program(self._state, inputs, data)
+            self._state, logs = program(self._state, inputs, data)
             return {name: ops.convert_to_numpy(values).tolist() for name, values in logs.items()}
 
     def wait(self) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Hashable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import chain
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, leave_t
 from keras_optim_lab.tuning.engines.epoch import Epoch, Form
 from keras_optim_lab.tuning.engines.memory import Need
 from keras_optim_lab.tuning.engines.passes import Passes
-from keras_optim_lab.tuning.engines.population import AtOnce, Parked, Population
+from keras_optim_lab.tuning.engines.population import AtOnce, Parked, Population, Programs
 from keras_optim_lab.tuning.engines.pure_model import ImpureModelError, PureModel
 from keras_optim_lab.tuning.engines.sequential_engine import SequentialEngine
 from keras_optim_lab.tuning.engines.session import fresh_session
@@ -127,7 +127,7 @@ class _Run:
         self._runs_left = candidates.left * candidates.runs
         self._groups: dict[Hashable, _Group] = {}
         self.in_training: list[Candidate] = []
-        self._programs: list[Any] = []
+        self._programs: list[Programs] = []
         self._compiling = 0.0
 
     @property
@@ -136,8 +136,8 @@ class _Run:
             "engine": PopulationEngine.name,
             "form": self._forms[0],
             "width": self.width,
-            "programs": len(self._programs),
-            "traces": sum(program.traces for program in self._programs),
+            "programs": sum(1 for _ in chain(*self._programs)),
+            "traces": sum(program.traces for program in chain(*self._programs)),
             "model_traces": self.model.traces,
             "seconds": round(self._clock.total, 3),
             "start_seconds": round(self._clock.start, 3),
@@ -159,9 +159,8 @@ class _Run:
                     while self._compile():
                         with self.candidates.together():
                             self._seat()
-                    for population in self._rested(running):
-                        population.start(pool, self._clock)
-                        running.append(population)
+                    if not (running and self._passes.in_parts):  # these are for all together
+                        running += self._begun(self._rested(running), pool)
                     if not running:
                         with self.candidates.together():
                             self._tell(self._given_up())
@@ -177,6 +176,20 @@ class _Run:
                 raise
             finally:
                 self._clock.stop()
+
+    def _begun(self, populations: list[Population], pool: Executor) -> list[Population]:
+        """Begins an epoch of each; of an epoch in parts all but the end is over."""
+        if populations and self._passes.in_parts:
+            for part in self._passes.parts():  # which is read while the last one is trained on
+                for population in populations:
+                    population.wait()
+                raise_if_interrupted()
+                for population in populations:
+                    population.start(pool, self._clock, part)
+        else:
+            for population in populations:
+                population.start(pool, self._clock)
+        return populations
 
     def _finished(self, population: Population) -> list[Candidate]:
         """Reports an epoch; returns the candidates that have ended."""
@@ -280,28 +293,30 @@ class _Run:
                 batch_size=configuration.recipe.batch_size,
                 scheduled=self.candidates.scheduled,
                 folds=self.candidates.folds,
+                steps=self._passes.steps,
                 runs=self._runs_left,
             )
 
         places = []
         for device in self._devices[:count]:
-            _, data = self._passes.after(0, device)
+            data = self._passes.forms(device)
             try:
                 with on(device):
-                    epoch, program = first_that_compiles(self.model, self._forms, epoch_in, data)
+                    epoch, found = first_that_compiles(self.model, self._forms, epoch_in, *data)
             except ImpureModelError as reason:
                 if self._programs:  # trials of other optimizers are in training already
                     raise RuntimeError(f"task {self.task.name!r}: {reason}") from None
                 raise
             self._forms = [epoch.form]
-            self._programs.append(program)
-            places.append((epoch, program, device))
+            programs = Programs(epoch, zip(data, found, strict=True))
+            self._programs.append(programs)
+            places.append((epoch, programs, device))
         populations = []
         row = sum(len(each.rows) for group in self._groups.values() for each in group.populations)
         for i in range(count):
             rows = range(row, row + (seats // count + (i < seats % count)) * runs)
-            epoch, program, device = places[i % len(places)]
-            populations.append(Population(epoch, program, self._passes, rows, runs, device))
+            epoch, programs, device = places[i % len(places)]
+            populations.append(Population(epoch, programs, self._passes, rows, runs, device))
             row = rows.stop
         return populations
 
