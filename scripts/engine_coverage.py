@@ -1,4 +1,4 @@
-"""Which form the population engine trains each layer of Keras in, and how near it is to `fit`.
+"""Which form the population engine trains Keras's layers and models in, and how near to `fit`.
 
     .venv/bin/python scripts/engine_coverage.py
     .venv/bin/python scripts/engine_coverage.py --backends jax --layers LSTM RandomFlip
@@ -7,6 +7,7 @@ Each layer stands in a small model, behind another one that is trained unless it
 are, and is trained for ten steps in two rows: as one vectorized step, as a loop over rows inside
 one program, or one model after the other where neither can be. The first row is compared with
 `fit` of the same seed: the distance of the weights as a share of the way that they have gone.
+So are the small models of `keras.applications`, as they are drawn, on images of 32 × 32.
 """
 
 import argparse
@@ -44,33 +45,45 @@ NOT_TRIED = {
     "TFSMLayer",
     "Wrapper",
 }
+# Of `keras.applications`, and how they are made small.
+MODELS: dict[str, dict[str, Any]] = {
+    "DenseNet121": {},
+    "EfficientNetB0": {},
+    "MobileNet": {"alpha": 0.25},
+    "MobileNetV2": {"alpha": 0.35},
+    "MobileNetV3Small": {},
+}
 OF_ONE_BACKEND = {"JaxLayer": "jax", "TorchModuleWrapper": "torch"}
 
 
 def names() -> list[str]:
-    """Of all public layers, each once."""
+    """Of all public layers, each once, and of the models."""
     import keras
 
     classes: dict[type, str] = {}
     for name, layer in inspect.getmembers(keras.layers, inspect.isclass):
         if name not in NOT_TRIED and (layer not in classes or name == layer.__name__):
             classes[layer] = name
-    return sorted(classes.values())
+    return [*sorted(classes.values()), *MODELS]
 
 
 def task_of(name: str, case: Case) -> Any:
-    """A task whose model has the layer in its middle."""
+    """A task whose model has the layer in its middle, or is the one of this name."""
     import keras
 
     import keras_optim_lab as kol
 
     layers = keras.layers
-    make = case.make or made(name)
+    make = None if name in MODELS else case.make or made(name)
     shape = case.shape
     rng = np.random.default_rng(1)
     dtype = {"ids": "int32", "words": "string"}.get(case.data, "float32")
 
     def model() -> keras.Model:
+        if make is None:
+            known = getattr(keras.applications, name)
+            size = {"weights": None, "input_shape": shape, "classes": 1}
+            return known(**size, classifier_activation=None, **MODELS[name])
         inputs = [keras.Input(shape, dtype=dtype) for _ in range(case.inputs)]
         given = inputs
         if case.data == "floats":
@@ -119,7 +132,8 @@ def tried(name: str) -> dict[str, Any]:
         return {"layer": name, "form": None, "why": "a layer of another backend"}
     keras.utils.clear_session()
     try:
-        task = task_of(name, cases().get(name, Case()))
+        images = Case(shape=(32, 32, 3), data="pixels")
+        task = task_of(name, images if name in MODELS else cases().get(name, Case()))
         reference, start = fitted(task)
     except Exception as error:
         return {"layer": name, "form": None, "why": _in_brief(error)}
@@ -142,7 +156,7 @@ def fitted(task: Any) -> tuple[np.ndarray, np.ndarray]:
     """All weights as one vector after and before `fit`."""
     import keras
 
-    model = task.build(_optimizer(), seed=0)
+    model = task.build(_optimizer(task), seed=0)
 
     def weights() -> np.ndarray:
         values = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_variables]
@@ -164,7 +178,7 @@ def in_rows(task: Any) -> tuple[str, np.ndarray, str]:
     from keras_optim_lab.tuning.engines.pure_model import PureModel
     from keras_optim_lab.tuning.spaces.configuration import Configuration
 
-    optimizer, rows = _optimizer(), backend.rows()
+    optimizer, rows = _optimizer(task), backend.rows()
     model = PureModel(task, optimizer, train_metrics=False)
     data = on_device(task)
     forms = ["vectorized", "looped"] if rows.prefers_vectorized() else ["looped", "vectorized"]
@@ -200,10 +214,11 @@ class _Failures(logging.Handler):
             self.words.append(_in_brief(record.exc_info[1]))
 
 
-def _optimizer() -> Any:
+def _optimizer(task: Any) -> Any:
     import keras_optim_lab as kol
 
-    return kol.GradientDescent(0.01)
+    # With larger steps a deep model that is drawn anew makes something of every rounding.
+    return kol.GradientDescent(1e-4 if task.name in MODELS else 0.01)
 
 
 def _in_brief(error: BaseException) -> str:
@@ -258,11 +273,16 @@ def page(records: dict[str, dict[str, dict[str, Any]]]) -> str:
         counted = ", ".join(f"{count} {form}" for form, count in forms.most_common())
         apart = f"; further than {SAME:.0e} from `fit`: {', '.join(far)}" if far else ""
         lines.append(f"- {BACKENDS[backend]}: {counted}{apart}.")
-    lines += ["", f"| layer | {' | '.join(BACKENDS[each] for each in records)} |"]
-    lines.append(f"|---|{'---|' * len(records)}")
-    for name in sorted({name for rows in records.values() for name in rows}):
-        cells = [cell(rows.get(name)) for rows in records.values()]
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    every = sorted({name for rows in records.values() for name in rows})
+    for kind, named in (
+        ("layer", [name for name in every if name not in MODELS]),
+        ("model", [name for name in every if name in MODELS]),
+    ):
+        lines += ["", f"| {kind} | {' | '.join(BACKENDS[each] for each in records)} |"]
+        lines.append(f"|---|{'---|' * len(records)}")
+        for name in named:
+            cells = [cell(rows.get(name)) for rows in records.values()]
+            lines.append(f"| `{name}` | {' | '.join(cells)} |")
     reasons: dict[str, list[str]] = {}
     for backend, rows in records.items():
         for name, row in rows.items():
@@ -292,6 +312,8 @@ seed and is not that of `fit`. On PyTorch each row draws from its own seed; on T
 other numbers from a seed than TensorFlow does; `AugMix` draws while it is traced, and
 `RandomElasticTransform` on PyTorch from a stream without a seed. XLA hardly optimizes these
 programs, to be done in half an hour; with `XLA_FLAGS=` it compiles them as a user's.
+
+Small models of `keras.applications` follow, on images of 32 × 32.
 """
 
 

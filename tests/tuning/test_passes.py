@@ -158,7 +158,7 @@ def test_what_cannot_be_held_is_read_one_trial_at_a_time(reader, reason, caplog,
 @pytest.mark.parametrize("sizes", [(8, 8, 8), (7, 7, 7, 3), (5, 5, 5, 5, 4)])
 @pytest.mark.parametrize("form", FORMS)
 def test_what_is_too_large_to_be_held_is_trained_on_in_parts(form, sizes, with_room_for):
-    """Of two batches each, so that the last one has two, one and a smaller one, or a smaller one."""
+    """Of two batches each: what is left is one, one and a smaller one, or a smaller one."""
     with_room_for(2, sizes[0])
     reader = Reader(ARRAYS.train, sizes)
     task = small_task(train=reader, model=normalized, epochs=3)

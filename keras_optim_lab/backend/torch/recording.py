@@ -141,7 +141,7 @@ def _writing(operation):
     packet = operation.overloadpacket
     for form in (getattr(packet, name) for name in packet.overloads()):
         *arguments, out = schema(form).arguments or [None]
-        if [(a.name, str(a.type)) for a in arguments] == wanted and out.is_out:
+        if [(a.name, str(a.type)) for a in arguments] == wanted and out.name == "out":
             return form
     return None
 

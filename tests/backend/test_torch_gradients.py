@@ -1,0 +1,135 @@
+"""A step that comes again and again is recorded, and does what it did."""
+
+import logging
+
+import keras
+import numpy as np
+import pytest
+import torch
+from keras import layers
+
+from keras_optim_lab import backend
+from keras_optim_lab.backend.torch import gradients
+from keras_optim_lab.optimizers import GradientDescent
+from keras_optim_lab.tuning.engines.batches import on_device, taken
+from keras_optim_lab.tuning.engines.epoch import Epoch, RowEpoch
+from keras_optim_lab.tuning.engines.pure_model import PureModel
+from keras_optim_lab.tuning.spaces.configuration import Configuration
+from tests.studies import small_task
+
+SEQUENCE, IMAGE = (6, 4), (6, 6, 2)
+
+
+def normalized(x):
+    x = layers.BatchNormalization()(layers.Dense(5, activation="gelu")(x))
+    return layers.Dropout(0.3)(x)
+
+
+def recurrent(x):
+    return layers.GRU(3, dropout=0.1)(layers.LSTM(3, return_sequences=True)(x))
+
+
+def attending(x):
+    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 2)(x, x))
+    return layers.GlobalAveragePooling1D()(x)
+
+
+def convolved(x):
+    x = layers.MaxPooling2D()(layers.Conv2D(4, 3, activation="relu")(x))
+    return layers.Flatten()(x)
+
+
+def half(x):
+    return layers.Dense(4, activation="relu", dtype="mixed_bfloat16")(x)
+
+
+def steps_of(body, shape, monkeypatch, caplog, count=6):
+    """Results of a model's steps with batches and seeds of their own, and those not recorded."""
+    monkeypatch.setattr(gradients, "_OFTEN", 2)
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(24, *each)).astype("float32") for each in (shape, (1,)))
+
+    def model():
+        inputs = keras.Input(shape)
+        return keras.Model(inputs, layers.Dense(1, dtype="float32")(body(inputs)))
+
+    task = small_task(model=model, train=(x, y), validation=(x, y), test=None)
+    optimizer = GradientDescent(0.1)
+    pure = PureModel(task, optimizer, train_metrics=True)
+    epoch = Epoch(pure, optimizer, width=3, form="vectorized", scheduled=False)
+    state = epoch.empty()
+    for row in range(3):
+        state = backend.rows().put_row(state, row, epoch.first_state(row, optimizer))
+    rows = [RowEpoch(Configuration("", {}), row, 0) for row in range(3)]
+    batches = epoch.inputs(rows).train.whole
+    train, _ = on_device(task)
+    found = []
+    with caplog.at_level(logging.INFO, "keras_optim_lab"), torch.no_grad():
+        for i in range(count):
+            batch = taken(train, batches[i % len(batches)])
+            step = state["optimizer"].step + i
+            arguments = (state["weights"], state["others"], epoch._first_metrics(), state["seed"])
+            found.append(pure.row_gradients(*arguments, step, (), batch))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("body", "shape"),
+    [
+        (normalized, (3,)),
+        (recurrent, SEQUENCE),
+        (attending, SEQUENCE),
+        (convolved, IMAGE),
+        (half, (3,)),
+    ],
+)
+def test_recorded_steps_are_those_of_the_model(body, shape, monkeypatch, caplog):
+    recorded = steps_of(body, shape, monkeypatch, caplog)
+    assert "recorded" not in caplog.text
+    monkeypatch.setattr(gradients, "_Repeated", lambda function: function)
+    plain = steps_of(body, shape, monkeypatch, caplog)
+    for one, other in zip(recorded, plain, strict=True):
+        for x, y in zip(*map(keras.tree.flatten, (one, other)), strict=True):
+            assert x.dtype == y.dtype
+            torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-6)
+
+
+class TestRepeated:
+    def calls(self, function, monkeypatch, count=8):
+        monkeypatch.setattr(gradients, "_OFTEN", 3)
+        repeated = gradients._Repeated(function)
+        return [repeated(torch.tensor([float(i)]))[0].item() for i in range(count)]
+
+    def test_it_runs_the_function_until_it_is_recorded_and_checked(self, monkeypatch):
+        called = []
+
+        def double(x):
+            called.append(1)
+            return [2 * x]
+
+        assert self.calls(double, monkeypatch) == [2.0 * i for i in range(8)]
+        assert len(called) == 3 + 1 + 1  # often, for the recording, and once to check it
+
+    def test_a_function_with_a_state_of_its_own_is_not_replaced(self, monkeypatch, caplog):
+        called = []
+
+        def counting(x):
+            called.append(1)
+            return [x + len(called)]
+
+        with caplog.at_level(logging.INFO, "keras_optim_lab"):
+            found = self.calls(counting, monkeypatch)
+        assert "differs from one call to the next" in caplog.text
+        assert found[4:] == [i + len(called) - 7 + i for i in range(4, 8)]
+
+    def test_what_asks_for_values_goes_on_as_it_is(self, monkeypatch, caplog):
+        with caplog.at_level(logging.INFO, "keras_optim_lab"):
+            found = self.calls(lambda x: [x if x.item() > 2 else -x], monkeypatch)
+        assert "the step of a model is not recorded" in caplog.text
+        assert found == [0.0, -1.0, -2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+
+    def test_shapes_have_recordings_of_their_own(self, monkeypatch):
+        monkeypatch.setattr(gradients, "_OFTEN", 1)
+        repeated = gradients._Repeated(lambda x: [x.sum() * len(x)])
+        for size in (2, 3, 2, 3, 2, 3):
+            assert repeated(torch.ones(size))[0].item() == size**2
