@@ -174,7 +174,8 @@ def in_rows(task: Any) -> tuple[str, np.ndarray, str]:
     from keras_optim_lab import backend
     from keras_optim_lab.tuning.engines.batches import on_device
     from keras_optim_lab.tuning.engines.compiling import first_that_compiles
-    from keras_optim_lab.tuning.engines.epoch import Epoch, RowEpoch
+    from keras_optim_lab.tuning.engines.epoch import Epoch
+    from keras_optim_lab.tuning.engines.inputs import RowEpoch
     from keras_optim_lab.tuning.engines.pure_model import PureModel
     from keras_optim_lab.tuning.spaces.configuration import Configuration
 

@@ -12,7 +12,8 @@ from keras_optim_lab import backend
 from keras_optim_lab.backend.torch import gradients
 from keras_optim_lab.optimizers import GradientDescent
 from keras_optim_lab.tuning.engines.batches import on_device, taken
-from keras_optim_lab.tuning.engines.epoch import Epoch, RowEpoch
+from keras_optim_lab.tuning.engines.epoch import Epoch
+from keras_optim_lab.tuning.engines.inputs import RowEpoch
 from keras_optim_lab.tuning.engines.pure_model import PureModel
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from tests.studies import small_task

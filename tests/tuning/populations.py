@@ -12,8 +12,9 @@ from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning.engines.batches import on_device
-from keras_optim_lab.tuning.engines.epoch import Epoch, RowEpoch
+from keras_optim_lab.tuning.engines.epoch import Epoch
 from keras_optim_lab.tuning.engines.fit_engine import FitEngine
+from keras_optim_lab.tuning.engines.inputs import RowEpoch
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.engines.pure_model import PureModel
 from keras_optim_lab.tuning.spaces.configuration import Configuration

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -21,6 +21,7 @@ from keras_optim_lab.optimizers.shell.whole_step import WholeStep
 from keras_optim_lab.schedules import DECAYS, factor
 from keras_optim_lab.tasks.splits import Fold
 from keras_optim_lab.tuning.engines.batches import Batches, in_order, in_turn, taken
+from keras_optim_lab.tuning.engines.inputs import Inputs, RowEpoch
 from keras_optim_lab.tuning.engines.loss_step import LossStep
 from keras_optim_lab.tuning.engines.own_step import OwnStep
 from keras_optim_lab.tuning.engines.pure_model import PureModel, joined
@@ -28,33 +29,6 @@ from keras_optim_lab.tuning.spaces.configuration import Configuration
 
 Form = Literal["vectorized", "looped"]
 State = dict[str, Any]
-
-
-class Inputs(NamedTuple):
-    """What comes into an epoch for each row; the rows are the first axis of every array.
-
-    Attributes:
-        active: whether it trains at all.
-        train: what it trains on.
-        validation: what it is measured on, where that is a fold; otherwise all rows share it.
-        held: every numeric hyperparameter as its variable would hold it.
-        schedule: `steps`, `warmup` and `decay` of its learning rate, where these are searched.
-    """
-
-    active: Any
-    train: Batches
-    validation: Batches | tuple[()]
-    held: dict[str, Any]
-    schedule: dict[str, Any]
-
-
-class RowEpoch(NamedTuple):
-    """What one row is to do: train a configuration with a seed, in its epoch 0, 1, …, on a fold."""
-
-    configuration: Configuration
-    seed: int
-    epoch: int
-    fold: Fold | None = None
 
 
 class Epoch:

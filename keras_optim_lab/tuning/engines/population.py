@@ -13,7 +13,8 @@ from keras_optim_lab import backend
 from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.devices import Device, on
 from keras_optim_lab.tuning.engines.engine import Candidate
-from keras_optim_lab.tuning.engines.epoch import Epoch, Inputs, RowEpoch, State
+from keras_optim_lab.tuning.engines.epoch import Epoch, State
+from keras_optim_lab.tuning.engines.inputs import Inputs, RowEpoch
 from keras_optim_lab.tuning.engines.passes import Data, Passes
 
 
