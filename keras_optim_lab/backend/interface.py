@@ -65,8 +65,11 @@ class Rows(Protocol):
     def gradient(self, loss: Function) -> Function:
         """From `loss(weights, *rest) -> (value, others)` to `-> (gradients, others)`."""
 
-    def row_gradients(self, loss: Function) -> Function:
-        """The same for stacked arguments, vectorized: each row's gradients of its own loss."""
+    def row_gradients(self, loss: Function, repeats: bool = False) -> Function:
+        """The same for stacked arguments, vectorized: each row's gradients of its own loss.
+
+        `repeats` says whether the Python in it does the same at every call.
+        """
 
     def vmap(self, function: Function) -> Function:
         """A function of stacked arguments that does all rows at once."""

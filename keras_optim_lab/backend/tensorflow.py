@@ -65,7 +65,7 @@ def _gradient(loss):
     return gradients
 
 
-def row_gradients(loss):
+def row_gradients(loss, repeats=False):
     return tf.function(vmap(_gradient(loss)), autograph=False)
 
 

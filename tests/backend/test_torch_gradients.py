@@ -1,6 +1,7 @@
 """A step that comes again and again is recorded, and does what it did."""
 
 import logging
+import random
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from keras_optim_lab.tuning.engines.inputs import RowEpoch
 from keras_optim_lab.tuning.engines.pure_model import PureModel
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from tests.studies import small_task
+from tests.tuning.populations import Rows
 
 SEQUENCE, IMAGE = (6, 4), (6, 6, 2)
 
@@ -38,6 +40,14 @@ def attending(x):
 def convolved(x):
     x = layers.MaxPooling2D()(layers.Conv2D(4, 3, activation="relu")(x))
     return layers.Flatten()(x)
+
+
+def turned(x):
+    """Results of two layouts in memory, of which one may not be written over the other."""
+    y = layers.Permute((2, 1))(
+        layers.Rescaling(2.0)(layers.Activation("exponential")(layers.Permute((2, 1))(x)))
+    )
+    return layers.Concatenate()([layers.Flatten()(y), layers.Flatten()(layers.Dense(6, "tanh")(x))])
 
 
 def half(x):
@@ -81,6 +91,7 @@ def steps_of(body, shape, monkeypatch, caplog, count=6):
         (recurrent, SEQUENCE),
         (attending, SEQUENCE),
         (convolved, IMAGE),
+        (turned, (6, 6)),
         (half, (3,)),
     ],
 )
@@ -93,6 +104,34 @@ def test_recorded_steps_are_those_of_the_model(body, shape, monkeypatch, caplog)
         for x, y in zip(*map(keras.tree.flatten, (one, other)), strict=True):
             assert x.dtype == y.dtype
             torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-6)
+
+
+class Sometimes(layers.Layer):
+    """Draws in Python, of which a recording knows nothing."""
+
+    def call(self, x):
+        return x if random.random() < 0.5 else 2 * x
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": lambda: keras.Sequential([keras.Input((3,)), Sometimes(), layers.Dense(1)])},
+        {
+            "model": lambda: keras.Sequential(
+                [keras.Input((3,)), layers.Lambda(lambda x: x), layers.Dense(1)]
+            )
+        },
+        {"loss": lambda y, z: keras.ops.mean((y - z) ** 2)},
+        {"metrics": [lambda y, z: keras.ops.mean(y - z)]},
+    ],
+)
+def test_only_steps_that_are_all_of_keras_are_recorded(changes, monkeypatch):
+    repeats = []
+    monkeypatch.setattr(gradients, "_Repeated", lambda function: repeats.append(1) or function)
+    for task in (small_task(**changes), small_task()):
+        Rows(task, GradientDescent(0.1), 2, "vectorized")
+    assert len(repeats) == 1
 
 
 class TestRepeated:

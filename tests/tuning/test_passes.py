@@ -175,8 +175,8 @@ def test_what_is_too_large_to_be_held_is_trained_on_in_parts(form, sizes, with_r
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ((8, 8), "now holds 16 samples of float32 in batches of 8, and held 24 samples"),
-        ((12, 12), "now holds 24 samples of float32 in batches of 12, and held 24 samples"),
+        ((8, 8), "now holds 16 samples of .* in batches of 8, and held 24 samples"),
+        ((12, 12), "now holds 24 samples of .* in batches of 12, and held 24 samples"),
         ((8, 4, 8), "has batches of several sizes, unlike before"),
     ],
 )
@@ -190,8 +190,8 @@ def test_a_pipeline_that_changes_while_rows_are_trained_is_an_error_that_says_so
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ((8, 8), "now holds 16 samples of float32 in batches of 8, and held 24 samples"),
-        ((4,) * 6, "now holds 8 samples of float32 in batches of 4, and held 8 samples"),
+        ((8, 8), "now holds 16 samples of .* in batches of 8, and held 24 samples"),
+        ((4,) * 6, "now holds 8 samples of .* in batches of 4, and held 8 samples"),
         ((8, 4, 8, 4), "has batches of several sizes, unlike before"),
     ],
 )
@@ -201,6 +201,42 @@ def test_parts_that_change_are_an_error_that_says_so(sizes, message, with_room_f
     task = small_task(train=Changing((x, y), 5, sizes), epochs=6)
     with pytest.raises(RuntimeError, match=message):
         search(PopulationEngine(2), task, trials=2)
+
+
+@pytest.mark.once("torch")
+@pytest.mark.parametrize(
+    ("lengths", "sizes", "reason"),
+    [
+        ([5] * 7, [4, 4, 4, 4, 2, 4, 2], "batches of several sizes"),
+        ([5, 6, 6, 6], [6, 6, 6, 6], "samples of several shapes"),
+        ([5, 5, 5, 6], [6, 6, 6, 6], "samples of several shapes"),
+    ],
+)
+def test_parts_that_differ_in_the_first_epoch_are_read_one_trial_at_a_time(
+    lengths, sizes, reason, caplog, with_room_for
+):
+    """As batches are that are padded to the longest sequence of each."""
+
+    class Padded(Reader):
+        def __getitem__(self, i):
+            x, y = super().__getitem__(i)
+            return np.repeat(x[:, :1, None], lengths[i], axis=1), y
+
+    def model():
+        return keras.Sequential(
+            [keras.Input((None, 1)), keras.layers.GlobalMaxPooling1D(), keras.layers.Dense(1)]
+        )
+
+    with_room_for(1, 10)
+    x, y = ARRAYS.validation
+    validation = np.repeat(x[:, :1, None], 5, axis=1), y
+    train = Padded(ARRAYS.train, sizes)
+    task = small_task(model=model, train=train, validation=validation, test=None, epochs=2)
+    with caplog.at_level(logging.WARNING, "keras_optim_lab"):
+        result = search(PopulationEngine(2), task, trials=3)
+    assert reason in caplog.text
+    assert [trial.state.name for trial in result.study.trials] == ["COMPLETE"] * 3
+    assert {trial.user_attrs["engine"] for trial in result.study.trials} == {"sequential"}
 
 
 def test_what_a_pipeline_draws_leaves_the_first_weights_as_they_are():

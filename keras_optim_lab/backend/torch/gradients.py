@@ -31,7 +31,7 @@ def gradient(loss):
     return gradients
 
 
-def row_gradients(loss):
+def row_gradients(loss, repeats=False):
     # The rows' losses are independent, so the gradient of their sum holds the gradient of each.
     # The backward pass so stays outside vmap, whose every operation costs.
     mapped = vmap(loss)
@@ -47,7 +47,8 @@ def row_gradients(loss):
     def gradients(*rows):
         if not ways:
             large = get_device() == "cpu" and _typical_size(loss, _row(rows, 0)) > _LARGE
-            ways.append(one_by_one(gradient(loss)) if large else _Repeated(together))
+            several = _Repeated(together) if repeats else together
+            ways.append(one_by_one(gradient(loss)) if large else several)
         return ways[0](*rows)
 
     return gradients
@@ -56,8 +57,7 @@ def row_gradients(loss):
 class _Repeated:
     """A pure function of tensors, recorded once it has been called often with the same shapes.
 
-    A recording has to give what the function does the next time as well: one that holds a number
-    of its own is not used.
+    A recording has to give what the function does the next time as well, or is not used.
     """
 
     def __init__(self, function):
@@ -77,8 +77,7 @@ class _Repeated:
         if calls == _OFTEN - 1:
             self._forms[shapes] = keras.tree.map_structure(lambda leaf: None, result)
             self._recordings[shapes] = self._recorded(arguments, leaves)
-        elif recording is not None and not _alike(recording(*leaves), result):
-            _log.info("the step of a model is not recorded: it differs from one call to the next")
+        elif recording is not None and not _gives(recording, leaves, result):
             self._recordings[shapes] = None
         return result
 
@@ -96,9 +95,17 @@ class _Repeated:
             return None
 
 
-def _alike(found, expected) -> bool:
-    pairs = zip(found, keras.tree.flatten(expected), strict=True)
-    return all(torch.allclose(*pair, rtol=1e-3, atol=1e-5, equal_nan=True) for pair in pairs)
+def _gives(recording, leaves, expected) -> bool:
+    """Whether it gives what is expected, and says so if not."""
+    try:
+        pairs = zip(recording(*leaves), keras.tree.flatten(expected), strict=True)
+        if all(torch.allclose(*pair, rtol=1e-3, atol=1e-5, equal_nan=True) for pair in pairs):
+            return True
+        why = "it differs from one call to the next"
+    except Exception as error:
+        why = str(error).partition("\n")[0]
+    _log.info("the step of a model is not recorded (%s)", why)
+    return False
 
 
 def vmap(function):

@@ -152,4 +152,4 @@ def _value(node: Node):
 
 def _layout(node: Node):
     value = _value(node)
-    return value.shape, value.dtype, value.device
+    return value.shape, value.stride(), value.dtype, value.device

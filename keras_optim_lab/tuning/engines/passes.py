@@ -122,13 +122,16 @@ class Passes:
         Each part is read when it is asked for.
 
         Raises:
-            RuntimeError: a pipeline holds others than before.
+            ImpureModelError: in the first epoch: samples or batches of the pipeline differ in size.
+            RuntimeError: later on: a pipeline holds others than before.
         """
         former = self._form_of({"train": self.task.train})
         reader, samples = self._readers["train"], 0
         with self._as_before():
             for part in self._begun:
                 found = self._form_of({"train": part})
+                if found.kinds != former.kinds:
+                    raise ImpureModelError("its pipeline for train has samples of several shapes")
                 self._check(found._replace(samples=former.samples), former)
                 samples += found.samples[0]
                 yield {device: (data, ()) for device, data in self._moved(part).items()}
@@ -161,6 +164,8 @@ class Passes:
         try:
             yield
         except ImpureModelError as error:
+            if self.in_parts and self._samples is None:
+                raise
             raise RuntimeError(f"task {self._given.name!r}: {error}, unlike before") from error
 
     def _check(self, found: "_Form", former: "_Form") -> None:
@@ -215,7 +220,9 @@ class _Form(NamedTuple):
     kinds: list[tuple[tuple[int, ...], str]]
 
     def __str__(self) -> str:
-        return f"{self.samples[0]} samples of {self.kinds[0][1]} in batches of {self.batches[0]}"
+        kinds = " and ".join(f"{dtype} {[*shape]}" for shape, dtype in self.kinds)
+        samples, batches = (" and ".join(map(str, each)) for each in (self.samples, self.batches))
+        return f"{samples} samples of {kinds} in batches of {batches}"
 
 
 class _Reader:

@@ -183,7 +183,6 @@ class _Run:
             for part in self._passes.parts():  # which is read while the last one is trained on
                 for population in populations:
                     population.wait()
-                raise_if_interrupted()
                 for population in populations:
                     population.start(pool, self._clock, part)
         else:

@@ -78,7 +78,9 @@ class PureModel:
         most = _KEPT // (4 * max(1, self.numbers))
         self.first_values = lru_cache(min(most, _SEEDS))(FirstValues(task, self.model))
         self.gradient = backend.rows().gradient(self.training_loss)
-        self.row_gradients = backend.rows().row_gradients(self.training_loss)
+        self.row_gradients = backend.rows().row_gradients(
+            self.training_loss, repeats=_of_keras(task, self.model)
+        )
 
     # Pure functions of one row.
 
@@ -200,6 +202,20 @@ def _check_pure(model: keras.Model) -> None:
         raise ImpureModelError(
             "its model has weights that take the place of their gradients (float8)"
         )
+
+
+def _of_keras(task: Task, model: keras.Model) -> bool:
+    """Whether Keras's own code is all that a step runs: others' may count calls, or draw."""
+    given = [task.loss, task.metrics, task.weighted_metrics]
+    parts = [model, *inner_layers(model), *keras.tree.flatten(given)]
+    return not any(
+        isinstance(part, keras.layers.Lambda) or not _is_known(part) for part in parts if part
+    )
+
+
+def _is_known(part: Any) -> bool:
+    named = part if hasattr(part, "__module__") and hasattr(part, "__name__") else type(part)
+    return named.__module__.partition(".")[0] in {"builtins", "keras", "keras_optim_lab"}
 
 
 def _has_own(model: keras.Model, step: str) -> bool:
