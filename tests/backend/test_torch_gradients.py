@@ -103,7 +103,7 @@ def test_recorded_steps_are_those_of_the_model(body, shape, monkeypatch, caplog)
     for one, other in zip(recorded, plain, strict=True):
         for x, y in zip(*map(keras.tree.flatten, (one, other)), strict=True):
             assert x.dtype == y.dtype
-            torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(x, y, rtol=0, atol=0)
 
 
 class Sometimes(layers.Layer):

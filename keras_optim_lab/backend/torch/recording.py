@@ -27,6 +27,11 @@ recordings: dict = {}
 class Recording:
     """A function of tensors, which may write into them, for tensors of these shapes and dtypes.
 
+    Args:
+        function: what is recorded.
+        examples: of its arguments.
+        exact: whether results are to be the same to the bit, so that no operations are fused.
+
     Attributes:
         any_length: whether it is as good for vectors of any other length.
 
@@ -34,10 +39,11 @@ class Recording:
         Exception: of many kinds, where the function asks for the values of its arguments.
     """
 
-    def __init__(self, function, *examples):
+    def __init__(self, function, *examples, exact=False):
         module = make_fx(function, tracing_mode="fake")(*examples)
         self.any_length = all(map(_suits_any_length, module.graph.nodes))
-        fuse(module.graph)
+        if not exact:
+            fuse(module.graph)
         _write_where_results_stay(module.graph)
         _write_over_what_is_read(module.graph)
         _call_by_name(module.graph)
