@@ -75,6 +75,7 @@ def dataset_of_workers(arrays):
 
 
 ARRAYS = small_task()
+SAMPLES = r"samples of float32 \[3\] and float32 \[1\] in batches"
 
 
 @pytest.fixture
@@ -175,8 +176,14 @@ def test_what_is_too_large_to_be_held_is_trained_on_in_parts(form, sizes, with_r
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ((8, 8), "now holds 16 samples of .* in batches of 8, and held 24 samples"),
-        ((12, 12), "now holds 24 samples of .* in batches of 12, and held 24 samples"),
+        (
+            (8, 8),
+            rf"now holds 16 {SAMPLES} of 8, and held 24 samples",
+        ),
+        (
+            (12, 12),
+            rf"now holds 24 {SAMPLES} of 12, and held 24 samples",
+        ),
         ((8, 4, 8), "has batches of several sizes, unlike before"),
     ],
 )
@@ -190,8 +197,14 @@ def test_a_pipeline_that_changes_while_rows_are_trained_is_an_error_that_says_so
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ((8, 8), "now holds 16 samples of .* in batches of 8, and held 24 samples"),
-        ((4,) * 6, "now holds 8 samples of .* in batches of 4, and held 8 samples"),
+        (
+            (8, 8),
+            rf"now holds 16 {SAMPLES} of 8, and held 24 samples",
+        ),
+        (
+            (4,) * 6,
+            rf"now holds 8 {SAMPLES} of 4, and held 8 samples",
+        ),
         ((8, 4, 8, 4), "has batches of several sizes, unlike before"),
     ],
 )

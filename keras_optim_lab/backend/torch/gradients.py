@@ -14,8 +14,8 @@ from keras_optim_lab.keras_private import get_device
 # Numbers in the results of a row's larger operations from which on rows follow each other: those
 # of several would not be found in the cache by the next operation.
 _LARGE = 2**18
-# Steps after which one is recorded: it costs as much as some dozens, and a small model's recorded
-# step takes 0.4 of the time.
+# Steps after which one is recorded: it costs as much as some dozens, and of a small model it saves
+# about half of each.
 _OFTEN = 24
 
 _log = logging.getLogger("keras_optim_lab")
