@@ -4,9 +4,10 @@ After an update of Keras the tests of `NAMES` say which of them is gone.
 """
 
 import random
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import keras
@@ -17,7 +18,9 @@ from keras.src.models.functional import Functional as Functional
 from keras.src.models.model import functional_init_arguments as functional_init_arguments
 from keras.src.random import seed_generator as seed_generator
 from keras.src.random.seed_generator import make_default_seed as make_default_seed
+from keras.src.saving import serialization_lib as serialization_lib
 from keras.src.trainers.epoch_iterator import EpochIterator as EpochIterator
+from keras.src.utils import module_utils as module_utils
 from keras.src.utils import rng_utils as rng_utils
 from keras.src.utils.naming import to_snake_case as to_snake_case
 from keras.src.utils.tracking import DotNotTrackScope as DotNotTrackScope
@@ -31,6 +34,8 @@ NAMES = {
     "keras.src.random.seed_generator.make_default_seed": "the seeds that initializers draw",
     "keras.src.random.seed_generator.python_random": "where these are drawn, and can be counted",
     "keras.src.trainers.epoch_iterator.EpochIterator": "reads a pipeline as `fit` does",
+    "keras.src.saving.serialization_lib.tf": "a configuration would import TensorFlow, too",
+    "keras.src.utils.module_utils.tensorflow": "which is there again afterwards",
     "keras.src.utils.rng_utils.tf": "seeding would import TensorFlow, which takes seconds",
     "keras.src.utils.naming.to_snake_case": "the names of wrappers in saved files are made by it",
     "keras.src.utils.tracking.DotNotTrackScope": "a tracked list is a copy, which nobody fills",
@@ -77,6 +82,28 @@ if keras.backend.backend() == "torch":
     NAMES["keras.src.backend.torch.core.get_device"] = "where Keras puts the tensors that it makes"
 if keras.backend.backend() == "tensorflow":
     NAMES["keras.Model()._distribute_strategy"] = "its public name gives one where there is none"
+
+
+@contextmanager
+def without_tensorflow(module: ModuleType) -> Iterator[None]:
+    """Within it a module of Keras's does not import TensorFlow to find out that it is not in use.
+
+    That takes seconds. Where it has been imported, nothing changes.
+    """
+    if keras.backend.backend() == "tensorflow" or "tensorflow" in sys.modules:
+        yield
+        return
+    module.tf = SimpleNamespace(available=False)
+    try:
+        yield
+    finally:
+        module.tf = module_utils.tensorflow
+
+
+def serialized(thing: Any) -> Any:
+    """As `keras.saving.serialize_keras_object`, which imports TensorFlow on every backend."""
+    with without_tensorflow(serialization_lib):
+        return serialization_lib.serialize_keras_object(thing)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from keras_optim_lab import optimizers
 from keras_optim_lab.arguments import near_matches, whole_number
 from keras_optim_lab.backend.selection import BACKENDS, installed
 from keras_optim_lab.comparison.built_in import built_in
+from keras_optim_lab.keras_private import serialized
 from keras_optim_lab.optimizers.catalogue import spelled
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.catalogue import task_of
@@ -163,12 +164,12 @@ def _methods(names: Sequence[str] | None, learning_rate: float | None) -> tuple[
     methods = []
     for name in dict.fromkeys(known or optimizers.names()):
         ours = optimizers.get(name, **rate)
-        methods.append(Method(name, name, keras.optimizers.serialize(ours)))
+        methods.append(Method(name, name, serialized(ours)))
         theirs = built_in(ours)
         if theirs is not None:
             label = f"keras {_shown(name, theirs)}"
             # By its public home: its class lies elsewhere on every backend.
-            config = {**keras.optimizers.serialize(theirs), "module": "keras.optimizers"}
+            config = {**serialized(theirs), "module": "keras.optimizers"}
             methods.append(Method(label, name, config))
     return tuple(methods)
 

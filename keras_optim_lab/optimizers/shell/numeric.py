@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import Variable, ops
 from keras.optimizers.schedules import LearningRateSchedule
-from keras.saving import deserialize_keras_object, serialize_keras_object
+from keras.saving import deserialize_keras_object
 
+from keras_optim_lab.keras_private import serialized
 from keras_optim_lab.optimizers.shell.field_kinds import Field, plain_number
 
 
@@ -164,7 +165,7 @@ class Numeric(Field):
         source = self.given(optimizer)
         if source is None or isinstance(source, Variable):
             return self.number(optimizer)
-        return serialize_keras_object(source)
+        return serialized(source)
 
     def from_config(self, value, custom_objects=None):
         if isinstance(value, dict):

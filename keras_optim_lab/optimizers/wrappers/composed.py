@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from keras.saving import deserialize_keras_object, serialize_keras_object
+from keras.saving import deserialize_keras_object
 
-from keras_optim_lab.keras_private import to_snake_case
+from keras_optim_lab.keras_private import serialized, to_snake_case
 from keras_optim_lab.optimizers import catalogue
 from keras_optim_lab.optimizers.shell.averaging import Following
 from keras_optim_lab.optimizers.shell.field_kinds import Field, KerasNumber, OfTheWhole
@@ -56,7 +56,7 @@ class Member(Field):
         )
 
     def config(self, optimizer):
-        return serialize_keras_object(optimizer.members[self.name])
+        return serialized(optimizer.members[self.name])
 
     def from_config(self, value, custom_objects=None):
         if isinstance(value, Optimizer):

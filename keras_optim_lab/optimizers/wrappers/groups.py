@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import keras
 from keras import Variable
-from keras.saving import deserialize_keras_object, serialize_keras_object
+from keras.saving import deserialize_keras_object
 
+from keras_optim_lab.keras_private import serialized
 from keras_optim_lab.optimizers.catalogue import register
 from keras_optim_lab.optimizers.shell.field_kinds import Constant, Field, KerasArgument
 from keras_optim_lab.optimizers.shell.fields import NONNEGATIVE
@@ -55,7 +56,7 @@ class _Rules(Field):
 
     def config(self, optimizer):
         return [
-            {"weights": _key_config(key), "optimizer": serialize_keras_object(each)}
+            {"weights": _key_config(key), "optimizer": serialized(each)}
             for key, each in optimizer.rules.items()
         ]
 
@@ -371,7 +372,7 @@ def _key_config(key: Key) -> Any:
         paths = [variable.path for variable in key.variables]
         # A layer that has no weights yet can only be known by its name.
         return paths or f"(^|/){re.escape(key.name)}/"
-    return list(key) if isinstance(key, tuple) else serialize_keras_object(key)
+    return list(key) if isinstance(key, tuple) else serialized(key)
 
 
 def _key_from_config(config: Any, custom_objects) -> Key:

@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import Any
 
 from keras import Variable
-from keras.saving import deserialize_keras_object, serialize_keras_object
+from keras.saving import deserialize_keras_object
 
 from keras_optim_lab import schedules
+from keras_optim_lab.keras_private import serialized
 from keras_optim_lab.optimizers import Optimizer, entry
 from keras_optim_lab.optimizers.catalogue import get, name_of, spelled
 from keras_optim_lab.optimizers.shell.field_kinds import Field
@@ -120,7 +121,7 @@ class Template:
     @property
     def config(self) -> Any:
         """The optimizer that was given as Keras stores it, equal for equal ones."""
-        return None if self.given is None else _nameless(serialize_keras_object(self.given))
+        return None if self.given is None else _nameless(serialized(self.given))
 
     @classmethod
     def from_config(cls, name: str, config: Any) -> "Template":
