@@ -7,7 +7,7 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -85,7 +85,7 @@ if keras.backend.backend() == "tensorflow":
 
 
 @contextmanager
-def without_tensorflow(module: ModuleType) -> Iterator[None]:
+def without_tensorflow(module: Any) -> Iterator[None]:
     """Within it a module of Keras's does not import TensorFlow to find out that it is not in use.
 
     That takes seconds. Where it has been imported, nothing changes.

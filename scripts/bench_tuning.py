@@ -126,7 +126,9 @@ def ours(task, trials: int, engine, told: dict) -> tuple[float, dict]:
     import keras_optim_lab as kol
     from keras_optim_lab.tuner import TuningResult
 
-    result = TuningResult.create(task, kol.Adam(**told), pruner="none", name="ours")
+    result = TuningResult.create(
+        task, kol.Adam(**told), pruner="none", sampler="random", name="ours"
+    )
     for params in configurations(trials):
         result.study.enqueue_trial(params)
     result.run(trials, engine)

@@ -71,8 +71,14 @@ class Rows(Protocol):
         `repeats` says whether the Python in it does the same at every call.
         """
 
-    def vmap(self, function: Function) -> Function:
-        """A function of stacked arguments that does all rows at once."""
+    def row_values(self, function: Function, repeats: bool = False, shared: int = 0) -> Function:
+        """As `vmap`, for what a model gives; on PyTorch large rows follow each other."""
+
+    def vmap(self, function: Function, shared: int = 0) -> Function:
+        """A function of stacked arguments that does all rows at once.
+
+        The last `shared` arguments are not stacked: all rows are given the same.
+        """
 
     def update_rows(self, function: Function, numbers: float) -> Function:
         """An update of stacked `(weights, gradients, state, ...) -> (weights, state)`, made fast.

@@ -98,8 +98,15 @@ def row_gradients(loss, repeats=False):
     return gradients
 
 
-def vmap(function):
-    return jax.vmap(function)
+def vmap(function, shared=0):
+    def together(*arguments):
+        return jax.vmap(function, [0] * (len(arguments) - shared) + [None] * shared)(*arguments)
+
+    return together
+
+
+def row_values(function, repeats=False, shared=0):
+    return vmap(function, shared)
 
 
 def update_rows(function, numbers):

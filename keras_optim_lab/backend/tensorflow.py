@@ -69,11 +69,17 @@ def row_gradients(loss, repeats=False):
     return tf.function(vmap(_gradient(loss)), autograph=False)
 
 
-def vmap(function):
-    def mapped(*rows):
-        return tf.vectorized_map(lambda row: function(*row), rows)
+def vmap(function, shared=0):
+    def mapped(*arguments):
+        own = len(arguments) - shared
+        rows, same = arguments[:own], arguments[own:]
+        return tf.vectorized_map(lambda row: function(*row, *same), rows)
 
     return mapped
+
+
+def row_values(function, repeats=False, shared=0):
+    return vmap(function, shared)
 
 
 def update_rows(function, numbers):

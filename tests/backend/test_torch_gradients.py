@@ -81,21 +81,26 @@ def steps_of(body, shape, monkeypatch, caplog, count=6):
             step = state["optimizer"].step + i
             arguments = (state["weights"], state["others"], epoch._first_metrics(), state["seed"])
             found.append(pure.row_gradients(*arguments, step, (), batch))
+            found.append(pure.validated_rows[0](*arguments[:3], batch))
+            first = keras.tree.map_structure(lambda array: array[0], batch)
+            found.append(pure.validated_rows[1](*arguments[:3], first))
     return found
 
 
 @pytest.mark.parametrize(
-    ("body", "shape"),
+    ("body", "shape", "large"),
     [
-        (normalized, (3,)),
-        (recurrent, SEQUENCE),
-        (attending, SEQUENCE),
-        (convolved, IMAGE),
-        (turned, (6, 6)),
-        (half, (3,)),
+        (normalized, (3,), False),
+        (recurrent, SEQUENCE, False),
+        (attending, SEQUENCE, False),
+        (convolved, IMAGE, False),
+        (convolved, IMAGE, True),
+        (turned, (6, 6), False),
+        (half, (3,), True),
     ],
 )
-def test_recorded_steps_are_those_of_the_model(body, shape, monkeypatch, caplog):
+def test_recorded_steps_are_those_of_the_model(body, shape, large, monkeypatch, caplog):
+    monkeypatch.setattr(gradients, "_LARGE", 0 if large else 2**18)
     recorded = steps_of(body, shape, monkeypatch, caplog)
     assert "recorded" not in caplog.text
     monkeypatch.setattr(gradients, "_Repeated", lambda function: function)
@@ -104,6 +109,17 @@ def test_recorded_steps_are_those_of_the_model(body, shape, monkeypatch, caplog)
         for x, y in zip(*map(keras.tree.flatten, (one, other)), strict=True):
             assert x.dtype == y.dtype
             torch.testing.assert_close(x, y, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("body", [normalized, convolved])
+def test_large_rows_that_follow_each_other_are_those_that_step_together(body, monkeypatch, caplog):
+    found = []
+    for large in (0, 2**18):
+        monkeypatch.setattr(gradients, "_LARGE", large)
+        shape = IMAGE if body is convolved else (3,)
+        found.append(keras.tree.flatten(steps_of(body, shape, monkeypatch, caplog)))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
 class Sometimes(layers.Layer):
@@ -131,7 +147,7 @@ def test_only_steps_that_are_all_of_keras_are_recorded(changes, monkeypatch):
     monkeypatch.setattr(gradients, "_Repeated", lambda function: repeats.append(1) or function)
     for task in (small_task(**changes), small_task()):
         Rows(task, GradientDescent(0.1), 2, "vectorized")
-    assert len(repeats) == 1
+    assert len(repeats) == 2  # a step and a validation, of the second
 
 
 class TestRepeated:

@@ -10,7 +10,7 @@ from keras_optim_lab.backend.torch.derivatives import (
     value_and_gradient,
     with_variables,
 )
-from keras_optim_lab.backend.torch.gradients import gradient, row_gradients, vmap
+from keras_optim_lab.backend.torch.gradients import gradient, row_gradients, row_values, vmap
 from keras_optim_lab.backend.torch.in_place import Updater
 from keras_optim_lab.backend.torch.noise import noise, noise_key, normal, signs
 from keras_optim_lab.backend.torch.rows import (
@@ -77,6 +77,7 @@ __all__ = [
     "register",
     "reuse_compiled_programs",
     "row_gradients",
+    "row_values",
     "seeding",
     "signs",
     "take",

@@ -14,9 +14,9 @@ from keras_optim_lab.keras_private import get_device
 # Numbers in the results of a row's larger operations from which on rows follow each other: those
 # of several would not be found in the cache by the next operation.
 _LARGE = 2**18
-# Steps after which one is recorded: it costs as much as some dozens, and of a small model it saves
-# about half of each.
-_OFTEN = 24
+# Steps after which one is recorded. It costs as much as 30 to 100 of them and saves half of each at
+# most, nothing where arithmetic is what takes the time: nobody waits much longer than without it.
+_OFTEN = 128
 
 _log = logging.getLogger("keras_optim_lab")
 
@@ -35,7 +35,6 @@ def row_gradients(loss, repeats=False):
     # The rows' losses are independent, so the gradient of their sum holds the gradient of each.
     # The backward pass so stays outside vmap, whose every operation costs.
     mapped = vmap(loss)
-    ways: list = []
 
     def together(weights, *rest):
         weights = [weight.detach().requires_grad_() for weight in weights]
@@ -44,14 +43,27 @@ def row_gradients(loss, repeats=False):
             total = values.sum()
         return _gradients(total, weights), _detached(others)
 
-    def gradients(*rows):
-        if not ways:
-            large = get_device() == "cpu" and _typical_size(loss, _row(rows, 0)) > _LARGE
-            several = _Repeated(together) if repeats else together
-            ways.append(one_by_one(gradient(loss)) if large else several)
-        return ways[0](*rows)
+    return _by_size(loss, gradient(loss), together, repeats)
 
-    return gradients
+
+def row_values(function, repeats=False, shared=0):
+    return _by_size(function, in_one_row(function), vmap(function, shared), repeats, shared)
+
+
+def _by_size(function, alone, together, repeats, shared=0):
+    """What does all rows together or, where they are large, one after the other."""
+    ways: list = []
+
+    def rows(*arguments):
+        if not ways:
+            first = _row(arguments, 0, shared)
+            large = get_device() == "cpu" and _typical_size(function, first) > _LARGE
+            way = alone if large else together
+            way = _Repeated(way) if repeats else way
+            ways.append(one_by_one(way, shared) if large else way)
+        return ways[0](*arguments)
+
+    return rows
 
 
 class _Repeated:
@@ -109,27 +121,46 @@ def _gives(recording, leaves, expected) -> bool:
     return False
 
 
-def vmap(function):
-    def on_rows(*rows):
-        with Rows():
-            return function(*rows)
+def vmap(function, shared=0):
+    def together(*arguments):
+        rows, same = _parted(arguments, shared)
 
-    return torch.func.vmap(on_rows, randomness="different")
+        def on_rows(*rows):
+            with Rows():
+                return function(*rows, *same)
+
+        return torch.func.vmap(on_rows, randomness="different")(*rows)
+
+    return together
 
 
-def one_by_one(function):
+def in_one_row(function):
+    def alone(*row):
+        with OneRow():
+            return function(*row)
+
+    return alone
+
+
+def one_by_one(function, shared=0):
     """A function of stacked arguments that does one row after the other."""
 
-    def mapped(*rows):
-        count = len(keras.tree.flatten(rows)[0])
-        results = [function(*_row(rows, i)) for i in range(count)]
+    def mapped(*arguments):
+        count = len(keras.tree.flatten(arguments)[0])
+        results = [function(*_row(arguments, i, shared)) for i in range(count)]
         return keras.tree.map_structure(lambda *values: torch.stack(values), *results)
 
     return mapped
 
 
-def _row(rows, i):
-    return keras.tree.map_structure(lambda x: x[i], rows)
+def _row(arguments, i, shared=0):
+    rows, same = _parted(arguments, shared)
+    return *keras.tree.map_structure(lambda x: x[i], rows), *same
+
+
+def _parted(arguments, shared):
+    """What each row has its own of, and the last arguments, which all share."""
+    return arguments[: len(arguments) - shared], arguments[len(arguments) - shared :]
 
 
 def _typical_size(function, arguments):

@@ -6,8 +6,7 @@ import keras
 import torch
 
 from keras_optim_lab.backend.torch.compiling import Guarded
-from keras_optim_lab.backend.torch.gradients import one_by_one
-from keras_optim_lab.backend.torch.layers import OneRow
+from keras_optim_lab.backend.torch.gradients import in_one_row, one_by_one
 from keras_optim_lab.backend.torch.private import of_all_rows
 from keras_optim_lab.keras_private import get_device
 
@@ -71,11 +70,7 @@ def _in_blocks(function):
 
 
 def map_rows(function, logs):
-    def in_one_row(*rows):
-        with OneRow():
-            return function(*rows)
-
-    return one_by_one(in_one_row)
+    return one_by_one(in_one_row(function))
 
 
 def fori_loop(count, body, carry):

@@ -345,23 +345,21 @@ class Epoch:
 
     def _validation(self, state: State, inputs: Inputs, data: Any):
         weights = self._each(self._shown)(state["weights"], state["optimizer"], inputs.held)
-        validated = self._each(self.model.validated)
+        validated = self.model.validated
+        if self._vectorized:
+            validated = self.model.validated_rows[not inputs.validation]
+
+        def on(batch, metrics):
+            return validated(weights, state["others"], metrics, batch)
 
         def on_own(indices, metrics):
-            return validated(weights, state["others"], metrics, taken(data, indices))
-
-        def on_shared(batch, metrics):
-            return self._each(
-                lambda weights, others, metrics: self.model.validated(
-                    weights, others, metrics, batch
-                )
-            )(weights, state["others"], metrics)
+            return on(taken(data, indices), metrics)
 
         metrics = self._first_metrics()
         if inputs.validation:
             metrics = in_turn(inputs.validation, on_own, metrics)
         else:
-            metrics = in_order(data, self.model.validation_batch, on_shared, metrics)
+            metrics = in_order(data, self.model.validation_batch, on, metrics)
         return self._logs(metrics, self.model.log_names)
 
     def _shown(self, weights, optimizer, held):

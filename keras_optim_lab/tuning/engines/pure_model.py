@@ -77,10 +77,11 @@ class PureModel:
         # All who take part in a race are trained with the same seeds.
         most = _KEPT // (4 * max(1, self.numbers))
         self.first_values = lru_cache(min(most, _SEEDS))(FirstValues(task, self.model))
-        self.gradient = backend.rows().gradient(self.training_loss)
-        self.row_gradients = backend.rows().row_gradients(
-            self.training_loss, repeats=_of_keras(task, self.model)
-        )
+        rows, repeats = backend.rows(), _of_keras(task, self.model)
+        self.gradient = rows.gradient(self.training_loss)
+        self.row_gradients = rows.row_gradients(self.training_loss, repeats)
+        # Of batches that each row has its own of, and of one that all share.
+        self.validated_rows = [rows.row_values(self.validated, repeats, n) for n in (0, 1)]
 
     # Pure functions of one row.
 
