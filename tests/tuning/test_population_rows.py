@@ -1,5 +1,6 @@
 """One epoch of rows: each is the training of `Task.fit`, whatever its neighbours do."""
 
+import logging
 import math
 import shutil
 
@@ -199,6 +200,32 @@ def test_noise_differs_between_seeds_and_repeats_with_the_seed(noisy_rows):
     again, _ = two.train([plan(7), plan(9)])
     assert one[1]["loss"] != other[1]["loss"]
     assert one[1] == again[1]
+
+
+class Asking(Adam):
+    """Asks for values, which a recording does not know."""
+
+    def rule(self, g, w, slot, h):
+        assert float(keras.ops.max(keras.ops.abs(g))) < math.inf
+        return super().rule(g, w, slot, h)
+
+
+@pytest.mark.only("torch")  # which alone records the update
+@pytest.mark.parametrize("kind", [Adam, Asking])
+def test_an_update_in_recorded_blocks_is_the_one_of_all_rows_to_the_bit(kind, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "keras_optim_lab")
+    found = []
+    module = "keras_optim_lab.backend.torch.rows"
+    for numbers in (50, 2**17):  # of two rows, which leaves a block of one, and of all
+        monkeypatch.setattr(f"{module}._BLOCK", numbers)
+        trained = Rows(ten_steps(normalized), kind(1e-2), 3, "vectorized")
+        assert trained.model.numbers == 20
+        found.append(trained.train([(Configuration("adam", {}), seed) for seed in (1, 2, 3)]))
+        monkeypatch.setattr(f"{module}.recording_of", lambda function, *_, **__: function)
+    assert ("a rule is not recorded" in caplog.text) == (kind is Asking)
+    for (recorded, _), (plain, _) in zip(*found, strict=True):
+        for one, other in zip(recorded, plain, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.only("torch")  # which alone compiles the update by itself

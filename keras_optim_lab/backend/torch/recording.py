@@ -54,16 +54,23 @@ class Recording:
         return self._run(*tensors)
 
 
-def recorded(key, function, *examples, kind=Recording):
-    """A recording of the function, which all optimizers of its form share, or itself."""
+def recording_of(function, *examples, kind=Recording, **options):
+    """A recording of the function, or itself where there can be none."""
     try:
-        found = recordings.get(key)
-        if found is None:
-            found = recordings[key] = kind(function, *examples)
-        return found
+        return kind(function, *examples, **options)
     except Exception as error:  # there is no end of what a rule may do that cannot be recorded
         _log.info("a rule is not recorded (%s)", str(error).partition("\n")[0])
         return function
+
+
+def recorded(key, function, *examples, kind=Recording):
+    """A recording of the function, which all optimizers of its form share, or itself."""
+    found = recordings.get(key)
+    if found is None:
+        found = recording_of(function, *examples, kind=kind)
+        if found is not function:
+            recordings[key] = found
+    return found
 
 
 def _suits_any_length(node: Node) -> bool:
