@@ -65,6 +65,9 @@ class Rows(Protocol):
     def gradient(self, loss: Function) -> Function:
         """From `loss(weights, *rest) -> (value, others)` to `-> (gradients, others)`."""
 
+    def repeated(self, function: Function) -> Function:
+        """A function of tensors whose Python does the same at every call; PyTorch records it."""
+
     def row_gradients(self, loss: Function, repeats: bool = False) -> Function:
         """The same for stacked arguments, vectorized: each row's gradients of its own loss.
 

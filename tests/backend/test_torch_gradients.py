@@ -11,7 +11,7 @@ from keras import layers
 
 from keras_optim_lab import backend
 from keras_optim_lab.backend.torch import gradients
-from keras_optim_lab.optimizers import GradientDescent
+from keras_optim_lab.optimizers import Adam, GradientDescent
 from keras_optim_lab.tuning.engines.batches import on_device, taken
 from keras_optim_lab.tuning.engines.epoch import Epoch
 from keras_optim_lab.tuning.engines.inputs import RowEpoch
@@ -143,11 +143,40 @@ class Sometimes(layers.Layer):
     ],
 )
 def test_only_steps_that_are_all_of_keras_are_recorded(changes, monkeypatch):
-    repeats = []
-    monkeypatch.setattr(gradients, "_Repeated", lambda function: repeats.append(1) or function)
-    for task in (small_task(**changes), small_task()):
-        Rows(task, GradientDescent(0.1), 2, "vectorized")
-    assert len(repeats) == 2  # a step and a validation, of the second
+    recorded = []
+    monkeypatch.setattr(gradients, "_Repeated", lambda function: recorded.append(1) or function)
+    Rows(small_task(**changes), GradientDescent(0.1), 2, "vectorized")
+    assert not recorded
+    Rows(small_task(), GradientDescent(0.1), 2, "vectorized")
+    assert recorded
+
+
+@pytest.mark.parametrize(("body", "shape"), [(normalized, (3,)), (convolved, IMAGE)])
+def test_recorded_rows_one_after_the_other_are_those_of_the_model(body, shape, monkeypatch, caplog):
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(24, *each)).astype("float32") for each in (shape, (1,)))
+
+    def model():
+        inputs = keras.Input(shape)
+        return keras.Model(inputs, layers.Dense(1)(body(inputs)))
+
+    task = small_task(model=model, train=(x, y), validation=(x, y), test=None)
+    plans = [(Configuration("adam", {}), seed) for seed in (1, 2)]
+    runs, recordings = [], []
+    recording = gradients.Recording
+    monkeypatch.setattr(
+        gradients, "Recording", lambda *a, **k: recordings.append(1) or recording(*a, **k)
+    )
+    with caplog.at_level(logging.INFO, "keras_optim_lab"):
+        for often in (2, 10**9):
+            monkeypatch.setattr(gradients, "_OFTEN", often)
+            runs.append(Rows(task, Adam(1e-2), 2, "looped").train(plans, epochs=4))
+    assert len(recordings) >= 3  # of gradients, updates and validations
+    assert "not recorded" not in caplog.text
+    for (weights, logs), (plain, plain_logs) in zip(*runs, strict=True):
+        assert logs == plain_logs
+        for one, other in zip(weights, plain, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 class TestRepeated:

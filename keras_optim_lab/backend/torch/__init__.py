@@ -10,7 +10,13 @@ from keras_optim_lab.backend.torch.derivatives import (
     value_and_gradient,
     with_variables,
 )
-from keras_optim_lab.backend.torch.gradients import gradient, row_gradients, row_values, vmap
+from keras_optim_lab.backend.torch.gradients import (
+    gradient,
+    repeated,
+    row_gradients,
+    row_values,
+    vmap,
+)
 from keras_optim_lab.backend.torch.in_place import Updater
 from keras_optim_lab.backend.torch.noise import noise, noise_key, normal, signs
 from keras_optim_lab.backend.torch.rows import (
@@ -75,6 +81,7 @@ __all__ = [
     "prefers_vectorized",
     "put_row",
     "register",
+    "repeated",
     "reuse_compiled_programs",
     "row_gradients",
     "row_values",

@@ -8,6 +8,7 @@ import keras
 import torch
 
 from keras_optim_lab.backend.torch.layers import OneRow, Rows
+from keras_optim_lab.backend.torch.private import unchanged_functions
 from keras_optim_lab.backend.torch.recording import Recording
 from keras_optim_lab.keras_private import get_device
 
@@ -29,6 +30,10 @@ def gradient(loss):
         return _gradients(value, weights), _detached(others)
 
     return gradients
+
+
+def repeated(function):
+    return _Repeated(function)
 
 
 def row_gradients(loss, repeats=False):
@@ -84,7 +89,9 @@ class _Repeated:
         shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         recording, calls = self._recordings.get(shapes), self._calls[shapes]
         if recording is not None and calls > _OFTEN:
-            return keras.tree.pack_sequence_as(self._forms[shapes], recording(*leaves))
+            with unchanged_functions():
+                found = recording(*leaves)
+            return keras.tree.pack_sequence_as(self._forms[shapes], found)
         result = self._function(*arguments)
         self._calls[shapes] += 1
         if calls == _OFTEN - 1:

@@ -18,11 +18,13 @@ __all__ = [
     "schema",
     "transformed",
     "tree",
+    "unchanged_functions",
     "with_rows",
     "without_rows",
 ]
 
 NAMES = {
+    "torch._C.DisableTorchFunction": "a recording needs no mode to look at its operations again",
     "torch._C._functorch.is_batchedtensor": "whether vmap does several rows at once",
     "torch._C._functorch.get_unwrapped": "what all rows have; `autograd.Function.vmap` is slow",
     "torch._C._functorch.maybe_get_bdim": "along which axis the rows stand there",
@@ -39,6 +41,7 @@ NAMES = {
 }
 
 copy_each = torch._foreach_copy_
+unchanged_functions = torch._C.DisableTorchFunction
 
 _functorch = torch._C._functorch
 is_of_rows = _functorch.is_batchedtensor

@@ -82,7 +82,10 @@ class Epoch:
         )
         self._steps = steps or -(-len(self._order(self._some)) // self.batch_size)
         self._in_parts = steps is not None
-        self._update_rows = self._vectorized_update(runs) if self._vectorized else self._update
+        rows = backend.rows()
+        self._update_rows = (
+            self._vectorized_update(runs) if self._vectorized else rows.repeated(self._update)
+        )
 
     def program(self, data: Any) -> Any:
         """The compiled program: (state, inputs, data) -> (state, logs).
@@ -345,7 +348,7 @@ class Epoch:
 
     def _validation(self, state: State, inputs: Inputs, data: Any):
         weights = self._each(self._shown)(state["weights"], state["optimizer"], inputs.held)
-        validated = self.model.validated
+        validated = self.model.validated_row
         if self._vectorized:
             validated = self.model.validated_rows[not inputs.validation]
 

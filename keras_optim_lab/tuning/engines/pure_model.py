@@ -79,6 +79,10 @@ class PureModel:
         self.first_values = lru_cache(min(most, _SEEDS))(FirstValues(task, self.model))
         rows, repeats = backend.rows(), _of_keras(task, self.model)
         self.gradient = rows.gradient(self.training_loss)
+        self.validated_row = self.validated
+        if repeats:
+            self.gradient = rows.repeated(self.gradient)
+            self.validated_row = rows.repeated(self.validated)
         self.row_gradients = rows.row_gradients(self.training_loss, repeats)
         # Of batches that each row has its own of, and of one that all share.
         self.validated_rows = [rows.row_values(self.validated, repeats, n) for n in (0, 1)]
