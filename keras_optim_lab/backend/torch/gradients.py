@@ -111,7 +111,10 @@ class _Repeated:
         try:
             return Recording(flat, *leaves, exact=True)
         except Exception as error:  # a layer may do what it likes
-            _log.info("the step of a model is not recorded (%s)", str(error).partition("\n")[0])
+            _log.info(
+                "the step of a model is not recorded (%s)",
+                str(error).partition("\n")[0] or type(error).__name__,
+            )
             return None
 
 
@@ -123,7 +126,7 @@ def _gives(recording, leaves, expected) -> bool:
             return True
         why = "it differs from one call to the next"
     except Exception as error:
-        why = str(error).partition("\n")[0]
+        why = str(error).partition("\n")[0] or type(error).__name__
     _log.info("the step of a model is not recorded (%s)", why)
     return False
 
