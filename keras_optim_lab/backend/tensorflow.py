@@ -76,8 +76,7 @@ def row_gradients(loss, repeats=False):
 def vmap(function, shared=0):
     def mapped(*arguments):
         own = len(arguments) - shared
-        rows, same = arguments[:own], arguments[own:]
-        return tf.vectorized_map(lambda row: function(*row, *same), rows)
+        return tf.vectorized_map(lambda row: function(*row, *arguments[own:]), arguments[:own])
 
     return mapped
 
