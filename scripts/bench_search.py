@@ -16,8 +16,8 @@ over all seeds, as regret: (loss − best) / (median − best) of all stored set
 A training that was stopped counts by the share of its epochs. `portfolio` begins with the defaults
 and a list that was made of the other tasks, never of the one that it is judged on.
 
-`--live` trains instead, `kol.tune` as it comes beside the others, against trainings and seconds;
-its portfolio has seen the tasks. See `bench_search_live.py`.
+`--live` trains instead, `kol.tune` as it comes but with such a list beside the others, against
+trainings and seconds. See `bench_search_live.py`.
 """
 
 import argparse
@@ -73,6 +73,10 @@ class Stored:
     def epochs(self) -> int:
         return self.curves.shape[-1]
 
+    def listed(self, count: int) -> list[int]:
+        """The first settings of a portfolio that was made of all tasks but this one."""
+        return cover.greedy(self.others, count, self.tried)
+
 
 class Answers:
     """One search on stored curves: what is nearest to a proposal and was not trained yet."""
@@ -115,7 +119,7 @@ def optuna_loop(
         epochs = stored.epochs
         space = {f"x{i}": FloatDistribution(0.0, 1.0) for i in range(stored.points.shape[1])}
         study = optuna.create_study(sampler=sampler(seed), pruner=pruner(epochs))
-        chosen = cover.greedy(stored.others, listed, stored.tried) if listed else []
+        chosen = stored.listed(listed) if listed else []
         for row in [*stored.tried, *chosen] if listed else []:
             loss = float(answers.curves[answers.take(row), -1])
             point = {name: float(x) for name, x in zip(space, stored.points[row], strict=True)}
@@ -341,7 +345,7 @@ def on_stored_curves(title: str, every: list[Stored], options: argparse.Namespac
 def on_live_tasks(every: list[Stored], options: argparse.Namespace) -> None:
     """The tables of searches that train, and their figures."""
     on = [each for each in every if each.task in options.tasks]
-    found = searches.compare(on, options.contestants, AFTER[-1], options.seeds)
+    found = searches.compare(on, options.contestants, AFTER[-1], options.seeds, LISTED)
     for unit, by_name in found.items():
         points = searches.AFTER[unit]
         print(f"\nregret of the choice after so many {unit}, median (quartiles)\n")

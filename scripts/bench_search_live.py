@@ -84,7 +84,7 @@ def of_study(study: Any, epochs: int, begun: datetime) -> list[Trained]:
 
 
 def ours(task, trials: int, seed: int, **options: Any) -> list[Trained]:
-    """`kol.tune`; the last one is its choice, after a race whose time counts, if it has one."""
+    """`kol.tune`; the last one is its choice, after its race, whose time and trainings count."""
     import keras_optim_lab as kol
 
     begun, clock = datetime.now(), time.perf_counter()
@@ -93,8 +93,10 @@ def ours(task, trials: int, seed: int, **options: Any) -> list[Trained]:
     found = of_study(result.study, task.epochs, begun)
     chosen = {**result.best_configuration.template.defaults, **result.best_configuration.settings}
     settings = {name: chosen[name] for name in ("learning_rate", "beta_1", "beta_2", "epsilon")}
+    raced = result.confirmation
+    runs = [*raced.values.values(), raced.default, raced.tuned] if raced else []
     # Before all others, whatever their losses.
-    found.append(Trained(seconds, 0.0, task.epochs + 1, 0.0, settings))
+    found.append(Trained(seconds, sum(map(len, runs)), task.epochs + 1, 0.0, settings))
     return found
 
 
@@ -201,8 +203,10 @@ def keras_tuner_search(task, trials: int, seed: int, tuner: str) -> list[Trained
     return found
 
 
-def search(name: str, task_name: str, trials: int, seed: int) -> list[Trained]:
-    """One search in this process."""
+def search(
+    name: str, task_name: str, trials: int, seed: int, start: list[dict[str, float]]
+) -> list[Trained]:
+    """One search in this process; `kol.tune` begins with the settings of `start`."""
     import optuna
 
     from keras_optim_lab import tasks
@@ -214,7 +218,7 @@ def search(name: str, task_name: str, trials: int, seed: int) -> list[Trained]:
     if name.startswith("keras-tuner"):
         import keras_tuner  # noqa: F401, not part of what is timed
     runs: dict[str, Callable[[], list[Trained]]] = {
-        "kol.tune": lambda: ours(task, trials, seed),
+        "kol.tune": lambda: ours(task, trials, seed, start=start),
         "engine, random": lambda: ours(task, trials, seed, sampler="random", **bare),
         "engine, tpe": lambda: ours(task, trials, seed, sampler="tpe", **bare),
         "engine, gp": lambda: ours(task, trials, seed, sampler="gp", **bare),
@@ -232,10 +236,12 @@ def search(name: str, task_name: str, trials: int, seed: int) -> list[Trained]:
     return runs[name]()
 
 
-def in_own_process(name: str, task: str, trials: int, seed: int) -> list[Trained] | None:
+def in_own_process(
+    name: str, task: str, trials: int, seed: int, start: Sequence[dict[str, float]]
+) -> list[Trained] | None:
     """Runs this script for one search and reads the line of JSON that it ends with."""
     environment = {"KERAS_BACKEND": "jax", **os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, __file__, name, task, str(trials), str(seed)]
+    command = [sys.executable, __file__, name, task, str(trials), str(seed), json.dumps(start)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         print(f"  {name}: {done.stderr.strip().splitlines()[-1]}")
@@ -275,7 +281,7 @@ def judged(task_name: str, settings: Sequence[dict[str, float]]) -> list[float]:
 
 
 def compare(
-    every: Sequence[Any], names: Sequence[str], trials: int, seeds: int
+    every: Sequence[Any], names: Sequence[str], trials: int, seeds: int, listed: int
 ) -> dict[str, dict[str, list[list[float]]]]:
     """Runs every search on every task with every seed.
 
@@ -284,6 +290,7 @@ def compare(
         names: of the searches.
         trials: of each; those that stop some train more of them, not longer.
         seeds: how many runs of each.
+        listed: settings that `kol.tune` begins with, of a list that the other tasks made.
 
     Returns:
         By unit and name, the regrets of its choices [run, after]; 1 where it has none yet.
@@ -294,9 +301,10 @@ def compare(
         known = [stored.settings[i] for i in (*order[:_BEST], order[len(order) // 2])]
         *best_ones, median = judged(stored.task, known)
         best = min(best_ones)
+        start = [stored.settings[i] for i in stored.listed(listed)]
         for seed in range(seeds):
             for name in names:
-                run = in_own_process(name, stored.task, trials, seed)
+                run = in_own_process(name, stored.task, trials, seed, start)
                 if run is None:
                     continue
                 choices = {
@@ -324,6 +332,6 @@ def compare(
 
 
 if __name__ == "__main__":
-    own_name, own_task, own_trials, own_seed = sys.argv[1:]
-    trained = search(own_name, own_task, int(own_trials), int(own_seed))
+    own_name, own_task, own_trials, own_seed, own_start = sys.argv[1:]
+    trained = search(own_name, own_task, int(own_trials), int(own_seed), json.loads(own_start))
     print(json.dumps([asdict(each) for each in trained]))

@@ -24,7 +24,6 @@ from bench_search import LISTED, Stored, ours_from
 from numpy.typing import NDArray
 
 import keras_optim_lab as kol
-from keras_optim_lab.experiments import cover
 from keras_optim_lab.tuning.paired import gain
 from keras_optim_lab.tuning.repetitions import Training, of_split, train
 from keras_optim_lab.tuning.spaces.configuration import Configuration
@@ -60,7 +59,7 @@ def studies(
     stored: Stored, task: kol.Task, optimizer: str, count: int, pruner: str | None
 ) -> Iterator[tuple[kol.TuningResult, float]]:
     """So many studies, and the seconds of each."""
-    listed = cover.greedy(stored.others, LISTED, stored.tried)
+    start = [stored.settings[i] for i in stored.listed(LISTED)]
     for seed in range(count):
         begun = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +69,7 @@ def studies(
                     optimizer,
                     seed=seed,
                     pruner=pruner,
-                    start=[stored.settings[i] for i in listed],
+                    start=start,
                     storage=f"{folder}/study.journal",
                 ),
                 time.monotonic() - begun,
