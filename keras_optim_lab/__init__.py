@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from keras_optim_lab.tuner import TuningResult as TuningResult
     from keras_optim_lab.tuner import tune as tune
     from keras_optim_lab.tuning import PruningCallback as PruningCallback
+    from keras_optim_lab.tuning import executors as executors
     from keras_optim_lab.tuning import search_space as search_space
     from keras_optim_lab.tuning import suggest as suggest
 

@@ -87,7 +87,7 @@ def show_map(
             objective=objective,
             seed=seed,
             space=dict(tune_commands.override(each) for each in space or []),
-            population=tune_commands.number_or_word(population),
+            population=terminal.number_or_word(population),
             result=result,
             on_progress=step,
         )

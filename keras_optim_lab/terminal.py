@@ -15,6 +15,23 @@ Backend = Annotated[
     str | None, typer.Option(help="tensorflow, jax or torch; by default KERAS_BACKEND.")
 ]
 
+# And of those that train in other processes.
+Workers = Annotated[
+    str | None,
+    typer.Option(
+        help='Processes that train, each with an accelerator or its share of the cores, or "auto"; '
+        "by default this one alone."
+    ),
+]
+
+
+def number_or_word(text: str | None) -> Any:
+    """An option that takes either, or is not given."""
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return text
+
 
 def console(**options: Any) -> Console:
     """A console to which brackets and colons are no commands: names, paths and questions have them.

@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,12 +17,12 @@ from keras_optim_lab import backend as backends
 from keras_optim_lab import terminal
 from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.redaction import without_password
-from keras_optim_lab.terminal import Backend
+from keras_optim_lab.terminal import Backend, Workers, number_or_word
 
 if TYPE_CHECKING:
     from keras_optim_lab.tuner import TuningResult
     from keras_optim_lab.tuning.budget import Budget
-    from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+    from keras_optim_lab.tuning.engines.engine import Engine
 
 console = terminal.console()
 
@@ -60,6 +60,14 @@ Minutes = Annotated[
     typer.Option(help="That it may take; what is over first, these or the trials, ends it."),
 ]
 Population = Annotated[str, typer.Option(help='How many models train side by side, or "auto".')]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        help='Train in actors on a cluster of Ray, "HOST:PORT", or "local" for one of its own: '
+        "--workers says how many, each with a CPU, and with --gpus of these."
+    ),
+]
+Gpus = Annotated[float, typer.Option(help="GPUs, or a share of one, of each actor on --ray.")]
 Folds = Annotated[
     str,
     typer.Option(
@@ -96,6 +104,9 @@ def tune(
     storage: Storage = None,
     report: Annotated[bool, typer.Option(help="Write the HTML report at the end.")] = True,
     seeds: Seeds = 20,
+    workers: Workers = None,
+    ray: Ray = None,
+    gpus: Gpus = 0.0,
     backend: Backend = None,
 ) -> None:
     """Search the settings of an optimizer that suit a task."""
@@ -108,7 +119,7 @@ def tune(
     whole_number("seeds", seeds)
     whole_number("confirm", confirm, least=0)
     budget = Budget(minutes, KEPT_BACK if confirm else 0.0)
-    engine = _engine(population)
+    context = _engine(population, workers, ray, gpus)
     result = TuningResult.create(
         task,
         optimizer.split(",") if "," in optimizer else optimizer,
@@ -129,7 +140,7 @@ def tune(
     console.print(Text.assemble("Study ", (study, "bold"), f": {searched}."))
     unsaid = [] if name else ["--name", study]
     unsaid += [] if backend else ["--backend", chosen]
-    with terminal.ended_by_ctrl_c(console, lambda: _stopped(result, unsaid)):
+    with terminal.ended_by_ctrl_c(console, lambda: _stopped(result, unsaid)), context as engine:
         _run_trials(result, trials, engine, budget)
         if confirm and result.is_complete:
             with progress("racing the best and the defaults") as step:
@@ -163,10 +174,11 @@ def worker(
     from keras_optim_lab.tuning.budget import Budget
 
     budget = Budget(minutes)
-    engine = _engine(population)
+    context = _engine(population)
     result = TuningResult.load(study, storage)
     console.print(Text.assemble("Training trials of study ", (study, "bold"), f" on {chosen}."))
-    with terminal.ended_by_ctrl_c(console, lambda: "Stopped; start it again at any time."):
+    stopped = "Stopped; start it again at any time."
+    with terminal.ended_by_ctrl_c(console, lambda: stopped), context as engine:
         _run_trials(result, result.wanted(trials), engine, budget)
     _show_best(result)
 
@@ -243,25 +255,26 @@ def _candidate(text: str) -> dict[str, Any]:
     return {"optimizer": name, **dict(map(override, settings))}
 
 
-def _engine(population: str) -> "PopulationEngine":
+def _engine(
+    population: str, workers: str | None = None, ray: str | None = None, gpus: float = 0.0
+) -> AbstractContextManager["Engine"]:
     """What trains, while Optuna says nothing of every trial."""
     import optuna
 
-    from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+    from keras_optim_lab.tuning import executors
+    from keras_optim_lab.tuning.executors.choosing import engine_of
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return PopulationEngine(number_or_word(population))
+    rows, count = number_or_word(population), number_or_word(workers)
+    if ray is None:
+        return engine_of(rows, count)
+    if not isinstance(count, int):
+        raise ValueError(f"--ray needs --workers, a number of actors. Received: {workers}")
+    return executors.Ray(count, num_gpus=gpus, address=ray, population=rows)
 
 
 def fold_count(text: str) -> Any:
     return None if text == "none" else number_or_word(text)
-
-
-def number_or_word(text: str) -> Any:
-    try:
-        return int(text)
-    except ValueError:
-        return text
 
 
 def _start(text: str) -> Any:
@@ -294,9 +307,7 @@ def _show_best(result: "TuningResult") -> None:
         console.print(Text(f"Verdict: {verdict}"))
 
 
-def _run_trials(
-    result: "TuningResult", trials: int, engine: "PopulationEngine", budget: "Budget"
-) -> None:
+def _run_trials(result: "TuningResult", trials: int, engine: "Engine", budget: "Budget") -> None:
     with progress("", total=trials) as step:
 
         def told(study: Any, trial: Any = None) -> None:
@@ -312,7 +323,7 @@ def _write_report(
     result: "TuningResult",
     output: Path | None,
     seeds: int,
-    engine: "PopulationEngine | None" = None,
+    engine: "Engine | None" = None,
 ) -> None:
     from keras_optim_lab.reports.judgement import warnings_of
     from keras_optim_lab.reports.report import verdict

@@ -12,10 +12,12 @@ from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.files import file_name
 from keras_optim_lab.reports.report import write_report
 from keras_optim_lab.tasks import Task
+from keras_optim_lab.tasks.catalogue import task_of
 from keras_optim_lab.tuning import TuningStudy, confirmation, evaluation
 from keras_optim_lab.tuning.budget import KEPT_BACK, Budget
 from keras_optim_lab.tuning.checks import Callback, check_callbacks
-from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.executors import Executor
+from keras_optim_lab.tuning.executors.choosing import engine_of
 from keras_optim_lab.tuning.folds import Folds
 from keras_optim_lab.tuning.interruption import ended_by
 from keras_optim_lab.tuning.spaces.space import Searched
@@ -61,6 +63,8 @@ def tune(
     minutes: float | None = None,
     confirm: int = confirmation.CONFIRM,
     callbacks: Sequence[Callback] = (),
+    workers: int | Literal["auto"] | None = None,
+    executor: Executor | None = None,
 ) -> TuningResult:
     """Searches the settings of an optimizer that suit a task.
 
@@ -99,6 +103,10 @@ def tune(
         confirm: how many of the best trials are raced against the defaults at the end, over common
             fresh seeds, for the `verdict`; 0 for no race, and the best value that was seen.
         callbacks: called as `callback(study, trial)` after every trial, as in Optuna.
+        workers: processes that train, each with an accelerator or its share of the cores; "auto"
+            for one on each accelerator. None to train in this process.
+        executor: what trains in place of these, such as `kol.executors.Ray(actors=8)`. It stays
+            open, so that it serves other studies, until its `close`, or as long as it is kept.
 
     Returns:
         The study's result, with `verdict`, `best_optimizer()`, `best_params`, `report(path)` and
@@ -109,7 +117,8 @@ def tune(
             task or objective. Nothing has been trained or stored by then.
         OSError, MemoryError: the storage cannot be opened; so many models do not fit.
     """
-    engine = PopulationEngine(population)
+    task = task_of(task)
+    engine_in = engine_of(population, workers, executor, task)
     trials, confirm = whole_number("trials", trials), whole_number("confirm", confirm, least=0)
     budget = Budget(minutes, KEPT_BACK if confirm else 0.0)
     check_callbacks(callbacks)
@@ -118,8 +127,9 @@ def tune(
         optimizer,
         *(seed, sampler, pruner, storage, name, space, objective, seeds_per_trial, folds, start),
     )
-    result.run(trials, engine, callbacks, budget)
-    if confirm and result.is_complete:
-        with ended_by(result.kept):
-            confirmation.confirm(result, confirm, engine, budget=budget)
+    with engine_in as engine:
+        result.run(trials, engine, callbacks, budget)
+        if confirm and result.is_complete:
+            with ended_by(result.kept):
+                confirmation.confirm(result, confirm, engine, budget=budget)
     return result

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from keras_optim_lab import terminal
 from keras_optim_lab.reports import tables
+from keras_optim_lab.terminal import Workers, number_or_word
 
 
 def run(
@@ -22,6 +23,7 @@ def run(
         str | None,
         typer.Option(help="In place of the file's; its results are kept apart."),
     ] = None,
+    workers: Workers = None,
 ) -> None:
     """Run an experiment from its file, or what is missing of it.
 
@@ -29,6 +31,7 @@ def run(
     results/NAME.jsonl beside the file. The page is results/NAME.html.
     """
     from keras_optim_lab.experiments.experiment import load
+    from keras_optim_lab.tuning.executors.choosing import engine_of, trained_by
 
     console = terminal.console()
     experiment = load(file, backend)
@@ -60,7 +63,8 @@ def run(
                 rows[what] = bar.add_task(what, total=total)
             bar.update(rows[what], completed=done)
 
-        page = experiment.run(step)
+        with engine_of(workers=number_or_word(workers)) as engine, trained_by(engine):
+            page = experiment.run(step)
     console.print(f"\n{experiment.verdict()}")
     console.print(f"Page: {page.resolve()}", soft_wrap=True)
     console.print(f"Data: {experiment.records.path.resolve()}", soft_wrap=True)

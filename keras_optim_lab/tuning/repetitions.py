@@ -14,7 +14,7 @@ from optuna.trial import FixedTrial
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.splits import Fold, SplitName
 from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, Engine, Run
-from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.executors.choosing import default_engine
 from keras_optim_lab.tuning.interruption import interruptible, raise_if_interrupted
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.recipe import Recipe
@@ -87,7 +87,7 @@ def train(
     wanted = _Repetitions(task, trainings, folds, objective, on_done, on_progress)
     if trainings:
         with interruptible():
-            (engine or PopulationEngine()).run(task, wanted)
+            (engine or default_engine()).run(task, wanted)
     return [each.curves for each in wanted.all]
 
 

@@ -30,7 +30,7 @@ from keras_optim_lab.tuning.checks import (
 )
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.engines.engine import Engine
-from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
+from keras_optim_lab.tuning.executors.choosing import default_engine
 from keras_optim_lab.tuning.folds import Folds, check_folds, folds_of
 from keras_optim_lab.tuning.interruption import ended_by, interruptible, raise_if_interrupted
 from keras_optim_lab.tuning.spaces.recipe import Recipe
@@ -182,7 +182,7 @@ class TuningStudy(StudyResult):
         check_callbacks(callbacks)
         budget = minutes if isinstance(minutes, Budget) else Budget(minutes, kept_back=0.0)
         trials = self.wanted(trials)
-        engine = engine or PopulationEngine()
+        engine = engine or default_engine()
         with (
             ended_by(self.kept),
             interruptible(),

@@ -27,12 +27,12 @@ def studies() -> dict:
     from tests.tuning.populations import search
 
     class Watched(population_engine.Population):
-        def finish(self):
+        def finish(self, *report):
             leaves = keras.tree.flatten(self._state)
             devices = {str(leaf.device) for leaf in leaves}
             assert len(devices) == 1
             used.update(devices)
-            return super().finish()
+            return super().finish(*report)
 
     class Changing(keras.utils.PyDataset):
         epoch = 0

@@ -70,7 +70,7 @@ class Side:
     def train(self, population, epochs=1):
         for _ in range(epochs):
             population.start(AtOnce(), Clock())
-            population.finish()
+            population.finish(lambda epochs: [c.report(e, *logs) for c, e, logs in epochs])
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -109,6 +109,14 @@ class Candidate(ABC):
     def __exit__(self, kind, error, traceback) -> None: ...
 
 
+class EndedEpoch(NamedTuple):
+    """What `Candidate.report` takes of one epoch, and of whom."""
+
+    candidate: Candidate
+    epoch: int
+    logs: Sequence[Mapping[str, float]]
+
+
 class Candidates(ABC, Iterator[Candidate]):
     """What there is to train, asked for one by one or several at a time.
 
@@ -137,6 +145,10 @@ class Candidates(ABC, Iterator[Candidate]):
     def take(self, count: int) -> Iterator[Candidate]:
         """The next ones: `count`, or those that are left."""
         return islice(self, count)
+
+    def report(self, epochs: Iterable[EndedEpoch]) -> list[bool]:
+        """Takes an epoch of each; returns, in their order, whether its training should go on."""
+        return [candidate.report(epoch, *logs) for candidate, epoch, logs in epochs]
 
     def together(self) -> AbstractContextManager[None]:
         """Within it, all that is reported, ended and taken counts as one moment."""

@@ -1,6 +1,6 @@
 """A population: rows of one compiled program, and the trials that sit in them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from keras import ops
 from keras_optim_lab import backend
 from keras_optim_lab.tuning.engines.clock import Clock
 from keras_optim_lab.tuning.engines.devices import Device, on
-from keras_optim_lab.tuning.engines.engine import Candidate
+from keras_optim_lab.tuning.engines.engine import Candidate, EndedEpoch
 from keras_optim_lab.tuning.engines.epoch import Epoch, State
 from keras_optim_lab.tuning.engines.inputs import Inputs, RowEpoch
 from keras_optim_lab.tuning.engines.passes import Data, Passes
@@ -197,20 +197,23 @@ class Population:
         """Waits for the end of the epoch."""
         wait([self._pending] if self._pending else [])
 
-    def finish(self) -> tuple[list[Candidate], list[Parked]]:
-        """Reports the epoch; returns the candidates that have ended and those that wait."""
+    def finish(
+        self, report: Callable[[list[EndedEpoch]], list[bool]]
+    ) -> tuple[list[Candidate], list[Parked]]:
+        """Reports the epoch of all; returns the candidates that have ended and those that wait."""
         assert self._pending is not None
         logs = self._pending.result()
         self._pending = None
-        ended: list[Candidate] = []
-        parked: list[Parked] = []
-        for index, seat in enumerate(self._seats):
-            if seat is None:
-                continue
+        seated = [(index, seat) for index, seat in enumerate(self._seats) if seat is not None]
+        epochs = []
+        for _, seat in seated:
             rows = range(self._epoch.width)[seat.place]
             runs = [{name: values[row] for name, values in logs.items()} for row in rows]
-            goes_on = seat.candidate.report(seat.epoch, *runs)
+            epochs.append(EndedEpoch(seat.candidate, seat.epoch, runs))
             seat.epoch += 1
+        ended: list[Candidate] = []
+        parked: list[Parked] = []
+        for (index, seat), goes_on in zip(seated, report(epochs), strict=True):
             if not goes_on and seat.candidate.waits:
                 parked.append(self.park(seat.candidate))
             elif not goes_on or not seat.ends_after:

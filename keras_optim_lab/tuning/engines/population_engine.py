@@ -192,7 +192,7 @@ class _Run:
 
     def _finished(self, population: Population) -> list[Candidate]:
         """Reports an epoch; returns the candidates that have ended."""
-        ended, parked = population.finish()
+        ended, parked = population.finish(self.candidates.report)
         for each in parked:
             self._groups[each.candidate.configuration.structure].parked.append(each)
         return ended
