@@ -22,8 +22,8 @@ from keras_optim_lab.optimizers import entries
 from keras_optim_lab.tasks import catalogue, describe
 from keras_optim_lab.tasks.built_in.declaration import BuiltInTask
 from keras_optim_lab.tuner import TuningResult
-from keras_optim_lab.tuning import repetitions
-from keras_optim_lab.tuning.engines import population_engine
+from keras_optim_lab.tuning.engines import default
+from keras_optim_lab.tuning.executors import choosing
 from tests.studies import Formula, small_model, small_task
 
 pytestmark = pytest.mark.once
@@ -46,8 +46,8 @@ def command(monkeypatch, tmp_path):
     """The command in an empty folder, with a small task, and losses by formula."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(catalogue._DECLARED, "small", SMALL)
-    monkeypatch.setattr(population_engine, "PopulationEngine", lambda width: Formula())
-    monkeypatch.setattr(repetitions, "PopulationEngine", Formula)
+    monkeypatch.setattr(choosing, "PopulationEngine", lambda width: Formula())
+    monkeypatch.setattr(default, "PopulationEngine", Formula)
     for module in (cli, tune_commands):
         monkeypatch.setattr(module, "console", Console(width=200))
     return lambda *arguments: CliRunner().invoke(cli.app, list(arguments))
@@ -364,9 +364,7 @@ def test_wrong_usage_is_exit_code_2(main, arguments):
 
 
 def test_a_study_whose_trials_all_diverged_ends_in_one_line(main, monkeypatch):
-    monkeypatch.setattr(
-        population_engine, "PopulationEngine", lambda width: Formula(lambda h: float("nan"))
-    )
+    monkeypatch.setattr(choosing, "PopulationEngine", lambda width: Formula(lambda h: float("nan")))
     code, _, error = main("tune", "--task", "small", "--trials", "2")
     assert code == 2
     assert "has no complete trial yet" in error
@@ -454,7 +452,7 @@ import signal
 import time
 from keras_optim_lab import cli, tune_commands
 from keras_optim_lab.tasks import catalogue
-from keras_optim_lab.tuning.engines import population_engine
+from keras_optim_lab.tuning.executors import choosing
 from tests import test_cli
 from tests.studies import Formula
 
@@ -463,7 +461,7 @@ def logs(loss, epoch):
     return {"loss": loss, "val_loss": loss}
 
 catalogue._DECLARED["small"] = test_cli.SMALL
-population_engine.PopulationEngine = lambda width: Formula(logs=logs)
+choosing.PopulationEngine = lambda width: Formula(logs=logs)
 # A shell that starts the tests in the background has Ctrl-C ignored, also by children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 cli.main()

@@ -31,7 +31,8 @@ def run(
     results/NAME.jsonl beside the file. The page is results/NAME.html.
     """
     from keras_optim_lab.experiments.experiment import load
-    from keras_optim_lab.tuning.executors.choosing import engine_of, trained_by
+    from keras_optim_lab.tuning.engines.default import trained_by
+    from keras_optim_lab.tuning.executors.choosing import engine_of
 
     console = terminal.console()
     experiment = load(file, backend)

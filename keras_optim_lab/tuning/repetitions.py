@@ -13,8 +13,8 @@ from optuna.trial import FixedTrial
 
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.splits import Fold, SplitName
+from keras_optim_lab.tuning.engines.default import default_engine
 from keras_optim_lab.tuning.engines.engine import Candidate, Candidates, Engine, Run
-from keras_optim_lab.tuning.executors.choosing import default_engine
 from keras_optim_lab.tuning.interruption import interruptible, raise_if_interrupted
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.recipe import Recipe

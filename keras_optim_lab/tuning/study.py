@@ -29,8 +29,8 @@ from keras_optim_lab.tuning.checks import (
     check_space,
 )
 from keras_optim_lab.tuning.criterion import Criterion
+from keras_optim_lab.tuning.engines.default import default_engine
 from keras_optim_lab.tuning.engines.engine import Engine
-from keras_optim_lab.tuning.executors.choosing import default_engine
 from keras_optim_lab.tuning.folds import Folds, check_folds, folds_of
 from keras_optim_lab.tuning.interruption import ended_by, interruptible, raise_if_interrupted
 from keras_optim_lab.tuning.spaces.recipe import Recipe

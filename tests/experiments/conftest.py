@@ -4,7 +4,8 @@ import pytest
 
 from keras_optim_lab.experiments.experiment import load
 from keras_optim_lab.tasks import catalogue
-from keras_optim_lab.tuning import repetitions, study
+from keras_optim_lab.tuning.engines import default
+from keras_optim_lab.tuning.executors import choosing
 from tests.studies import Formula
 from tests.test_cli import SMALL
 
@@ -35,8 +36,8 @@ def engine(monkeypatch, tmp_path):
         monkeypatch.setitem(catalogue._DECLARED, name, replace(SMALL, name=name))
     monkeypatch.setattr(Counting, "trained", 0)
     monkeypatch.setattr(Counting, "stop_after", None)
-    for module in (repetitions, study):
-        monkeypatch.setattr(module, "PopulationEngine", lambda: Counting())
+    for module in (default, choosing):
+        monkeypatch.setattr(module, "PopulationEngine", lambda *_: Counting())
     return Counting
 
 

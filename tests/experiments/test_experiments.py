@@ -10,7 +10,7 @@ import pytest
 
 from keras_optim_lab.comparison import comparison as comparing
 from keras_optim_lab.experiments.kinds import backends
-from keras_optim_lab.tuning import repetitions
+from keras_optim_lab.tuning.engines import default
 from tests.comparison.examples import comparison, small_plan
 from tests.experiments.conftest import Counting
 from tests.experiments.texts import BACKENDS, OPTIMIZERS, PORTFOLIO, PUBLISHED, STUDY
@@ -234,7 +234,7 @@ def test_another_backend_than_the_files_has_results_of_its_own(experiment):
 
 def test_a_run_that_diverged_is_kept_and_counted(experiment, monkeypatch):
     nan_later = Counting(lambda _: 1.0, lambda loss, epoch: {"val_loss": [loss, math.nan][epoch]})
-    monkeypatch.setattr(repetitions, "PopulationEngine", lambda: nan_later)
+    monkeypatch.setattr(default, "PopulationEngine", lambda: nan_later)
     run = experiment(PUBLISHED)
     page = run.run().read_text(encoding="utf-8")
     assert records()[0]["result"] == {"curves": {"loss": [1.0, None]}}

@@ -13,7 +13,7 @@ from keras_optim_lab.experiments import cover, quasi_random
 from keras_optim_lab.experiments.experiment import load
 from keras_optim_lab.experiments.schema import ExperimentError
 from keras_optim_lab.optimizers import entry, names
-from keras_optim_lab.tuning import repetitions
+from keras_optim_lab.tuning.engines import default
 from keras_optim_lab.tuning.spaces.parameters import complement
 from keras_optim_lab.tuning.spaces.space import SearchSpace
 from tests.experiments.conftest import Counting
@@ -121,7 +121,7 @@ def test_whole_curves_are_kept_infinite_from_where_a_run_diverged(experiment, mo
     nan_later = Counting(
         lambda _: 1.0, lambda loss, epoch: {"loss": loss, "val_loss": [loss, math.nan][epoch]}
     )
-    monkeypatch.setattr(repetitions, "PopulationEngine", lambda: nan_later)
+    monkeypatch.setattr(default, "PopulationEngine", lambda: nan_later)
     experiment(PORTFOLIO).run()
     kept = curves("adam", "small")
     assert kept.shape == (8, 2, 2)

@@ -12,8 +12,8 @@ import pytest
 from keras_optim_lab import cli, terminal
 from keras_optim_lab.comparison import comparison as comparing
 from keras_optim_lab.tasks import Task
-from keras_optim_lab.tuning import repetitions
-from keras_optim_lab.tuning.engines import population_engine
+from keras_optim_lab.tuning.engines import default
+from keras_optim_lab.tuning.executors import choosing
 from tests.comparison.examples import comparison
 from tests.experiments.texts import OPTIMIZERS
 from tests.studies import Formula
@@ -26,8 +26,8 @@ NAMES = ["[/red]", "[red]abc :warning: \\[x] [bold"]
 @pytest.fixture
 def main(engine, monkeypatch):
     """The command in an empty folder on a terminal of an encoding; its code and what it said."""
-    monkeypatch.setattr(population_engine, "PopulationEngine", lambda width: Formula())
-    monkeypatch.setattr(repetitions, "PopulationEngine", Formula)
+    monkeypatch.setattr(choosing, "PopulationEngine", lambda width: Formula())
+    monkeypatch.setattr(default, "PopulationEngine", Formula)
     monkeypatch.setattr(Task, "evaluate", lambda *_: {"loss": 1.0})
     monkeypatch.setattr(comparing, "compare_backends", lambda *_, **__: comparison())
     monkeypatch.setattr(cli, "console", terminal.console())

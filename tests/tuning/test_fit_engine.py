@@ -7,9 +7,9 @@ import pytest
 from optuna.trial import TrialState
 
 import keras_optim_lab as kol
-from keras_optim_lab import tuner
 from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning.engines.fit_engine import FitEngine
+from keras_optim_lab.tuning.executors import choosing
 from tests.studies import small_model, small_task
 
 pytestmark = pytest.mark.once
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.once
 @pytest.fixture(autouse=True)
 def by_fit(monkeypatch):
     """Lets `tune` train by the engine that is tested here."""
-    monkeypatch.setattr(tuner, "PopulationEngine", lambda *_: FitEngine())
+    monkeypatch.setattr(choosing, "PopulationEngine", lambda *_: FitEngine())
 
 
 def test_the_values_of_a_study_are_those_of_models_trained_with_its_seeds_and_settings(task):

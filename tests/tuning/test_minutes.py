@@ -7,10 +7,10 @@ import pytest
 from optuna.trial import TrialState
 
 import keras_optim_lab as kol
-from keras_optim_lab import tuner
 from keras_optim_lab.tuner import TuningResult
 from keras_optim_lab.tuning import asked, budget
 from keras_optim_lab.tuning.budget import Budget
+from keras_optim_lab.tuning.executors import choosing
 from tests.studies import Formula, small_task
 
 pytestmark = pytest.mark.once
@@ -37,7 +37,7 @@ def epochs_of(monkeypatch, clock):
             clock.now += left.pop(0) if len(left) > 1 else left[0]
             return {"loss": loss, "val_loss": loss}
 
-        monkeypatch.setattr(tuner, "PopulationEngine", lambda *_: Formula(logs=logs))
+        monkeypatch.setattr(choosing, "PopulationEngine", lambda *_: Formula(logs=logs))
 
     return use
 
@@ -105,7 +105,7 @@ def test_a_worker_has_minutes_of_its_own(epochs_of, clock):
     TuningResult.create(task, name="s", optimizer="adam")
     epochs_of(20)
     result = TuningResult.load("s", task=task)
-    result.run(9, tuner.PopulationEngine(), minutes=1)
+    result.run(9, choosing.PopulationEngine(), minutes=1)
     assert len(result.finished_trials) == 2
 
 

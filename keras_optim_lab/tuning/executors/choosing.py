@@ -1,8 +1,6 @@
 """Which engine trains: one in this process, or one that lets others train."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 from keras_optim_lab.tasks import Task
@@ -10,23 +8,6 @@ from keras_optim_lab.tuning.engines.engine import Engine
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.executors.executor import Executor
 from keras_optim_lab.tuning.executors.processes import Processes
-
-_chosen: ContextVar[Engine | None] = ContextVar("engine", default=None)
-
-
-def default_engine() -> Engine:
-    """What trains where nothing is given: that of `trained_by`, or one in this process."""
-    return _chosen.get() or PopulationEngine()
-
-
-@contextmanager
-def trained_by(engine: Engine) -> Iterator[None]:
-    """Within it, all that is not given an engine is trained by this one."""
-    before = _chosen.set(engine)
-    try:
-        yield
-    finally:
-        _chosen.reset(before)
 
 
 def engine_of(
