@@ -1,6 +1,8 @@
 """How long a study takes here and in workers: with their start, and once they are there.
 
-KERAS_BACKEND=torch .venv/bin/python scripts/bench_workers.py --task digits-mlp --workers 2
+    KERAS_BACKEND=torch .venv/bin/python scripts/bench_workers.py --task digits-mlp --workers 2
+
+Two studies in the same workers tell what their start takes.
 """
 
 import argparse

@@ -44,6 +44,9 @@ class Rows(Protocol):
     def on_host(self) -> bool:
         """Whether tensors live in the computer's own memory."""
 
+    def accelerators(self) -> int:
+        """How many this process sees; 0 on the host."""
+
     def devices(self) -> list[Any]:
         """Those that programs may run on, as `keras.device` takes them."""
 

@@ -52,6 +52,10 @@ def on_host() -> bool:
     return jax.default_backend() == "cpu"
 
 
+def accelerators() -> int:
+    return 0 if on_host() else len(jax.local_devices())
+
+
 def devices() -> list[jax.Device]:
     chosen = jax.config.values["jax_default_device"]
     return jax.local_devices() if chosen is None else [chosen]

@@ -29,6 +29,10 @@ def on_host() -> bool:
     return not tf.config.list_logical_devices("GPU")
 
 
+def accelerators() -> int:
+    return len(tf.config.list_logical_devices("GPU"))
+
+
 def devices() -> list[str]:
     kind = "CPU" if on_host() else "GPU"
     return [device.name for device in tf.config.list_logical_devices(kind)]

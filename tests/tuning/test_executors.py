@@ -15,8 +15,9 @@ import pytest
 from optuna.trial import TrialState
 
 import keras_optim_lab as kol
+from keras_optim_lab import backend
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
-from keras_optim_lab.tuning.executors import Processes
+from keras_optim_lab.tuning.executors import Processes, processes
 from keras_optim_lab.tuning.executors.executor import LostWorkerError
 from keras_optim_lab.tuning.executors.processes import Process, keras_settings
 from tests.studies import Formula, small_model, small_task
@@ -154,6 +155,25 @@ def test_wrong_arguments_are_said_before_anything_is_stored():
         unsendable = small_task(model=lambda: lock and small_model())
         refused("lock, a _thread.lock in model", TypeError, task=unsendable, executor=one)
     assert not optuna.get_all_study_names(storage)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("named", "seen"), [(None, "012"), ("4,2,GPU-7", ["4", "2", "GPU-7"])])
+def test_each_process_sees_an_accelerator_of_its_own(named, seen, monkeypatch):
+    given = []
+    monkeypatch.setattr(backend.rows(), "accelerators", lambda: 3)
+    monkeypatch.setattr(processes, "Process", lambda *arguments: given.append(arguments[2:]))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    every = Processes()
+    assert every.count == 3
+    for number in range(3):
+        every._start(number)
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment, _ in given] == list(seen)
+    assert not any(share for _, share in given)  # of the cores
+    with pytest.raises(ValueError, match="more than the 3 accelerators"):
+        Processes(4)
 
 
 SCRIPT = """

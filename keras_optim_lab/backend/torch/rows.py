@@ -27,6 +27,10 @@ def on_host() -> bool:
     return get_device() == "cpu"
 
 
+def accelerators() -> int:
+    return 0 if on_host() else torch.cuda.device_count() or 1  # which is no CUDA device
+
+
 def devices() -> list[str]:
     return [get_device()]  # constants within a model would be on the first of several
 

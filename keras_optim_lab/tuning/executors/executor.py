@@ -158,7 +158,7 @@ class Executor(ABC):
 
     def _assign(self, task: Task, handing: "_Handing") -> None:
         """Gives all who rest an assignment, as long as there are candidates for them."""
-        while len(self._workers) < self.count:
+        while handing.left and len(self._workers) < self.count:
             number = len(self._workers)
             self._workers.append(_Worker(number, self._start(number)))
         assert self._task is not None

@@ -37,8 +37,9 @@ class Processes(Executor):
         with kol.executors.Processes(2) as executor:
             kol.tune(task, "adam", executor=executor)
 
-    `kol.tune(..., workers=2)` is the same for one study. A process is told of tasks by a pipe that
-    no other program can open, ends with this one, whatever ends that, and knows no storage.
+    `kol.tune(..., workers=2)` is the same for one study. A process is told of tasks by a pair of
+    sockets that no other program can open, ends with this one, whatever ends that, and knows no
+    storage. Not on Windows.
 
     Args:
         workers: how many, at most one for each accelerator, or each core where there is none;
@@ -52,8 +53,7 @@ class Processes(Executor):
     def __init__(
         self, workers: int | Literal["auto"] = "auto", population: int | Literal["auto"] = "auto"
     ):
-        on_host = backend.rows().on_host()
-        self._devices = [] if on_host else _visible(len(backend.rows().devices()))
+        self._devices = _visible(backend.rows().accelerators())
         most = len(self._devices) or cores()
         if workers == "auto":
             workers = len(self._devices) or 1
@@ -151,9 +151,9 @@ def _end(process: subprocess.Popen, connection: Connection, written: IO[bytes]) 
 
 
 def _visible(count: int) -> list[str]:
-    """The accelerators of this process as `CUDA_VISIBLE_DEVICES` names them."""
+    """So many accelerators, as `CUDA_VISIBLE_DEVICES` names them."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",") if named else [str(i) for i in range(count)]
+    return (named.split(",") if named else [str(i) for i in range(count)])[:count]
 
 
 def needed_environment() -> dict[str, str]:
