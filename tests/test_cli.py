@@ -22,8 +22,10 @@ from keras_optim_lab.optimizers import entries
 from keras_optim_lab.tasks import catalogue, describe
 from keras_optim_lab.tasks.built_in.declaration import BuiltInTask
 from keras_optim_lab.tuner import TuningResult
+from keras_optim_lab.tuning import executors
 from keras_optim_lab.tuning.engines import default
 from keras_optim_lab.tuning.executors import choosing
+from tests.experiments.texts import OPTIMIZERS
 from tests.studies import Formula, small_model, small_task
 
 pytestmark = pytest.mark.once
@@ -211,6 +213,45 @@ def test_tune_continues_a_study_of_the_same_name(command):
     after = [trial.params for trial in study().study.trials]
     assert after[:4] == before
     assert len(after) == 6
+
+
+def test_tune_and_run_train_by_the_workers_that_are_asked_for(command, monkeypatch, tmp_path):
+    class Asked(executors.Executor):
+        """An executor that trains by itself, and keeps how it was made."""
+
+        _start = _ready = None
+
+        def __init__(self, *arguments, **named):
+            made.append((arguments, named))
+            self._trains, self._workers, self._task = Formula(), [], None
+
+        def run(self, task, candidates):
+            ran.append(task.name)
+            self._trains.run(task, candidates)
+            self.summary = self._trains.summary
+
+        def close(self):
+            ran.append("closed")
+
+    made, ran = [], []
+    monkeypatch.setattr(choosing, "Processes", Asked)
+    monkeypatch.setattr(executors, "Ray", Asked)
+    assert tune(command, "--workers", "2", "--no-report").exit_code == 0
+    assert ran[:1] + ran[-1:] == ["small", "closed"]
+    assert "small" in ran[1:-1]  # the race
+    ray = ("--ray", "host:1", "--workers", "8", "--gpus", "0.5", "--population", "4")
+    assert command("tune", "--task", "small", "--trials", "2", *ray, "--no-report").exit_code == 0
+    assert made == [
+        ((2, "auto"), {}),
+        ((8,), {"num_gpus": 0.5, "address": "host:1", "population": 4}),
+    ]
+    assert "--workers" in str(command("tune", "--task", "small", "--ray", "local").exception)
+    ran.clear()
+    (tmp_path / "mine.toml").write_text(OPTIMIZERS, "utf-8")
+    assert command("run", "mine.toml", "--workers", "auto").exit_code == 0
+    assert made[2:] == [(("auto", "auto"), {})]
+    assert ran[-1] == "closed"
+    assert len(ran) > 1
 
 
 def test_report_writes_the_page_of_a_stored_study(command):
