@@ -1,6 +1,8 @@
 """How long a study takes here and in workers: with their start, and once they are there.
 
     KERAS_BACKEND=torch .venv/bin/python scripts/bench_workers.py --task digits-mlp --workers 2
+    taskset -c 0 .venv/bin/python scripts/bench_workers.py --ray --workers 1 --trials 256
+    .venv/bin/python scripts/bench_workers.py --ray --workers 2 --trials 256
 
 Two studies in the same workers tell what their start takes.
 """
@@ -11,6 +13,7 @@ import time
 import optuna
 
 from keras_optim_lab.tuner import TuningResult
+from keras_optim_lab.tuning import executors
 from keras_optim_lab.tuning.engines.engine import Engine
 from keras_optim_lab.tuning.executors.choosing import engine_of
 
@@ -28,13 +31,15 @@ def main() -> None:
     parser.add_argument("--task", default="digits-mlp")
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--ray", action="store_true", help="actors of Ray, not processes")
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for _ in range(options.repeats):
         with engine_of() as engine:
             alone = seconds(options.task, options.trials, engine)
-        with engine_of(workers=options.workers) as engine:
+        make = executors.Ray if options.ray else executors.Processes
+        with make(options.workers) as engine:
             first, again = (seconds(options.task, options.trials, engine) for _ in range(2))
         print(
             f"{options.task}, {options.trials} trials: {alone:.1f} s here, {first:.1f} s in "

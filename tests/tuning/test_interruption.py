@@ -137,7 +137,7 @@ SCRIPT = """
 import signal
 
 import keras_optim_lab as kol
-from keras_optim_lab import tuner
+from keras_optim_lab.tuning.executors import choosing
 from tests.studies import Formula, small_task
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -148,7 +148,7 @@ def logs(loss, epoch):
     return {"loss": loss, "val_loss": loss}
 
 
-tuner.PopulationEngine = lambda *_: Formula(logs=logs)
+choosing.PopulationEngine = lambda *_: Formula(logs=logs)
 kol.tune(small_task(epochs=1), trials=1000, name="mine", folds=None)
 """
 
