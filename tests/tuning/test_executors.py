@@ -19,10 +19,9 @@ from keras_optim_lab import backend
 from keras_optim_lab.tuning.engines.population_engine import PopulationEngine
 from keras_optim_lab.tuning.executors import Processes, processes
 from keras_optim_lab.tuning.executors.executor import LostWorkerError
-from keras_optim_lab.tuning.executors.processes import Process, keras_settings
+from keras_optim_lab.tuning.executors.processes import Process
 from tests.studies import Formula, small_model, small_task
 
-BACKEND = keras.backend.backend()
 TRIALS = 10
 
 
@@ -73,6 +72,18 @@ def test_what_a_pruner_parks_goes_on_where_it_was(two):
         assert values.items() <= without[number][1].items()
 
 
+@pytest.mark.once
+def test_workers_follow_the_settings_of_keras(two):
+    alone = study()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        rounded, rounded_alone = study(two), study()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert curves(rounded) == curves(rounded_alone) != curves(alone)
+    assert curves(study(two)) == curves(alone)
+
+
 def of_trial(trial):
     units = trial.suggest_int("units", 1, 4)
     assert trial.params["units"] == units
@@ -114,10 +125,6 @@ def test_workers_that_only_die_end_the_study_with_what_they_said(two):
         assert not two._workers
     finally:
         two.engine = before
-
-
-def failing_model():
-    raise OSError("no such disk")
 
 
 @pytest.mark.once
@@ -162,7 +169,7 @@ def test_wrong_arguments_are_said_before_anything_is_stored():
 def test_each_process_sees_an_accelerator_of_its_own(named, seen, monkeypatch):
     given = []
     monkeypatch.setattr(backend.rows(), "accelerators", lambda: 3)
-    monkeypatch.setattr(processes, "Process", lambda *arguments: given.append(arguments[2:]))
+    monkeypatch.setattr(processes, "Process", lambda *arguments: given.append(arguments[1:]))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if named is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
@@ -231,7 +238,7 @@ def wait_for(condition, seconds=60):
 @pytest.mark.once
 def test_a_process_that_cannot_start_says_why():
     environment = {**os.environ, "KERAS_BACKEND": "none such"}
-    process = Process(PopulationEngine(), keras_settings(), environment)
+    process = Process(PopulationEngine(), environment)
     with pytest.raises(LostWorkerError, match="none such"):
         process.receive()
     process.close()

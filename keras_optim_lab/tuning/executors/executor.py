@@ -25,6 +25,7 @@ from keras_optim_lab.tuning.executors.messages import (
     Request,
 )
 from keras_optim_lab.tuning.executors.sending import pickled
+from keras_optim_lab.tuning.executors.settings import Settings
 from keras_optim_lab.tuning.interruption import raise_if_interrupted
 
 _log = logging.getLogger("keras_optim_lab")
@@ -248,6 +249,7 @@ class _Handing:
             objective=every.objective,
             left=-(-self.left // self._workers),
             log_level=_log.getEffectiveLevel(),
+            settings=Settings.current(),
         )
 
     def answer(self, worker: _Worker, request: Request) -> Reply:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from keras_optim_lab.tuning.engines.engine import Run
+from keras_optim_lab.tuning.executors.settings import Settings
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 
 
@@ -63,6 +64,7 @@ class Assignment:
     Attributes:
         left: how many candidates a worker may expect.
         log_level: of what it is to say in the log.
+        settings: of Keras, where the study is.
     """
 
     structures: list[Configuration]
@@ -73,6 +75,7 @@ class Assignment:
     objective: str
     left: int
     log_level: int
+    settings: Settings
 
 
 @dataclass

@@ -71,7 +71,7 @@ class Processes(Executor):
             environment["CUDA_VISIBLE_DEVICES"] = self._devices[number]
         elif hasattr(os, "sched_getaffinity"):
             share = sorted(os.sched_getaffinity(0))[number :: self.count]
-        return Process(self.engine, keras_settings(), environment, share)
+        return Process(self.engine, environment, share)
 
     def _ready(self, links: Sequence[Link], seconds: float) -> list[Link]:
         by_connection = {each.connection: each for each in cast(Sequence[Process], links)}
@@ -83,7 +83,6 @@ class Process:
 
     Args:
         engine: what trains in it.
-        settings: of Keras, as `keras_settings` gives them.
         environment: of the process.
         share: the cores that it may use; all, where there are none.
     """
@@ -91,7 +90,6 @@ class Process:
     def __init__(
         self,
         engine: Engine,
-        settings: dict[str, Any],
         environment: dict[str, str],
         share: Sequence[int] = (),
     ):
@@ -110,7 +108,7 @@ class Process:
             )
         self.connection = Connection(ours.detach())
         self.close = weakref.finalize(self, _end, self._process, self.connection, self._written)
-        self._send((engine, settings))
+        self._send(engine)
 
     def send(self, message: Assignment | Reply, task: bytes | None = None) -> None:
         try:
@@ -161,14 +159,4 @@ def needed_environment() -> dict[str, str]:
     return {
         "KERAS_BACKEND": keras.backend.backend(),
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
-    }
-
-
-def keras_settings() -> dict[str, Any]:
-    """What of Keras's global settings changes a training."""
-    return {
-        "floatx": keras.config.floatx(),
-        "epsilon": keras.config.epsilon(),
-        "image_data_format": keras.config.image_data_format(),
-        "dtype_policy": keras.config.dtype_policy(),
     }

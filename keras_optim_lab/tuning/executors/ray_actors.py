@@ -14,7 +14,6 @@ from keras_optim_lab.tuning.executors.executor import Executor, Link, LostWorker
 from keras_optim_lab.tuning.executors.messages import Assignment, Finished, Reply, Request
 from keras_optim_lab.tuning.executors.processes import (
     Process,
-    keras_settings,
     needed_environment,
 )
 
@@ -61,7 +60,7 @@ class Ray(Executor):
         self._actor = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_Actor)
 
     def _start(self, number: int) -> Link:
-        return _RayLink(self._actor.remote(self.engine, keras_settings(), needed_environment()))
+        return _RayLink(self._actor.remote(self.engine, needed_environment()))
 
     def _ready(self, links: Sequence[Link], seconds: float) -> list[Link]:
         import ray
@@ -82,8 +81,8 @@ class _Actor:
     Ray calls methods of an actor in whichever thread it likes; the process has a main one.
     """
 
-    def __init__(self, engine: Engine, settings: dict[str, Any], environment: dict[str, str]):
-        self._process = Process(engine, settings, {**os.environ, **environment})
+    def __init__(self, engine: Engine, environment: dict[str, str]):
+        self._process = Process(engine, {**os.environ, **environment})
 
     def exchange(self, message: Assignment | Reply | None, task: bytes | None) -> Any:
         """Sends a message, or none, and waits for what the process has to say."""

@@ -29,6 +29,7 @@ _log = logging.getLogger("keras_optim_lab")
 
 def work(task: Task, assignment: Assignment, engine: Engine, exchange: Exchange) -> Finished:
     """Trains what an executor hands out, until there is no more."""
+    assignment.settings.apply()
     candidates = RemoteCandidates(task, assignment, exchange)
     handler = _Forwarded(candidates.request.log)
     _log.addHandler(handler)

@@ -8,8 +8,6 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
-import keras
-
 from keras_optim_lab.tuning.executors.messages import Assignment, Reply, Request
 from keras_optim_lab.tuning.executors.remote import work
 
@@ -19,36 +17,22 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the executor says what it means
     threading.Thread(target=_end_with_executor, args=[descriptor], daemon=True).start()
     connection = Connection(descriptor)
+
+    def exchange(request: Request) -> Reply:
+        connection.send(request)
+        return connection.recv()
+
     try:
-        engine, settings = connection.recv()
-        _set(settings)
+        engine = connection.recv()
         connection.send(None)
         task: Any = None
         while True:
             message = connection.recv()
             if not isinstance(message, Assignment):
                 task, message = message, connection.recv()
-            connection.send(work(task, message, engine, Exchange(connection)))
+            connection.send(work(task, message, engine, exchange))
     except (EOFError, ConnectionError):
         sys.exit()
-
-
-class Exchange:
-    """Asks the executor, and waits for its answer."""
-
-    def __init__(self, connection: Connection):
-        self._connection = connection
-
-    def __call__(self, request: Request) -> Reply:
-        self._connection.send(request)
-        return self._connection.recv()
-
-
-def _set(settings: dict[str, Any]) -> None:
-    keras.config.set_floatx(settings["floatx"])
-    keras.config.set_epsilon(settings["epsilon"])
-    keras.config.set_image_data_format(settings["image_data_format"])
-    keras.config.set_dtype_policy(settings["dtype_policy"])
 
 
 def _end_with_executor(descriptor: int) -> None:
