@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from keras_optim_lab import functional as functional
     from keras_optim_lab import keras_tuner as keras_tuner
+    from keras_optim_lab import logging as logging
     from keras_optim_lab import optimizers as optimizers
     from keras_optim_lab import schedules as schedules
     from keras_optim_lab import tasks as tasks

@@ -20,6 +20,7 @@ from keras_optim_lab.tuning.executors import Executor
 from keras_optim_lab.tuning.executors.choosing import engine_of
 from keras_optim_lab.tuning.folds import Folds
 from keras_optim_lab.tuning.interruption import ended_by
+from keras_optim_lab.tuning.repetitions import silent
 from keras_optim_lab.tuning.spaces.space import Searched
 
 
@@ -102,7 +103,9 @@ def tune(
             fifth is kept back for the race at the end.
         confirm: how many of the best trials are raced against the defaults at the end, over common
             fresh seeds, for the `verdict`; 0 for no race, and the best value that was seen.
-        callbacks: called as `callback(study, trial)` after every trial, as in Optuna.
+        callbacks: called as `callback(study, trial)` after every trial, as in Optuna; such as those
+            of `kol.logging`. One with a method `ended` is called as `callback.ended(result)`, too,
+            when all is done.
         workers: processes that train, each with an accelerator or its share of the cores; "auto"
             for one on each accelerator. None to train in this process.
         executor: what trains in place of these, such as `kol.executors.Ray(actors=8)`. It stays
@@ -132,4 +135,6 @@ def tune(
         if confirm and result.is_complete:
             with ended_by(result.kept):
                 confirmation.confirm(result, confirm, engine, budget=budget)
+    for callback in callbacks:
+        getattr(callback, "ended", silent)(result)
     return result

@@ -28,6 +28,11 @@ def field_name(key: str) -> str:
     return f"{inside}{dot}{last.removeprefix(_COMPLEMENT)}"
 
 
+def field_value(key: str, value: Any) -> Any:
+    """What the field is, where the parameter is this."""
+    return value if key == field_name(key) else 1.0 - value
+
+
 def suggest_parameter(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribution):
     """Lets a trial choose one value of a distribution."""
     match distribution:

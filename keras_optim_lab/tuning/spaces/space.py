@@ -31,6 +31,7 @@ from keras_optim_lab.tuning.spaces.parameters import (
     bounds,
     complement,
     field_name,
+    field_value,
     suggest_parameter,
 )
 from keras_optim_lab.tuning.spaces.recipe import (
@@ -272,10 +273,7 @@ class SearchSpace:
         self, optimizer: str, chosen: Mapping[str, Any], recipe: Recipe
     ) -> Configuration:
         template = self.templates[optimizer]
-        searched = {
-            field_name(key): value if key == field_name(key) else 1.0 - value
-            for key, value in chosen.items()
-        }
+        searched = {field_name(key): field_value(key, value) for key, value in chosen.items()}
         hyperparameters = template.completed({**searched, **self.fixed[optimizer]})
         return Configuration(optimizer, hyperparameters, recipe, tuple(self.recipe), template)
 
