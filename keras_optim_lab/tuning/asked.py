@@ -20,8 +20,8 @@ from keras_optim_lab.tuning.interruption import raise_if_interrupted
 from keras_optim_lab.tuning.samplers import GENERATIONS, learns
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.start import enqueue
-from keras_optim_lab.tuning.storages.abandoned import ERROR, is_repeated, lost
-from keras_optim_lab.tuning.study_result import FINISHED, StudyResult
+from keras_optim_lab.tuning.storages.abandoned import ERROR, Known, is_repeated
+from keras_optim_lab.tuning.study_result import StudyResult
 
 
 class Asked(Candidates):
@@ -56,6 +56,7 @@ class Asked(Candidates):
         self._stopped = stopped or Event()
         self._budget = budget or Budget()
         self._asked: set[int] = set()
+        self._known = Known()
         enqueue(tuning, trials)
         self.at_once = max(1, self.left // GENERATIONS) if learns(tuning.study.sampler) else None
 
@@ -72,29 +73,17 @@ class Asked(Candidates):
     def left(self) -> int:
         if self.ended:
             return 0
-        return max(0, self._trials - len(self._taken()))
+        return max(0, self._trials - self._taken(self._tuning.study.get_trials(deepcopy=False)))
 
     @property
     def ended(self) -> bool:
         """Whether there are no more, however many the study has."""
         return self._stopped.is_set() or not self._budget.has_time_for_another
 
-    def _taken(self) -> list[FrozenTrial]:
-        """The trials that are finished, or will be if all goes well."""
-        trials = self._tuning.study.get_trials(deepcopy=False)
-        # Otherwise a trial that nobody trains any more may seem to be running for ever.
-        abandoned_are_found = self._tuning.storage.finds_abandoned
-        taken = [
-            trial
-            for trial in trials
-            if trial.state in FINISHED
-            or (
-                trial.state == TrialState.RUNNING
-                and (abandoned_are_found or trial.number in self._asked)
-            )
-        ]
-        # Their place is kept until they are in the queue.
-        return taken + lost(trials) if abandoned_are_found else taken
+    def _taken(self, trials: Sequence[FrozenTrial], before: int | None = None) -> int:
+        """How many are finished, or will be if all goes well; of those before a number."""
+        own = None if self._tuning.storage.finds_abandoned else self._asked
+        return self._known.taken(trials, before, own)
 
     def __next__(self) -> "StudyCandidate":
         raise_if_interrupted()
@@ -113,9 +102,9 @@ class Asked(Candidates):
             trial = study.ask()
             number = trial.number
             self._asked.add(number)
-            earlier = [other for other in self._taken() if other.number < number]
             trials = study.get_trials(deepcopy=False)
-            if len(earlier) < self._trials and not is_repeated(trials[number], trials):
+            has_place = self._taken(trials, before=number) < self._trials
+            if has_place and not is_repeated(trials[number], trials):
                 return trial
             trial.set_user_attr(ERROR, "another process began the last trial at the same moment")
             study.tell(trial, state=TrialState.FAIL)

@@ -13,13 +13,13 @@ from keras_optim_lab.tasks import Task
 from keras_optim_lab.tuning.criterion import Criterion
 from keras_optim_lab.tuning.spaces.configuration import Configuration
 from keras_optim_lab.tuning.spaces.space import SearchSpace
+from keras_optim_lab.tuning.storages.abandoned import FINISHED as FINISHED
 from keras_optim_lab.tuning.storages.buffered import BufferedStorage
 from keras_optim_lab.tuning.storages.storage import STUDIES, SUFFIX, place_of
 from keras_optim_lab.tuning.verdict import Verdict
 
 DEFAULTS = "defaults"  # a trial's attribute "start", where it is the optimizer without tuning
 _CONFIRMATION = "confirmation"  # the study's attribute that holds it
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from keras_optim_lab.tuning.storages.abandoned import ERROR
+from keras_optim_lab.tuning.storages.abandoned import ERROR, first_open
 from keras_optim_lab.tuning.storages.database import Database
 from keras_optim_lab.tuning.storages.optuna_private import id_of
 from keras_optim_lab.tuning.storages.retrying import patiently
@@ -63,6 +63,7 @@ class BufferedStorage(BaseStorage):
         self._changes: dict[int, Changes] = {}
         self._distributions: dict[int, dict[str, BaseDistribution]] = {}  # of a study's parameters
         self._seen: dict[int, list[FrozenTrial]] = {}
+        self._ended: dict[int, int] = {}  # how many of a study's first trials have
         self._depth = 0
         self._expected = 0
         self._begun: dict[int, deque[FrozenTrial]] = {}  # by study
@@ -197,10 +198,16 @@ class BufferedStorage(BaseStorage):
                     self._seen[study_id] = trials
             found = _replaced(trials, self._own_of(study_id))
             if states is not None:
+                if not any(state in states for state in TrialState if state.is_finished()):
+                    found = found[self._first_open(study_id, found) :]
                 found = [trial for trial in found if trial.state in states]
             for trial in found if states == (TrialState.WAITING,) else ():
                 self._studies[id_of(trial)] = study_id  # it may be begun next
         return copy.deepcopy(found) if deepcopy else found
+
+    def _first_open(self, study_id: int, trials: list[FrozenTrial]) -> int:
+        self._ended[study_id] = first_open(trials, self._ended.get(study_id, 0))
+        return self._ended[study_id]
 
     def _own_of(self, study_id: int) -> list[FrozenTrial]:
         return [own for id, own in self._own.items() if self._studies.get(id) == study_id]
@@ -277,7 +284,7 @@ class BufferedStorage(BaseStorage):
             for id in [id for id, study in self._studies.items() if study == study_id]:
                 for kept in (self._studies, self._own, self._changes):
                     kept.pop(id, None)
-            for by_study in (self._begun, self._distributions, self._seen):
+            for by_study in (self._begun, self._distributions, self._seen, self._ended):
                 by_study.pop(study_id, None)
             self._store.forget(study_id)
 

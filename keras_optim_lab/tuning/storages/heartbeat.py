@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import optuna
 
-from keras_optim_lab.tuning.storages.abandoned import lost, retry
+from keras_optim_lab.tuning.storages.abandoned import Known, retry
 from keras_optim_lab.tuning.storages.buffered import BufferedStorage
 
 _log = logging.getLogger("keras_optim_lab")
@@ -21,7 +21,7 @@ def take_up_abandoned(study: optuna.Study, storage: BufferedStorage) -> None:
     at once, `is_repeated` finds out.
     """
     storage.fail_abandoned(storage.get_study_id_from_name(study.study_name))
-    for trial in lost(study.get_trials(deepcopy=False)):
+    for trial in Known().lost(study.get_trials(deepcopy=False)):
         _log.info("Trial %d was abandoned; it is trained again.", trial.number)
         retry(study, copy.deepcopy(trial))
 
