@@ -36,6 +36,7 @@ FEWER = {
     'report("wine.html")': 'report("wine.html", seeds=1)',
     '"digits-mlp", ["adam", "radam"]': 'task, ["adam"], backends=["jax"], steps=(1,)',
     ", tune=True": "",
+    "text-gru": "digits-mlp",
 }
 
 pytestmark = pytest.mark.once
@@ -63,7 +64,7 @@ def test_there_are_nine_examples():
         "equation",
         "optuna",
         "kerastuner",
-        "folds",
+        "rows",
     ],
 )
 def test_an_example_runs_and_prints(example, tmp_path):

@@ -139,6 +139,7 @@ def search(page: Page, tuning: TuningStudy) -> None:
     page.heading("The search")
     page.paragraph(f"{tuning.objective.name} of every complete trial and the best so far.", "note")
     page.figure(figures.history(tuning))
+    _thinned(page, tuning)
     _confirmed(page, tuning)
     if len(tuning.space.optimizers) > 1:
         page.heading("By optimizer")
@@ -162,11 +163,22 @@ def search(page: Page, tuning: TuningStudy) -> None:
     _why_not_the_lowest(page, tuning)
     page.heading("Parallel coordinates")
     page.paragraph(
-        "Every complete trial is a line; darker ones are better, and the red one is the best.",
+        "Every trial is a line; darker ones are better, and the red one is the best.",
         "note",
     )
     page.figure(figures.parallel_coordinates(tuning), wide=True)
     _why_not_the_lowest(page, tuning)
+
+
+def _thinned(page: Page, tuning: TuningStudy) -> None:
+    """Says which trials are drawn, where they are too many."""
+    if (complete := len(tuning.ranked_trials)) > figures.MOST:
+        page.paragraph(
+            f"Of {complete:,} complete trials {figures.MOST:,} are drawn here and below: the best "
+            f"{figures.MOST // 4}, those that were the best when they ended, and others evenly. "
+            "Shares of the variance are of evenly chosen ones.",
+            "note",
+        )
 
 
 def _confirmed(page: Page, tuning: TuningStudy) -> None:

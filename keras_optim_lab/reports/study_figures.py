@@ -23,6 +23,8 @@ _GRID = "#e7e9ee"
 # Of the trees of fANOVA. Deeper ones give the same shares, in a time that grows with the square of
 # the number of trials: of 1000, most of what a report took.
 _DEPTH = 7
+# Trials that are drawn: of more an eye sees no more, and the page grows by a megabyte a thousand.
+MOST = 1000
 
 
 def curves(tuning: TuningStudy, evaluation: Evaluation) -> go.Figure:
@@ -61,18 +63,56 @@ def curves(tuning: TuningStudy, evaluation: Evaluation) -> go.Figure:
 
 def history(tuning: TuningStudy) -> go.Figure:
     """Every trial's objective, and the best so far."""
-    figure = optuna.visualization.plot_optimization_history(
-        tuning.study, target_name=tuning.objective.name
+    figure = go.Figure()
+    complete, records = _complete(tuning.study), _records(tuning)
+    drawn = shown(tuning, complete)
+    figure.add_scatter(
+        x=[trial.number for trial in drawn],
+        y=[trial.value for trial in drawn],
+        mode="markers",
+        marker={"color": DEFAULT_COLOR},
+        name=tuning.objective.name,
     )
-    figure.update_traces(marker={"color": DEFAULT_COLOR})
-    figure.update_traces(
-        selector={"name": "Best Value"},
-        name="best so far",
+    figure.add_scatter(
+        x=[*(trial.number for trial in records), complete[-1].number],
+        y=[*(trial.value for trial in records), records[-1].value],
+        mode="lines",
         line={"color": TUNED_COLOR, "width": 3, "shape": "hv"},
+        name="best so far",
     )
     figure.update_xaxes(title="trial")
-    log_if_wide(figure, [trial.value for trial in _complete(tuning.study)])
+    figure.update_yaxes(title=tuning.objective.name)
+    log_if_wide(figure, [trial.value for trial in complete])
     return styled(figure)
+
+
+def shown(tuning: TuningStudy, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Those that are drawn, by number: all, or of many the best, the records, and others evenly."""
+    if len(trials) <= MOST:
+        return list(trials)
+    ranked = sorted(trials, key=lambda trial: tuning.objective.rank([cast(float, trial.value)]))
+    chosen = [tuning.best_trial, *_records(tuning), *ranked[: MOST // 4]]
+    found = {trial.number: trial for trial in trials}
+    kept = {trial.number for trial in chosen if trial.number in found}
+    others = [trial for trial in trials if trial.number not in kept]
+    kept |= {trial.number for trial in _evenly(others, MOST - len(kept))}
+    return [trial for trial in trials if trial.number in kept]
+
+
+def _evenly(trials: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
+    count = min(count, len(trials))
+    return [trials[i] for i in np.linspace(0, len(trials) - 1, count, dtype=int)]
+
+
+def _records(tuning: TuningStudy) -> list[FrozenTrial]:
+    """The trials that were the best so far when they ended."""
+    records: list[FrozenTrial] = []
+    best = math.inf
+    for trial in _complete(tuning.study):
+        if (rank := tuning.objective.rank([cast(float, trial.value)])) < best:
+            records.append(trial)
+            best = rank
+    return records
 
 
 def by_optimizer(tuning: TuningStudy) -> go.Figure:
@@ -82,7 +122,8 @@ def by_optimizer(tuning: TuningStudy) -> go.Figure:
     for name in tuning.space.optimizers:
         values = [t.value for t in complete if t.params.get("optimizer") == name]
         color = TUNED_COLOR if name == tuning.found_configuration.name else DEFAULT_COLOR
-        figure.add_box(y=values, name=name, boxpoints="all", marker={"color": color})
+        points = "all" if len(complete) <= MOST else "outliers"
+        figure.add_box(y=values, name=name, boxpoints=points, marker={"color": color})
     figure.update_yaxes(title=tuning.objective.name)
     figure.update_layout(showlegend=False)
     log_if_wide(figure, [trial.value for trial in complete])
@@ -91,10 +132,11 @@ def by_optimizer(tuning: TuningStudy) -> go.Figure:
 
 def importances(tuning: TuningStudy) -> go.Figure:
     """How much of the objective's variance each hyperparameter explains (fANOVA)."""
-    study = _of_best_optimizer(tuning)
+    trials = _evenly(_of_best_optimizer(tuning), MOST)
+    study = _study_of(tuning, trials)
     evaluator = optuna.importance.FanovaImportanceEvaluator(max_depth=_DEPTH, seed=0)
     figure = optuna.visualization.plot_param_importances(
-        study, evaluator=evaluator, params=_searched(study), target_name=tuning.objective.name
+        study, evaluator=evaluator, params=_searched(trials), target_name=tuning.objective.name
     )
     figure.update_traces(marker={"color": TUNED_COLOR})
     figure.update_xaxes(title="share of the variance", rangemode="tozero")
@@ -105,11 +147,10 @@ def importances(tuning: TuningStudy) -> go.Figure:
 
 def slices(tuning: TuningStudy) -> list[go.Figure]:
     """The objective over each hyperparameter by itself, the best trial ringed."""
-    study = _of_best_optimizer(tuning)
-    trials = _complete(study)
+    trials = shown(tuning, _of_best_optimizer(tuning))
     best = tuning.best_trial
     figures = []
-    for name in _searched(study):
+    for name in _searched(trials):
         figure = go.Figure()
         words = isinstance(best.params[name], str)
         hover = f"%{{text}}<br>%{{x{'' if words else ':.4g'}}}<br>%{{y:.4g}}<extra></extra>"
@@ -148,11 +189,12 @@ def slices(tuning: TuningStudy) -> list[go.Figure]:
 
 def parallel_coordinates(tuning: TuningStudy) -> go.Figure:
     """Every complete trial as a line through its hyperparameters, shaded by rank."""
-    study = _of_best_optimizer(tuning)
+    drawn = shown(tuning, _of_best_optimizer(tuning))
+    searched = _searched(drawn)
     figure = optuna.visualization.plot_parallel_coordinate(
-        study, params=_searched(study), target_name=tuning.objective.name
+        _study_of(tuning, drawn), params=searched, target_name=tuning.objective.name
     )
-    trials = _as_drawn(study)
+    trials = _as_drawn(drawn)
     values = [cast(float, trial.value) for trial in trials]
     if _is_wide(values):
         _first_axis_by_logarithm(figure, values)
@@ -165,7 +207,7 @@ def parallel_coordinates(tuning: TuningStudy) -> go.Figure:
     best.update(line={"color": TUNED_COLOR, "width": 3}, opacity=1)
     figure.data = [line for line in lines if line is not best] + [best]
     # Room at both sides, and long names in two lines: none is cut.
-    names = [tuning.objective.name, *sorted(_searched(study))]
+    names = [tuning.objective.name, *sorted(searched)]
     names = [name.replace(".", ".<br>") for name in names]
     figure.update_xaxes(ticktext=names, range=(-0.4, len(names) - 0.6))
     # Clear, so that the shade of an edge behind it shows where the figure goes on.
@@ -173,9 +215,9 @@ def parallel_coordinates(tuning: TuningStudy) -> go.Figure:
     return styled(figure).update_layout(paper_bgcolor=clear, plot_bgcolor=clear)
 
 
-def _as_drawn(study: optuna.Study) -> Sequence[FrozenTrial]:
+def _as_drawn(trials: Sequence[FrozenTrial]) -> Sequence[FrozenTrial]:
     """In the order of Optuna's lines, which it sorts by choices among numbers."""
-    trials, names = _complete(study), sorted(_searched(study))
+    names = sorted(_searched(trials))
     chosen = [n for n in names if isinstance(trials[0].distributions[n], CategoricalDistribution)]
     numbers = [n for n in chosen if all(is_number(trial.params[n]) for trial in trials)]
     return sorted(trials, key=lambda trial: [trial.params[name] for name in numbers])
@@ -199,27 +241,31 @@ def _first_axis_by_logarithm(figure: go.Figure, values: Sequence[float]) -> None
 
 def enough_for_importances(tuning: TuningStudy) -> bool:
     """Whether the best optimizer's complete trials can say what matters."""
-    study = _of_best_optimizer(tuning)
-    values = {trial.value for trial in _complete(study)}
-    return len(values) > 1 and bool(_searched(study))
+    trials = _of_best_optimizer(tuning)
+    return len({trial.value for trial in trials}) > 1 and bool(_searched(trials))
 
 
-def _of_best_optimizer(tuning: TuningStudy) -> optuna.Study:
-    """The complete trials that share the best one's hyperparameters, as a study of their own."""
+def _of_best_optimizer(tuning: TuningStudy) -> Sequence[FrozenTrial]:
+    """The complete trials that share the best one's hyperparameters."""
+    complete = _complete(tuning.study)
     if len(tuning.space.optimizers) == 1:
-        return tuning.study
+        return complete
     best = tuning.best_trial.params["optimizer"]
+    return [trial for trial in complete if trial.params["optimizer"] == best]
+
+
+def _study_of(tuning: TuningStudy, trials: Sequence[FrozenTrial]) -> optuna.Study:
+    """These trials as a study of their own, for Optuna's figures."""
     loud = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell of a new study
     study = optuna.create_study(direction=tuning.objective.direction)
     optuna.logging.set_verbosity(loud)
-    study.add_trials([t for t in _complete(tuning.study) if t.params["optimizer"] == best])
+    study.add_trials(trials)
     return study
 
 
-def _searched(study: optuna.Study) -> list[str]:
-    """The hyperparameters of a study of one optimizer that took more than one value."""
-    trials = _complete(study)
+def _searched(trials: Sequence[FrozenTrial]) -> list[str]:
+    """The hyperparameters of one optimizer that took more than one value."""
     return [name for name in trials[0].params if len({t.params[name] for t in trials}) > 1]
 
 

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
@@ -336,6 +337,26 @@ def test_confirmed_trials_are_listed_and_say_why_the_best_is_not_the_lowest():
     page = write(tuning)
     assert "Tuned Adam is no better: keep the defaults" in page
     assert "optimizer = kol.Adam(learning_rate=0.001, beta_1=0.9" in page
+
+
+def test_of_many_trials_the_best_the_records_and_others_evenly_are_drawn(monkeypatch):
+    tuning = study_of(trials=40)
+    assert "are drawn here" not in write(tuning)
+    monkeypatch.setattr(figures, "MOST", 16)
+    everyone = tuning.study.get_trials(deepcopy=False)
+    points, line = figures.history(tuning).data
+    assert len(points.x) == 16
+    assert {trial.number for trial in tuning.ranked_trials[:4]} < set(points.x)
+    lowest = np.minimum.accumulate([trial.value for trial in everyone])
+    assert list(line.y[:-1]) == sorted(set(lowest), reverse=True)
+    assert set(line.x[:-1]) <= set(points.x)
+    assert line.x[-1] == everyone[-1].number
+    assert max(np.diff([0, *points.x, 39])) < 9  # and no stretch is left out
+    for figure in figures.slices(tuning):
+        assert len(figure.data[0].x) == 16
+    assert len(figures.parallel_coordinates(tuning).data) == 16
+    assert figures.importances(tuning).data
+    assert "Of 40 complete trials 16 are drawn here and below" in write(tuning)
 
 
 def test_the_figures_of_several_optimizers_are_about_the_best_one():

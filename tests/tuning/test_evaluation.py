@@ -227,7 +227,7 @@ def test_evaluation_and_confirmation_need_a_complete_trial_and_a_count(found, tr
     assert trained.runs == []
 
 
-@pytest.mark.once
+@pytest.mark.once("torch")  # where fit compiles nothing
 def test_confirmation_and_evaluation_build_the_model_of_the_trial_that_they_train(monkeypatch):
     """Of the best one for the default settings too, so that only the optimizers differ."""
     trained = []
