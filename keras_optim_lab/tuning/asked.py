@@ -56,7 +56,7 @@ class Asked(Candidates):
         self._stopped = stopped or Event()
         self._budget = budget or Budget()
         self._asked: set[int] = set()
-        self._known = Known()
+        self._known = Known(tuning.storage.has_ended)
         enqueue(tuning, trials)
         self.at_once = max(1, self.left // GENERATIONS) if learns(tuning.study.sampler) else None
 

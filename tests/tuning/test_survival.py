@@ -87,6 +87,22 @@ def test_a_process_killed_while_it_takes_up_a_trial_loses_it_not(tmp_path):
     assert result.finished_trials[0].params == abandoned[0].trial.params
 
 
+def test_a_trial_that_others_gave_up_while_it_was_told_is_still_to_be_trained(tmp_path):
+    storage = tmp_path / "s.journal"
+    result = a_result(storage)
+    asked = Asked(result, 3, [])
+    with asked.together():
+        candidate = next(asked)
+    open_storage(storage, "s").set_trial_state_values(candidate.trial._trial_id, TrialState.FAIL)
+    with asked.together():
+        for epoch in range(2):
+            candidate.report(epoch, {"loss": 1.0, "val_loss": 1.0})
+        candidate.__exit__(None, None, None)
+        assert asked.left == 2  # as far as this process knows
+    take_up_abandoned(result.study, result.storage)
+    assert asked.left == 3
+
+
 def test_a_trial_that_two_processes_take_up_is_trained_once(tmp_path):
     storage = tmp_path / "s.journal"
     dead(storage, asked=1)

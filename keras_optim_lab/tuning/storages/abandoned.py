@@ -1,7 +1,7 @@
 """Trials whose process has died: they fail, and are trained again with the same parameters."""
 
 import warnings
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -22,13 +22,21 @@ def retry(study: optuna.Study, trial: FrozenTrial) -> None:
         _enqueue(study, trial)
 
 
+def _is_finished(trial: FrozenTrial) -> bool:
+    return trial.state.is_finished()
+
+
 class Known:
     """What is known of the trials of a study, of which those that have ended stay as they are.
 
     All before the first one that has not ended are looked at once, however often it is asked.
+
+    Args:
+        has_ended: whether a trial has ended, and nothing can change it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, has_ended: Callable[[FrozenTrial], bool] = _is_finished):
+        self._has_ended = has_ended
         self._ended = 0  # all before this number
         self._finished = 0  # of these, complete or pruned
         self._abandoned: set[int] = set()  # of these
@@ -71,7 +79,7 @@ class Known:
         return abandoned - self._taken_up - later
 
     def _look(self, trials: Sequence[FrozenTrial]) -> None:
-        end = first_open(trials, self._ended)
+        end = first_open(trials, self._ended, self._has_ended)
         ended = trials[self._ended : end]
         self._finished += sum(each.state in FINISHED for each in ended)
         self._abandoned.update(_abandoned(ended))
@@ -79,14 +87,16 @@ class Known:
         self._ended = end
 
 
-def first_open(trials: Sequence[FrozenTrial], start: int = 0) -> int:
+def first_open(
+    trials: Sequence[FrozenTrial],
+    start: int = 0,
+    has_ended: Callable[[FrozenTrial], bool] = _is_finished,
+) -> int:
     """The number of the first trial that has not ended; all before `start` are known to have.
 
     Where one is missing that another process has begun, it is that one.
     """
-    while start < len(trials) and trials[start].number == start:
-        if not trials[start].state.is_finished():
-            break
+    while start < len(trials) and trials[start].number == start and has_ended(trials[start]):
         start += 1
     return start
 

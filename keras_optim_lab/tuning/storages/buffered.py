@@ -205,8 +205,17 @@ class BufferedStorage(BaseStorage):
                 self._studies[id_of(trial)] = study_id  # it may be begun next
         return copy.deepcopy(found) if deepcopy else found
 
+    def has_ended(self, trial: FrozenTrial) -> bool:
+        """Whether it is stored that a trial has ended, so that nothing can change it.
+
+        What others have given up meanwhile is not stored as this process tells it.
+        """
+        with self._lock:
+            return trial.state.is_finished() and id_of(trial) not in self._own
+
     def _first_open(self, study_id: int, trials: list[FrozenTrial]) -> int:
-        self._ended[study_id] = first_open(trials, self._ended.get(study_id, 0))
+        start = self._ended.get(study_id, 0)
+        self._ended[study_id] = first_open(trials, start, self.has_ended)
         return self._ended[study_id]
 
     def _own_of(self, study_id: int) -> list[FrozenTrial]:

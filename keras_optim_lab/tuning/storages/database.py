@@ -33,6 +33,32 @@ _KEYS = {
 _TRIALS = _Trial.__table__
 
 
+class _Read:
+    """What has been read of a study.
+
+    Attributes:
+        trials: by number, in its order.
+        open: the ids of those that had not ended, by number.
+        newest: the highest id.
+    """
+
+    def __init__(self) -> None:
+        self.trials: dict[int, FrozenTrial] = {}
+        self.open: dict[int, int] = {}
+        self.newest = -1
+
+    def put(self, trial: FrozenTrial) -> None:
+        number, id = trial.number, id_of(trial)
+        fills_a_gap = number not in self.trials and number < next(reversed(self.trials), -1)
+        self.trials[number] = trial
+        if fills_a_gap:
+            self.trials = dict(sorted(self.trials.items()))
+        self.newest = max(self.newest, id)
+        self.open[number] = id
+        if trial.state.is_finished():
+            del self.open[number]
+
+
 class Database(Store):
     """The trials behind an `RDBStorage`."""
 
@@ -42,28 +68,23 @@ class Database(Store):
         super().__init__(storage)
         self.heartbeat_interval = storage.heartbeat_interval
         self.finds_abandoned = self.heartbeat_interval is not None
-        self._read: dict[int, dict[int, FrozenTrial]] = {}  # by study, then by number
+        self._read: dict[int, _Read] = {}  # by study
 
     def trials(self, study_id: int, own: Container[int]) -> list[FrozenTrial]:
-        known = self._read.setdefault(study_id, {})
-        among = {
-            id_of(each)
-            for each in known.values()
-            if not each.state.is_finished() and id_of(each) not in own
-        }
-        newest = max(map(id_of, known.values()), default=-1)
-        for trial in trials_of(self._storage, study_id, among, newest):
-            known[trial.number] = trial
-        return [known[number] for number in sorted(known)]
+        known = self._read.setdefault(study_id, _Read())
+        among = {id for id in known.open.values() if id not in own}
+        for trial in trials_of(self._storage, study_id, among, known.newest):
+            known.put(trial)
+        return [*known.trials.values()]
 
     def forget(self, study_id: int) -> None:
         self._read.pop(study_id, None)
 
     def keep(self, study_id: int, trial: FrozenTrial) -> None:
-        known = self._read.setdefault(study_id, {})
+        known = self._read.setdefault(study_id, _Read())
         # A gap in the numbers is a trial that another process began, which is still to be read.
-        if trial.number in known or trial.number == len(known):
-            known[trial.number] = trial
+        if trial.number in known.trials or trial.number == len(known.trials):
+            known.put(trial)
 
     def claim(
         self, study_id: int, attributes: Mapping[str, object], queue: Sequence[FrozenTrial] = ()
