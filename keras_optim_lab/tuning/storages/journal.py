@@ -17,6 +17,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from keras_optim_lab.tuning.storages.locks import check_locks
 from keras_optim_lab.tuning.storages.optuna_private import JournalOperation, id_of
 from keras_optim_lab.tuning.storages.store import Changes, Store
 
@@ -50,6 +51,7 @@ class JournalFile(BaseJournalBackend):
         self._places = [0]  # of the lines that were read, and of the next
         self._joined: list[dict[str, Any]] | None = None
         self._writer: int | None = None  # the thread that is alone
+        self._prepared = False
         if not path.exists():
             path.open("ab").close()
         with path.open("rb") as file:
@@ -135,13 +137,20 @@ class JournalFile(BaseJournalBackend):
         if self._writer == thread:
             yield
             return
-        self.folder.mkdir(exist_ok=True)
+        self.prepare()
         with FileLock(self.folder / _WRITER):  # a new one, since none outlives a fork
             self._writer = thread
             try:
                 yield
             finally:
                 self._writer = None
+
+    def prepare(self) -> None:
+        """Makes the folder for locks, and tries whether they hold in it."""
+        if not self._prepared or not self.folder.exists():
+            self.folder.mkdir(exist_ok=True)
+            check_locks(self.folder)
+            self._prepared = True
 
     def _mend(self, file: int) -> int:
         """Removes a last line that was cut off; returns where the file then ends."""
@@ -240,7 +249,7 @@ class LocalJournal(JournalStorage, Store):
 
     def _join(self) -> None:
         name = uuid.uuid4().hex
-        self._file.folder.mkdir(exist_ok=True)
+        self._file.prepare()
         self._lock = FileLock(self._file.folder / name, thread_local=False)
         self._lock.acquire()
         self._worker_id_prefix = self._replay_result._worker_id_prefix = f"{name}-"
