@@ -3,8 +3,10 @@
     KERAS_BACKEND=torch .venv/bin/python scripts/bench_workers.py --task digits-mlp --workers 2
     taskset -c 0 .venv/bin/python scripts/bench_workers.py --ray --workers 1 --trials 256
     .venv/bin/python scripts/bench_workers.py --ray --workers 2 --trials 256
+    .venv/bin/python scripts/bench_workers.py --ray --workers 1 --population 64
 
-Two studies in the same workers tell what their start takes.
+Two studies in the same workers tell what their start takes. Of the second is said which share of
+its time passed between a worker's requests and their replies.
 """
 
 import argparse
@@ -32,6 +34,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--ray", action="store_true", help="actors of Ray, not processes")
+    parser.add_argument("--population", type=int, help="rows of each worker; by themselves if none")
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -39,12 +42,13 @@ def main() -> None:
         with engine_of() as engine:
             alone = seconds(options.task, options.trials, engine)
         make = executors.Ray if options.ray else executors.Processes
-        with make(options.workers) as engine:
+        with make(options.workers, population=options.population or "auto") as engine:
             first, again = (seconds(options.task, options.trials, engine) for _ in range(2))
+            exchanged = engine.summary["exchange_seconds"] / again
         print(
             f"{options.task}, {options.trials} trials: {alone:.1f} s here, {first:.1f} s in "
             f"{options.workers} workers that start, {again:.1f} s ({again / alone:.2f}) in those "
-            "that are there",
+            f"that are there, {100 * exchanged:.1f} % of it for exchanges",
             flush=True,
         )
 

@@ -120,7 +120,7 @@ def test_workers_that_only_die_end_the_study_with_what_they_said(two):
     two.close()
     two.engine, before = Formula(loss=lambda _: os._exit(3)), two.engine
     try:
-        with pytest.raises(RuntimeError, match=r"3 workers died(.|\n)*exit status 3"):
+        with pytest.raises(RuntimeError, match=r"4 workers died(.|\n)*exit status 3"):
             study(two)
         assert not two._workers
     finally:

@@ -30,7 +30,9 @@ from keras_optim_lab.tuning.interruption import raise_if_interrupted
 
 _log = logging.getLogger("keras_optim_lab")
 
-_DEATHS = 3  # in a row, without an epoch between them that was not known before
+# In a row, without an epoch between them that was not known before, so many deaths more than there
+# are workers: all of them may be on a node that leaves.
+_DEATHS = 2
 _LOOK = 0.2  # seconds between two looks for Ctrl-C
 
 
@@ -203,7 +205,7 @@ class Executor(ABC):
         """Takes back what a dead worker was training, and starts another in its place."""
         worker.link.close()
         handing.take_back(worker)
-        if handing.deaths >= _DEATHS:
+        if handing.deaths >= self.count + _DEATHS:
             raise RuntimeError(
                 f"{handing.deaths} workers died one after the other and trained no epoch between. "
                 f"The last one said:\n{death}"

@@ -3,6 +3,7 @@
 import functools
 import logging
 import pickle
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -37,7 +38,8 @@ def work(task: Task, assignment: Assignment, engine: Engine, exchange: Exchange)
     _log.propagate = False
     try:
         engine.run(task, candidates)
-        return Finished(candidates.take_request(), engine.summary)
+        waited = {"exchange_seconds": round(candidates.seconds, 3)}
+        return Finished(candidates.take_request(), {**engine.summary, **waited})
     except Exception as error:
         return Finished(candidates.take_request(), {}, _portable(error))
     finally:
@@ -49,6 +51,7 @@ class RemoteCandidates(Candidates):
 
     Attributes:
         request: what will be said next.
+        seconds: that passed between requests and their replies.
     """
 
     def __init__(self, task: Task, assignment: Assignment, exchange: Exchange):
@@ -60,6 +63,7 @@ class RemoteCandidates(Candidates):
         self.objective = assignment.objective
         self.task = task
         self.request = Request()
+        self.seconds = 0.0
         self._exchange = exchange
         self._left = assignment.left
         self._given = {each.name: each.given for each in assignment.structures}
@@ -103,7 +107,10 @@ class RemoteCandidates(Candidates):
         return said
 
     def _ask(self) -> Reply:
-        return self._exchange(self.take_request())
+        begun = time.perf_counter()
+        reply = self._exchange(self.take_request())
+        self.seconds += time.perf_counter() - begun
+        return reply
 
     def _candidate(self, handed: Handed) -> "RemoteCandidate":
         given = self._given[handed.configuration.name]
