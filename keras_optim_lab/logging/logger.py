@@ -71,7 +71,7 @@ def told(study: optuna.Study, trial: FrozenTrial) -> dict[str, str]:
     """What there is to know of a trial beside its settings and numbers."""
     kept = {
         name: trial.user_attrs[name]
-        for name in ("seed", "engine", "start", "error", "diverged")
+        for name in ("seed", "engine", "start", "diverged")
         if name in trial.user_attrs
     }
     return {
