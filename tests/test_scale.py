@@ -24,7 +24,7 @@ def test_what_serves_one_after_another_gives_each_its_turn(devices):
 def test_what_a_device_does_by_itself_grows_with_what_others_write():
     alone = Shared("own", 1e-9, own=0.25)
     assert share(alone, 50, 1.0, faults=False) == pytest.approx(0.8, abs=0.02)
-    reading = Shared("reads", 1e-9, reads=0.01)
+    reading = Shared("reads", 1e-9, own_each=0.01)
     assert share(reading, 101, 1.0, faults=False) == pytest.approx(0.5, abs=0.02)
 
 

@@ -25,6 +25,7 @@ from keras_optim_lab.tuning.storages.store import Changes, Store
 _UNKNOWN = timedelta(minutes=1)
 _BEGINNING = b'{"op_code":'
 _WRITER = "writer"  # the file whose lock the process that writes holds
+_LOOK = 0.002  # seconds between two looks whether it is free; a write takes about as long
 
 _PLACE = "at"  # in the first line of a write, the bytes before it
 _SHIFTED = "lines before it are missing, or were added"
@@ -138,7 +139,8 @@ class JournalFile(BaseJournalBackend):
             yield
             return
         self.prepare()
-        with FileLock(self.folder / _WRITER):  # a new one, since none outlives a fork
+        # A new one, since none outlives a fork.
+        with FileLock(self.folder / _WRITER, poll_interval=_LOOK):
             self._writer = thread
             try:
                 yield
