@@ -20,7 +20,6 @@ from keras_optim_lab.tuning.executors import Executor
 from keras_optim_lab.tuning.executors.choosing import engine_of
 from keras_optim_lab.tuning.folds import Folds
 from keras_optim_lab.tuning.interruption import ended_by
-from keras_optim_lab.tuning.repetitions import silent
 from keras_optim_lab.tuning.spaces.space import Searched
 
 
@@ -136,5 +135,6 @@ def tune(
             with ended_by(result.kept):
                 confirmation.confirm(result, confirm, engine, budget=budget)
     for callback in callbacks:
-        getattr(callback, "ended", silent)(result)
+        if callable(ended := getattr(callback, "ended", None)):
+            ended(result)
     return result
