@@ -24,8 +24,7 @@ AGREEMENT = Path(__file__).with_name("optimizers") / "agreement.json"
 
 def page(entry: Entry) -> Group:
     """What the docstring, the fields and the tests say of an optimizer, for `rich` to print."""
-    description, sections = _parts(entry.cls.__doc__ or "")
-    idea, _, rest = description.partition("\n")
+    idea, rest, sections = parts(entry.cls.__doc__ or "")
     relation = next((title for title in sections if title.startswith("Relation")), "Relation")
     order: dict[str, RenderableType] = {
         "When to use it": _prose(sections.get("When to use it", "")),
@@ -48,11 +47,12 @@ def page(entry: Entry) -> Group:
     )
 
 
-def _parts(docstring: str) -> tuple[str, dict[str, str]]:
-    """What stands above a docstring's sections, and the sections by their titles."""
+def parts(docstring: str) -> tuple[str, str, dict[str, str]]:
+    """A docstring's first line, the rest above its sections, and the sections by their titles."""
     pieces = re.split(r"^(\S.*):\n(?= {4})", inspect.cleandoc(docstring), flags=re.MULTILINE)
     titles, bodies = pieces[1::2], map(inspect.cleandoc, pieces[2::2])
-    return pieces[0].strip(), dict(zip(titles, bodies, strict=True))
+    idea, _, rest = pieces[0].strip().partition("\n")
+    return idea, rest, dict(zip(titles, bodies, strict=True))
 
 
 def _prose(text: str) -> Group:
@@ -74,17 +74,22 @@ def _paragraphs(text: str) -> Iterator[Text]:
 
 def _fields(entry: Entry) -> Table:
     table = _table("", "default", "searched", "what")
-    # By keyword only are the arguments that every optimizer has, weight decay among them.
-    for field in (f for f in entry.cls.fields.values() if not f.kw_only or "decay" in f.name):
+    for field in own_fields(entry):
         default = "" if field.default is inspect.Parameter.empty else str(field.default)
-        what = _meaning(field)
+        what = meaning(field)
         if len(default) > _COLUMN:
             default, what = "", f"{what} Default: {default}"
-        table.add_row(field.name, default, _searched(field), what)
+        table.add_row(field.name, default, searched(field), what)
     return table
 
 
-def _searched(field: Field) -> str:
+def own_fields(entry: Entry) -> list[Field]:
+    """The fields but for those that every optimizer has, by keyword only; weight decay is one."""
+    return [f for f in entry.cls.fields.values() if not f.kw_only or "decay" in f.name]
+
+
+def searched(field: Field) -> str:
+    """The range that a study searches, or nothing."""
     found = field.search if isinstance(field, Numeric) else None
     if found is None:
         return ""
@@ -92,7 +97,8 @@ def _searched(field: Field) -> str:
     return f"{prefix}{found.low:g} … {found.high:g}"
 
 
-def _meaning(field: Field) -> str:
+def meaning(field: Field) -> str:
+    """What a field is, and where its range comes from."""
     found = field.search if isinstance(field, Numeric) else None
     return f"{field.doc} Range: {found.source}." if found else field.doc
 
@@ -100,7 +106,7 @@ def _meaning(field: Field) -> str:
 def _state(entry: Entry) -> Table:
     table = _table("", "")
     for slot in (*entry.cls.weight_slots, *entry.cls.shared_slots):
-        table.add_row(slot.name, _kept(slot, entry))
+        table.add_row(slot.name, kept(slot, entry))
     if entry.cls.composed:
         table.add_row("inside", "what the optimizers keep that it is made of")
     else:
@@ -109,7 +115,8 @@ def _state(entry: Entry) -> Table:
     return table
 
 
-def _kept(slot: Slot, entry: Entry) -> str:
+def kept(slot: Slot, entry: Entry) -> str:
+    """How much a slot keeps, in words."""
     if slot in entry.cls.shared_slots:
         return "one number for all weights"
     shape = "as large as the weight" if slot.shape is None else "of a shape of its own"

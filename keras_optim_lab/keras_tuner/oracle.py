@@ -70,8 +70,8 @@ class OptunaOracle(keras_tuner.Oracle):
         study_name: by default the name of the project. A study of this name that the storage holds
             is gone on with.
         seed: of the sampler, unless that is given as an object. None for a random one.
-        hyperparameters, allow_new_entries, tune_new_entries, max_retries_per_trial,
-        max_consecutive_failed_trials: as in `keras_tuner.Oracle`.
+        hyperparameters, allow_new_entries, tune_new_entries: as in `keras_tuner.Oracle`.
+        max_retries_per_trial, max_consecutive_failed_trials: as there.
 
     Raises:
         TypeError, ValueError: an argument is wrong.

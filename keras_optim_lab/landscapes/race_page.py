@@ -10,8 +10,8 @@ from keras_optim_lab.landscapes.view import View
 from keras_optim_lab.reports.html import Page
 
 
-def write(race: Standings, path: Path) -> Path:
-    """Writes the page, which holds all that it needs, and returns `path`."""
+def write(race: Standings, path: Path, *, shared_script: bool = False) -> Path:
+    """Writes the page and returns `path`; where Plotly's script lies, see `Page.write`."""
     view = View(race)
     surface = race.surface
     page = Page(f"A race on {surface.name}")
@@ -27,7 +27,7 @@ def write(race: Standings, path: Path) -> Path:
         page.figure(picture, 680, narrow=narrow(picture))
     page.heading("Settings")
     page.facts([(runner.name, repr(runner.optimizer)) for runner in race.runners])
-    return page.write(path)
+    return page.write(path, shared_script=shared_script)
 
 
 def _said(race: Standings) -> str:
