@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_optim_lab.registration import register_with_keras
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # What is public: type checkers read these imports, and so does `_homes` below.
 if TYPE_CHECKING:
