@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ from keras_optim_lab.landscapes.command import FIELDS_AS_OPTIONS, race, surfaces
 from keras_optim_lab.map_command import show_map
 from keras_optim_lab.redaction import without_password
 from keras_optim_lab.reports import tables
-from keras_optim_lab.terminal import Backend
+from keras_optim_lab.terminal import Backend, answering
 from keras_optim_lab.tune_commands import compare, report, tune, worker
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Keras imports TensorFlow where it is
@@ -34,10 +35,22 @@ class _Commands(TyperGroup):
             raise
 
 
+_EXAMPLES = "  \n".join(
+    (
+        "For example:",
+        "",
+        "keras-optim-lab tune --task digits-mlp --optimizer adam --trials 64",
+        'keras-optim-lab compare --task digits-mlp adam "adam learning_rate=3e-3"',
+        'keras-optim-lab trace adam --function "x**2" --start 0.5',
+        "keras-optim-lab optimizers muon --json",
+    )
+)
+
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode="rich",
+    epilog=_EXAMPLES,
     pretty_exceptions_enable=False,
 )
 console = terminal.console()
@@ -83,26 +96,24 @@ def options(
     """Optimizers for Keras 3, and the tuner that finds their settings."""
 
 
-for command in (tune, worker, report, compare):
-    app.command()(command)
-
-
-@app.command()
 def optimizers(
     name: Annotated[
         str | None, typer.Argument(help="One of them, to be shown in full.", show_default=False)
     ] = None,
     backend: Backend = None,
-) -> None:
-    """List the optimizers, or show all about one."""
+) -> Any:
+    """List the optimizers, or show all about one.
+
+    For example: keras-optim-lab optimizers muon
+    """
     backends.select(backend)
-    from keras_optim_lab.optimizer_page import page
+    from keras_optim_lab.optimizer_page import facts, page
     from keras_optim_lab.optimizers import entries, entry
     from keras_optim_lab.optimizers.catalogue import compositions
 
     if name is not None:
         console.print(page(entry(name, composed=True)), crop=False)
-        return
+        return facts(entry(name, composed=True))
     for title, found in (
         ("name", entries()),
         ("with kol.Model", entries(needs_objective=True)),
@@ -116,11 +127,14 @@ def optimizers(
     console.print(f"{_BUILT_IN_A_STEP}\n")
     others = [[row.name, str(row.year), row.idea] for row in compositions()]
     console.print(tables.table(["around others", "year", "idea"], others, sentences=["idea"]))
+    return [facts(row) for row in (*entries(), *entries(needs_objective=True), *compositions())]
 
 
-@app.command()
-def tasks(backend: Backend = None) -> None:
-    """List the built-in tasks."""
+def tasks(backend: Backend = None) -> Any:
+    """List the built-in tasks.
+
+    For example: keras-optim-lab tasks --json
+    """
     backends.select(backend)
     from keras_optim_lab.tasks import describe
 
@@ -131,13 +145,17 @@ def tasks(backend: Backend = None) -> None:
         numbers = f"{task.weights:,}", samples, str(task.batch_size), str(task.epochs)
         rows.append([task.name, task.summary, *numbers])
     console.print(tables.table(header, rows, ["name", "train/val/test"], ["what"]))
+    told = ("name", "summary", "weights", "samples", "batch_size", "epochs")
+    return [{what: getattr(task, what) for what in told} for task in describe()]
 
 
-@app.command()
 def programs(
     clear: Annotated[bool, typer.Option("--clear", help="Remove all of them.")] = False,
-) -> None:
-    """Show how many compiled programs are kept for other processes, and where."""
+) -> Any:
+    """Show how many compiled programs are kept for other processes, and where.
+
+    For example: keras-optim-lab programs --clear
+    """
     from keras_optim_lab.backend import programs as kept
 
     if clear:
@@ -145,21 +163,35 @@ def programs(
     place, files = kept.folder(), kept.kept()
     if place is None:
         console.print(f"None are kept: {kept.VARIABLE} is empty.")
-        return
+        return {"folder": None, "files": 0, "mebibytes": 0.0}
     mebibytes = sum(map(kept.size, files)) / 2**20
     console.print(
         f"{len(files)} files of {mebibytes:.1f} MiB in {place}; at most {kept.MOST // 2**20} MiB. "
         f"{kept.VARIABLE} names another folder.",
         soft_wrap=True,
     )
+    return {"folder": place, "files": len(files), "mebibytes": mebibytes}
 
 
-app.command("map")(show_map)
-app.command()(compare_backends)
-app.command()(run)
-app.command(context_settings=FIELDS_AS_OPTIONS)(trace)
-app.command()(race)
-app.command()(surfaces)
+# In the order in which they are told of.
+_COMMANDS: dict[str, Callable[..., Any]] = {
+    "tune": tune,
+    "worker": worker,
+    "report": report,
+    "compare": compare,
+    "optimizers": optimizers,
+    "tasks": tasks,
+    "programs": programs,
+    "map": show_map,
+    "compare-backends": compare_backends,
+    "run": run,
+    "trace": trace,
+    "race": race,
+    "surfaces": surfaces,
+}
+for name, command in _COMMANDS.items():
+    settings = FIELDS_AS_OPTIONS if command is trace else {}
+    app.command(name, context_settings=settings)(answering(command))
 
 
 if __name__ == "__main__":

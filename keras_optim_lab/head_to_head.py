@@ -15,6 +15,7 @@ from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.study_figures import DEFAULT_COLOR, TUNED_COLOR, styled
 from keras_optim_lab.reports.tables import markdown
 from keras_optim_lab.reports.writing import command, listed, number, plus_minus
+from keras_optim_lab.shown import Row, Shown, html
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.catalogue import is_built_in, task_of
 from keras_optim_lab.tuning.checks import check_batch_sizes
@@ -38,7 +39,7 @@ DELTA = 0.02
 
 
 @dataclass(frozen=True)
-class HeadToHead:
+class HeadToHead(Shown):
     """Candidates that were trained with common seeds.
 
     Attributes:
@@ -83,6 +84,29 @@ class HeadToHead:
                 said.append(words.format(listed(names)))
         where = f"{self.course.objective.name} on {self.course.task.name}"
         return f"{'; '.join(said)} ({where}, {len(self.values[first])} runs)."
+
+    @property
+    def headline(self) -> str:
+        return self.verdict
+
+    def records(self) -> list[Row]:
+        name = self.course.objective.name
+        return [
+            {"candidate": candidate, "run": number, name: value}
+            for candidate in self._ranked
+            for number, value in enumerate(self.values[candidate])
+        ]
+
+    def _repr_html_(self) -> str:
+        rows = [dict(zip(self.header, row, strict=True)) for row in self.rows]
+        return html(self.headline, rows)
+
+    def _draw(self, axes: Any) -> None:
+        names = self._ranked
+        finite = [[value for value in self.values[n] if np.isfinite(value)] for n in names]
+        axes.boxplot(finite, orientation="horizontal", showmeans=True, tick_labels=names)
+        axes.invert_yaxis()
+        axes.set(xlabel=self.course.objective.name)
 
     @property
     def table(self) -> str:

@@ -25,6 +25,8 @@ from keras.src.utils import rng_utils as rng_utils
 from keras.src.utils.naming import to_snake_case as to_snake_case
 from keras.src.utils.tracking import DotNotTrackScope as DotNotTrackScope
 
+from keras_optim_lab.registration import register_what_waits
+
 NAMES = {
     "keras.src.backend.common.dtypes.BIT64_TO_BIT32_DTYPE": "lets `keras.ops` keep float64",
     "keras.src.backend.common.stateless_scope.in_stateless_scope": "whether values are variables'",
@@ -159,3 +161,6 @@ def has_compiled_metrics(model: keras.Model) -> bool:
 def outside_a_strategy(model: keras.Model) -> bool:
     """Whether a model on TensorFlow was made outside the scope of a `tf.distribute.Strategy`."""
     return model._distribute_strategy is None
+
+
+register_what_waits()

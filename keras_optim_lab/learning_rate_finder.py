@@ -14,13 +14,14 @@ from keras import ops
 from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.keras_private import build_with
 from keras_optim_lab.optimizers.shell.freezing import check_trainable
+from keras_optim_lab.shown import Row, Shown
 
 _MOST_STEPS = 100_000
 _DIVERGED = 4.0  # times the lowest smoothed loss
 
 
 @dataclass(frozen=True)
-class RangeTest:
+class RangeTest(Shown):
     """Learning rates and the losses of the batches that were trained with them.
 
     Attributes:
@@ -43,6 +44,27 @@ class RangeTest:
     def lowest(self) -> float:
         """η where the smoothed loss is lowest: from there on training soon diverges."""
         return float(self.rates[np.argmin(self.smoothed)])
+
+    @property
+    def headline(self) -> str:
+        return (
+            f"The loss falls fastest at η = {self.steepest:.2g} and is lowest at {self.lowest:.2g}"
+        )
+
+    def records(self) -> list[Row]:
+        columns = zip(
+            self.rates.tolist(), self.losses.tolist(), self.smoothed.tolist(), strict=True
+        )
+        return [
+            dict(zip(("learning_rate", "loss", "smoothed"), row, strict=True)) for row in columns
+        ]
+
+    def _draw(self, axes: Any) -> None:
+        axes.plot(self.rates, self.losses, alpha=0.3, label="batch")
+        axes.plot(self.rates, self.smoothed, label="smoothed")
+        axes.axvline(self.steepest, ls="--", color="0.4", lw=0.8, label=f"η = {self.steepest:.2g}")
+        axes.set(xlabel="learning rate", ylabel="loss", xscale="log")
+        axes.legend()
 
     def figure(self) -> Any:
         """A Plotly figure of the loss over η."""

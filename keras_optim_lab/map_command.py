@@ -1,7 +1,7 @@
 """The command `keras-optim-lab map`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -57,7 +57,7 @@ def show_map(
     ] = None,
     population: Population = "auto",
     backend: Backend = None,
-) -> None:
+) -> Any:
     """Train a grid over two hyperparameters and draw which of them matter.
 
     For example: keras-optim-lab map --task digits-mlp --x learning_rate --y beta_2
@@ -95,4 +95,6 @@ def show_map(
 
     console.print("", tables.table(found.header, found.rows, sentences=found.header[:1]), "")
     console.print(Text(found.sentence, style="bold"))
-    console.print(Text(f"Page: {found.report(output).resolve()}"), soft_wrap=True)
+    page = found.report(output).resolve()
+    console.print(Text(f"Page: {page}"), soft_wrap=True)
+    return {"sentence": found.sentence, "cells": found.records(), "page": page}

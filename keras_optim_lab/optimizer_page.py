@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -45,6 +46,38 @@ def page(entry: Entry) -> Group:
             for title, content in order.items()
         ),
     )
+
+
+def facts(entry: Entry) -> dict[str, Any]:
+    """The same in plain numbers and words."""
+    idea, _, sections = parts(entry.cls.__doc__ or "")
+    fields = own_fields(entry)
+    return {
+        "name": entry.name,
+        "class": entry.cls.__name__,
+        "year": entry.year,
+        "idea": idea,
+        "when_to_use": sections.get("When to use it", ""),
+        "needs_model": entry.needs_objective,
+        "around_others": entry.cls.composed,
+        "hyperparameters": [_field_facts(field) for field in fields],
+        "slots": [slot.name for slot in (*entry.cls.weight_slots, *entry.cls.shared_slots)],
+        "bytes_per_weight": None if entry.cls.composed else entry.cls().bytes_per_weight,
+        "agreement": agreement().get(entry.name, {}),
+        "reference": sections.get("Reference", ""),
+    }
+
+
+def _field_facts(field: Field) -> dict[str, Any]:
+    found = field.search if isinstance(field, Numeric) else None
+    default = None if field.default is inspect.Parameter.empty else field.default
+    return {
+        "name": field.name,
+        "default": default,
+        "what": field.doc,
+        "searched": found and {"low": found.low, "high": found.high, "source": found.source},
+        "of_one_minus": isinstance(field, DecayRate),
+    }
 
 
 def parts(docstring: str) -> tuple[str, str, dict[str, str]]:

@@ -22,6 +22,11 @@ _REGISTERING = (
 )
 
 
+# All of them need this one: where it is what imports Keras, they have to wait for its end.
+_FIRST = "keras_optim_lab.keras_private"
+_waiting = False
+
+
 def register_with_keras() -> None:
     """Registers what saved models may name: at once if Keras is imported, else once it is."""
     if "keras" in sys.modules:
@@ -30,7 +35,17 @@ def register_with_keras() -> None:
         sys.meta_path.insert(0, _OnceKerasIsImported())
 
 
+def register_what_waits() -> None:
+    """Registers what could not be imported before the module that calls this."""
+    if _waiting:
+        _register()
+
+
 def _register() -> None:
+    global _waiting
+    _waiting = not _waiting and _FIRST in sys.modules
+    if _waiting:
+        return
     for module in _REGISTERING:
         import_module(module)
 

@@ -1,14 +1,23 @@
 """What the commands print with: words as they are, on every terminal."""
 
+import functools
+import inspect
 import io
+import json
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
+
+from keras_optim_lab.shown import plain
+
+Step = Callable[..., None]  # step(done, total, description)
 
 # The option of every command.
 Backend = Annotated[
@@ -23,6 +32,40 @@ Workers = Annotated[
         "by default this one alone."
     ),
 ]
+
+
+_JSON = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print what was found as one JSON document; all that is told meanwhile goes to "
+        "standard error.",
+    ),
+]
+
+
+def answering(command: Callable[..., Any]) -> Callable[..., None]:
+    """A command with the option `--json`, which prints what the function returns.
+
+    NaN and infinity are null. A mistake leaves standard output empty; it is told on standard error,
+    and the exit status is that of the command without the option.
+    """
+
+    @functools.wraps(command)
+    def answered(*arguments: Any, as_json: bool, **options: Any) -> None:
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+            found = command(*arguments, **options)
+        if as_json:
+            sys.stdout.write(json.dumps(plain(found), indent=1, ensure_ascii=False) + "\n")
+
+    signature = inspect.signature(command, eval_str=True)
+    option = inspect.Parameter(
+        "as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_JSON
+    )
+    parameters = [*signature.parameters.values(), option]
+    answered.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    answered.__annotations__ = {p.name: p.annotation for p in parameters}
+    return answered
 
 
 def number_or_word(text: str | None) -> Any:
@@ -41,10 +84,30 @@ def console(**options: Any) -> Console:
     return Console(markup=False, emoji=False, highlight=False, **options)
 
 
-def progress(on: Console, *columns: ProgressColumn) -> Progress:
+def progress(on: Console, *columns: ProgressColumn, disable: bool = False) -> Progress:
     """Bars with counts and descriptions, and these columns between them."""
     described = TextColumn("{task.description}", markup=False)
-    return Progress(BarColumn(), MofNCompleteColumn(), *columns, described, console=on)
+    every = BarColumn(), MofNCompleteColumn(), *columns, described
+    return Progress(*every, console=on, disable=disable)
+
+
+@contextmanager
+def step(bar: Progress, description: str, total: int | None = None) -> Iterator[Step]:
+    """One bar as a function `step(done, total, description)`."""
+    with bar:
+        running = bar.add_task(description, total=total)
+
+        def step(done: float, total: int, description: str | None = None) -> None:
+            bar.update(running, completed=done, total=total, description=description)
+
+        yield step
+
+
+def notebook_step(description: str) -> AbstractContextManager[Step]:
+    """The same below the cell of a notebook; silent elsewhere, in CI, and without widgets."""
+    where = console()
+    shown = where.is_jupyter and not os.environ.get("CI") and find_spec("ipywidgets")
+    return step(progress(where, disable=not shown), description)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,8 +108,11 @@ def tune(
     ray: Ray = None,
     gpus: Gpus = 0.0,
     backend: Backend = None,
-) -> None:
-    """Search the settings of an optimizer that suit a task."""
+) -> Any:
+    """Search the settings of an optimizer that suit a task.
+
+    For example: keras-optim-lab tune --task digits-cnn --optimizer adam,radam --trials 60
+    """
     chosen = backends.select(backend)
     from keras_optim_lab.tuner import TuningResult
     from keras_optim_lab.tuning import confirmation
@@ -149,8 +152,8 @@ def tune(
         console.print(Text(repr(result.best_optimizer()), style="bold green"))
         if fit := result.best_configuration.recipe.fit:
             console.print(Text(fit, style="bold green"))
-        if report:
-            _write_report(result, None, seeds, engine)
+        page = _write_report(result, None, seeds, engine) if report else None
+    return {**found(result), "report": page}
 
 
 def worker(
@@ -163,11 +166,13 @@ def worker(
     minutes: Minutes = None,
     population: Population = "auto",
     backend: Backend = None,
-) -> None:
+) -> Any:
     """Train trials of a stored study beside the other processes that do.
 
     Start as many as there are cores or machines, at any time; each ends when the study has all
     its trials. What a killed one was training is trained by the others.
+
+    For example: keras-optim-lab worker STUDY --storage postgresql+psycopg://USER@HOST/NAME
     """
     chosen = backends.select(backend)
     from keras_optim_lab.tuner import TuningResult
@@ -181,6 +186,7 @@ def worker(
     with terminal.ended_by_ctrl_c(console, lambda: stopped), context as engine:
         _run_trials(result, result.wanted(trials), engine, budget)
     _show_best(result)
+    return found(result)
 
 
 def report(
@@ -191,12 +197,16 @@ def report(
     ] = None,
     seeds: Seeds = 20,
     backend: Backend = None,
-) -> None:
-    """Write the HTML report of a stored study."""
+) -> Any:
+    """Write the HTML report of a stored study.
+
+    For example: keras-optim-lab report STUDY --output report.html
+    """
     backends.select(backend)
     from keras_optim_lab.tuner import TuningResult
 
-    _write_report(TuningResult.load(study, storage), output, seeds)
+    result = TuningResult.load(study, storage)
+    return {**found(result), "report": _write_report(result, output, seeds)}
 
 
 def compare(
@@ -219,8 +229,11 @@ def compare(
     ] = None,
     population: Population = "auto",
     backend: Backend = None,
-) -> None:
-    """Train candidates with common seeds until it is certain which is better."""
+) -> Any:
+    """Train candidates with common seeds until it is certain which is better.
+
+    For example: keras-optim-lab compare --task digits-mlp adam "adam learning_rate=3e-3"
+    """
     backends.select(backend)
     from keras_optim_lab.head_to_head import compare as compared
     from keras_optim_lab.reports import tables
@@ -246,8 +259,10 @@ def compare(
         )
     console.print("", tables.table(found.header, found.rows, sentences=["candidate"]), "")
     console.print(Text(found.verdict, style="bold"))
-    if output is not None:
-        console.print(Text(f"Page: {found.report(output).resolve()}"), soft_wrap=True)
+    page = None if output is None else found.report(output).resolve()
+    if page is not None:
+        console.print(Text(f"Page: {page}"), soft_wrap=True)
+    return {"best": found.best, "verdict": found.verdict, "values": found.values, "page": page}
 
 
 def _candidate(text: str) -> dict[str, Any]:
@@ -300,6 +315,20 @@ def _stopped(result: "TuningResult", unsaid: list[str]) -> str:
     return f"Stopped; {kept}. Continue with:\n  {command}"
 
 
+def found(result: "TuningResult") -> dict[str, Any]:
+    """A study's result in plain numbers and words."""
+    best, verdict = result.best_trial, result.verdict
+    return {
+        "study": result.study.study_name,
+        "objective": result.objective.name,
+        "trials": len(result.finished_trials),
+        "best": {"trial": best.number, "value": best.value, "params": best.params},
+        "verdict": verdict and {"better": verdict.better, "text": str(verdict)},
+        "optimizer": repr(result.best_optimizer()),
+        "settings": result.best_params,
+    }
+
+
 def _show_best(result: "TuningResult") -> None:
     best, verdict = result.best_trial, result.verdict
     console.print(Text(f"\nBest: trial {best.number}, {result.objective.name} {best.value:.5g}"))
@@ -324,7 +353,7 @@ def _write_report(
     output: Path | None,
     seeds: int,
     engine: "Engine | None" = None,
-) -> None:
+) -> Path:
     from keras_optim_lab.reports.judgement import warnings_of
     from keras_optim_lab.reports.report import verdict
     from keras_optim_lab.tuning.evaluation import evaluate
@@ -336,18 +365,12 @@ def _write_report(
     for sentence in warnings_of(result, evaluation):
         console.print(Text.assemble(("Warning: ", "yellow"), sentence))
     console.print(Text(f"Report: {path.resolve()}"), soft_wrap=True)
+    return path.resolve()
 
 
-@contextmanager
-def progress(description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+def progress(description: str, total: int | None = None) -> AbstractContextManager[terminal.Step]:
     """A progress bar as a function `step(done, total, description)`."""
-    with terminal.progress(console, TimeRemainingColumn()) as bar:
-        running = bar.add_task(description, total=total)
-
-        def step(done: float, total: int, description: str | None = None) -> None:
-            bar.update(running, completed=done, total=total, description=description)
-
-        yield step
+    return terminal.step(terminal.progress(console, TimeRemainingColumn()), description, total)
 
 
 def override(text: str) -> tuple[str, Any]:

@@ -1,16 +1,20 @@
 """Tuning in one call: `tune`, and the result that it returns."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
+from keras_optim_lab import terminal
 from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.files import file_name
 from keras_optim_lab.reports.report import write_report
+from keras_optim_lab.shown import Row, Shown, html
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.catalogue import task_of
 from keras_optim_lab.tuning import TuningStudy, confirmation, evaluation
@@ -23,8 +27,47 @@ from keras_optim_lab.tuning.interruption import ended_by
 from keras_optim_lab.tuning.spaces.space import Searched
 
 
-class TuningResult(TuningStudy):
+class TuningResult(TuningStudy, Shown):
     """A study's result: `verdict`, `best_optimizer()`, `best_params`, `report(path)`, `study`."""
+
+    @property
+    def headline(self) -> str:
+        if not self.is_complete:
+            return f"Study {self.study.study_name}: no trial has been trained to the end yet"
+        best, name = self.best_trial, self.objective.name
+        found = self.verdict or f"best {name} {best.value:.5g} in trial {best.number}"
+        return f"Study {self.study.study_name}: {found}"
+
+    def records(self) -> list[Row]:
+        """A row for each finished trial: number, state, objective and parameters."""
+        return [
+            {
+                "trial": trial.number,
+                "state": trial.state.name.lower(),
+                self.objective.name: trial.value,
+                **trial.params,
+            }
+            for trial in self.finished_trials
+        ]
+
+    def _repr_html_(self) -> str:
+        if not self.is_complete:
+            return html(self.headline, [])
+        best, numbers = [trial.number for trial in self.ranked_trials[:5]], self.records()
+        rows = {row["trial"]: row for row in numbers}
+        said = f"{self.headline} — {self.best_optimizer()!r}"
+        return html(said, [rows[number] for number in best], len(numbers) - len(best))
+
+    def _draw(self, axes: Any) -> None:
+        complete = [trial for trial in self.finished_trials if trial.value is not None]
+        numbers = [trial.number for trial in complete]
+        values = np.array([trial.value for trial in complete], float)
+        up = self.objective.direction == "maximize"
+        best = (np.fmax if up else np.fmin).accumulate(values)
+        axes.scatter(numbers, values, s=8, alpha=0.6, label="trials")
+        axes.step(numbers, best, where="post", color="#D55E00", label="best so far")
+        axes.set(xlabel="trial", ylabel=self.objective.name)
+        axes.legend()
 
     def report(self, path: str | Path | None = None, seeds: int = evaluation.EVALUATIONS) -> Path:
         """Writes one self-contained HTML page and returns its path.
@@ -130,10 +173,16 @@ def tune(
         *(seed, sampler, pruner, storage, name, space, objective, seeds_per_trial, folds, start),
     )
     with engine_in as engine:
-        result.run(trials, engine, callbacks, budget)
+        with terminal.notebook_step("trials") as step:
+            count = itertools.count(len(result.finished_trials) + 1)
+
+            def told(*_: Any) -> None:
+                step(next(count), trials)
+
+            result.run(trials, engine, [*callbacks, told], budget)
         if confirm and result.is_complete:
-            with ended_by(result.kept):
-                confirmation.confirm(result, confirm, engine, budget=budget)
+            with ended_by(result.kept), terminal.notebook_step("racing the best") as step:
+                confirmation.confirm(result, confirm, engine, step, budget)
     for callback in callbacks:
         if callable(ended := getattr(callback, "ended", None)):
             ended(result)

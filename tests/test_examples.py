@@ -16,7 +16,15 @@ from keras_optim_lab.optimizers import catalogue
 from tests.studies import small_model, small_task
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+GENERATED = {"gallery", "reference", "evidence", "_build"}  # by scripts/docs
+PAGES = [
+    ROOT / "README.md",
+    *(
+        p
+        for p in sorted((ROOT / "docs").rglob("*.md"))
+        if p.relative_to(ROOT).parts[1] not in GENERATED
+    ),
+]
 EXAMPLES = {
     f"{page.relative_to(ROOT)}:{number}": block
     for page in PAGES

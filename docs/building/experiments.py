@@ -12,7 +12,6 @@ from keras_optim_lab.experiments.experiment import Experiment, load
 def write(folder: Path, pages: Path) -> None:
     """Writes a page for each into `folder`, and those that can be played with into `pages`."""
     names = sorted(path.stem for path in records.EXPERIMENTS.glob("*.toml"))
-    names.remove("backends-digits")  # TEMP
     os.chdir(records.EXPERIMENTS.parent)  # where commands are given
     for name in names:
         found = load(f"experiments/{name}.toml")

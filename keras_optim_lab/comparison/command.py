@@ -1,7 +1,7 @@
 """The command `keras-optim-lab compare-backends`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -27,8 +27,11 @@ def compare_backends(
     output: Annotated[
         Path | None, typer.Option(help="Page to write; by default reports/backends-TASK.html.")
     ] = None,
-) -> None:
-    """Train the same on several backends and say how far their weights part."""
+) -> Any:
+    """Train the same on several backends and say how far their weights part.
+
+    For example: keras-optim-lab compare-backends --task digits-mlp --optimizers adam,radam
+    """
     selected.select()  # for the initial weights, which one process makes for all
     from keras_optim_lab.comparison.comparison import compare_backends as compare
     from keras_optim_lab.comparison.comparison_page import cost_rows, difference_rows
@@ -66,6 +69,7 @@ def compare_backends(
     data = result.to_json(page.with_suffix(".json"))
     console.print(f"\nReport: {page.resolve()}", soft_wrap=True)
     console.print(f"Data:   {data.resolve()}", soft_wrap=True)
+    return {**result.as_dict(), "report": page.resolve()}
 
 
 def _count(text: str) -> int:

@@ -15,6 +15,7 @@ from keras_optim_lab.comparison.plan import Method, Plan
 from keras_optim_lab.comparison.processes import TITLES
 from keras_optim_lab.files import write_whole
 from keras_optim_lab.reports.writing import listed
+from keras_optim_lab.shown import Row, Shown
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Findings:
+class Findings(Shown):
     """What a comparison of backends has found.
 
     Attributes:
@@ -161,6 +162,29 @@ class Findings:
             f"On {listed(titles)}, {counted} stay within {PER_STEP:.0e} per step of each other "
             f"over {_steps(self.steps[-1])} of {self.plan.task.name}.{missing}"
         )
+
+    @property
+    def headline(self) -> str:
+        return self.summary
+
+    def records(self) -> list[Row]:
+        return [
+            {
+                "optimizer": label,
+                **{f"step_{step}": run.after(step).relative for step in self.steps if run.by_step},
+                "agrees": run.agrees,
+                **{f"{name}_ms": 1000 * times.step for name, times in run.times.items()},
+            }
+            for label, run in self.runs.items()
+        ]
+
+    def _draw(self, axes: Any) -> None:
+        for label, run in self.runs.items():
+            if run.by_step:
+                each = [(one.step, one.relative) for one in run.by_step]
+                axes.plot(*zip(*each, strict=True), label=label)
+        axes.set(xlabel="step", ylabel="relative difference", xscale="log", yscale="log")
+        axes.legend()
 
     def to_json(self, path: str | Path) -> Path:
         """Writes all that was measured, except the weights, as JSON and returns the path."""

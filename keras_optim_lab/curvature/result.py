@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_optim_lab.shown import Row, Shown, components
+
 
 @dataclass(frozen=True)
 class Path:
@@ -25,7 +27,7 @@ class Path:
 
 
 @dataclass(frozen=True)
-class MinimizeResult:
+class MinimizeResult(Shown):
     """What `minimize` found, in SciPy's names.
 
     Attributes:
@@ -57,6 +59,26 @@ class MinimizeResult:
     success: bool
     message: str
     path: Path
+
+    @property
+    def headline(self) -> str:
+        return f"{self.message} f = {self.fun:.6g} after {self.nit} steps"
+
+    def records(self) -> list[Row]:
+        one = isinstance(self.path.x, np.ndarray)
+        return [
+            {
+                "step": step,
+                "fun": float(value),
+                **(components("x", self.path.x[step]) if one else {}),
+            }
+            for step, value in enumerate(self.path.fun)
+        ]
+
+    def _draw(self, axes: Any) -> None:
+        above = self.path.fun - np.nanmin(self.path.fun)
+        axes.plot(above, marker="o", ms=2)
+        axes.set(xlabel="step", ylabel="f − lowest f", yscale="log")
 
     def __repr__(self) -> str:
         shown = ("message", "success", "status", "fun", "x", "nit", "jac", "nfev", "njev", "nhev")

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import TaskID
@@ -24,11 +24,13 @@ def run(
         typer.Option(help="In place of the file's; its results are kept apart."),
     ] = None,
     workers: Workers = None,
-) -> None:
+) -> Any:
     """Run an experiment from its file, or what is missing of it.
 
     Everything finished is kept: studies under studies/, trainings as lines of
     results/NAME.jsonl beside the file. The page is results/NAME.html.
+
+    For example: keras-optim-lab run experiments/adam-digits.toml --dry-run
     """
     from keras_optim_lab.experiments.experiment import load
     from keras_optim_lab.tuning.engines.default import trained_by
@@ -48,7 +50,13 @@ def run(
         console.print("Files that would be written:")
         for path in experiment.outputs:
             console.print(f"  {os.path.relpath(path)}", soft_wrap=True)
-        return
+        return {
+            "parts": [
+                {"what": part.what, "trainings": n, "there": done, "missing": missing}
+                for part, (n, done, missing) in zip(parts, counts, strict=True)
+            ],
+            "files": experiment.outputs,
+        }
     stopped = (
         "Stopped; all that is finished is kept. The same command continues:\n"
         f"  {experiment.command}"
@@ -69,3 +77,8 @@ def run(
     console.print(f"\n{experiment.verdict()}")
     console.print(f"Page: {page.resolve()}", soft_wrap=True)
     console.print(f"Data: {experiment.records.path.resolve()}", soft_wrap=True)
+    return {
+        "verdict": experiment.verdict(),
+        "page": page.resolve(),
+        "data": experiment.records.path.resolve(),
+    }

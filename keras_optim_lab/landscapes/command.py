@@ -1,5 +1,6 @@
 """The commands `keras-optim-lab trace` and `keras-optim-lab race`."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,7 +43,7 @@ def trace(
     digits: Annotated[int, typer.Option(min=1, max=17, help="Of numbers in a table.")] = 6,
     output: Annotated[Path | None, typer.Option(help="A file in place of the terminal.")] = None,
     backend: Backend = None,
-) -> None:
+) -> Any:
     """Work a method out step by step: gradient, slots, corrected moments, step.
 
     For example: keras-optim-lab trace adam --function "x**2" --start 0.5 --steps 5
@@ -61,12 +62,11 @@ def trace(
     found = follow(chosen, where, where.start, steps)
     if format == "table" and output is None:
         _show(found, digits)
-        return
-    text = _FORMATS[format](found, digits)
-    if output is None:
-        sys.stdout.write(text)
+    elif output is None:
+        sys.stdout.write(_FORMATS[format](found, digits))
     else:
-        write_whole(output, text)
+        write_whole(output, _FORMATS[format](found, digits))
+    return json.loads(found.to_json())
 
 
 def race(
@@ -92,7 +92,7 @@ def race(
         ),
     ] = None,
     backend: Backend = None,
-) -> None:
+) -> Any:
     """Let several methods run on one surface, and draw it.
 
     For example: keras-optim-lab race --surface beale --optimizers momentum,adam,newton --tune
@@ -122,13 +122,20 @@ def race(
         found = run(where, entered, steps=steps, start=_numbers(start), tune=tune, seed=seed)
     console.print(Text.assemble((found.surface.name, "bold"), f" from {found.surface.start}"))
     console.print(tables.table(*found.table(), WORDS))
-    for path in paths:
-        written = found.html(path) if path.suffix == ".html" else found.picture(path)
-        console.print(f"Picture: {written.resolve()}", soft_wrap=True)
+    written = [
+        (found.html(path) if path.suffix == ".html" else found.picture(path)).resolve()
+        for path in paths
+    ]
+    for path in written:
+        console.print(f"Picture: {path}", soft_wrap=True)
+    return {"surface": found.surface.name, "runners": found.records(), "pictures": written}
 
 
-def surfaces(backend: Backend = None) -> None:
-    """List the test surfaces."""
+def surfaces(backend: Backend = None) -> Any:
+    """List the test surfaces.
+
+    For example: keras-optim-lab surfaces --json
+    """
     backends.select(backend)
     from keras_optim_lab.landscapes.surfaces import get, names
 
@@ -136,6 +143,8 @@ def surfaces(backend: Backend = None) -> None:
     rows = [[each.name, point(each.start), each.note, each.formula] for each in found]
     header = ("name", "start", "what it is", "formula")
     terminal.console().print(tables.table(header, rows, header[:2], header[2:]))
+    told = ("name", "formula", "bounds", "start", "minima", "note")
+    return [{name: getattr(each, name) for name in told} for each in found]
 
 
 def _fields(cls: "type[Optimizer]", arguments: list[str]) -> dict[str, Any]:

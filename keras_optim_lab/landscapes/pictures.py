@@ -1,6 +1,5 @@
 """A race as a GIF or PNG, drawn by Matplotlib."""
 
-import importlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from keras_optim_lab.files import write_whole
 from keras_optim_lab.landscapes.standings import Standings
 from keras_optim_lab.landscapes.view import EDGE, INK, SHADES, STAR, View
+from keras_optim_lab.shown import extra
 
 _MILLISECONDS = 70  # that a frame of a GIF is shown
 _REST = 2000  # and the last one
@@ -20,13 +20,20 @@ _RC: Any = {"font.size": 13, "text.color": INK, "axes.labelcolor": INK, "axes.ed
 
 def library() -> ModuleType:
     """Matplotlib, or a ModuleNotFoundError that says how it is installed."""
-    try:
-        return importlib.import_module("matplotlib")
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'Pictures need Matplotlib: pip install "keras-optim-lab[pictures]". '
-            "The page with the animated race needs nothing more."
-        ) from error
+    need = "The page with the animated race needs nothing more, but pictures need Matplotlib"
+    return extra("matplotlib", "pictures", need)
+
+
+def paths(race: Standings, axes: Any) -> None:
+    """Draws the whole paths on axes of Matplotlib, as lines in which nothing moves."""
+    view = View(race)
+    (_graph if view.flat else _contours)(view, axes, star=9)
+    for runner, color in zip(race.runners, view.colors, strict=True):
+        points = view.trail(runner, view.frames[-1])
+        x, y = (points[0], runner.values[: points.shape[1]]) if view.flat else points
+        axes.plot(x, y, color=color, label=view.label(runner))
+        axes.plot(x[-1:], y[-1:], marker="o", ms=4, color=color, mec="white", mew=0.6, zorder=5)
+    axes.figure.legend(loc="outside upper center", ncols=min(2, len(race.runners)))
 
 
 def write(race: Standings, path: Path) -> Path:
@@ -59,7 +66,7 @@ class _Drawing:
         left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
         for axes in (left, right):
             axes.spines[["top", "right"]].set_visible(False)
-        (self._graph if view.flat else self._contours)(left)
+        (_graph if view.flat else _contours)(view, left)
         self._losses(right)
         self._moving: list[tuple[Any, ...]] = []
         for runner, color in zip(view.race.runners, view.colors, strict=True):
@@ -109,30 +116,32 @@ class _Drawing:
         at = min(step, len(losses) - 1)
         loss.set_data([at], losses[at : at + 1])
 
-    def _contours(self, axes: Any) -> None:
-        from matplotlib.colors import LinearSegmentedColormap
-
-        x, y = self.view.axes
-        heights = self.view.heights
-        levels = np.linspace(heights.min(), heights.max(), 25)
-        shades = LinearSegmentedColormap.from_list("pale", SHADES)
-        axes.contourf(x, y, heights, levels, cmap=shades)
-        axes.contour(x, y, heights, levels, colors=EDGE, linewidths=0.6)
-        for minimum in self.view.race.surface.minima or ():
-            axes.plot(*minimum, "*", color=STAR, ms=24, mec="white", mew=1.2, zorder=4)
-        axes.set(xlabel="x", ylabel="y", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
-
-    def _graph(self, axes: Any) -> None:
-        (x,) = self.view.axes
-        axes.plot(x, self.view.values, color="#5b6880", lw=2.4)
-        axes.set(xlabel="x", ylabel="f(x)", xlim=(x[0], x[-1]), ylim=self.view.graph_span)
-
     def _losses(self, axes: Any) -> None:
         view = self.view
         every = np.concatenate([view.losses(runner) for runner in view.race.runners])
         axes.set(xlabel="step", xlim=(0, view.frames[-1]))
         label, scale = ("f − min f", "log") if view.above_least else ("f", "linear")
         axes.set(ylabel=label, yscale=scale, ylim=view.loss_span(every))
+
+
+def _contours(view: View, axes: Any, star: float = 24) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    x, y = view.axes
+    heights = view.heights
+    levels = np.linspace(heights.min(), heights.max(), 25)
+    shades = LinearSegmentedColormap.from_list("pale", SHADES)
+    axes.contourf(x, y, heights, levels, cmap=shades)
+    axes.contour(x, y, heights, levels, colors=EDGE, linewidths=0.6)
+    for minimum in view.race.surface.minima or ():
+        axes.plot(*minimum, "*", color=STAR, ms=star, mec="white", mew=star / 20, zorder=4)
+    axes.set(xlabel="x", ylabel="y", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
+
+
+def _graph(view: View, axes: Any, star: float = 24) -> None:
+    (x,) = view.axes
+    axes.plot(x, view.values, color="#5b6880", lw=star / 10)
+    axes.set(xlabel="x", ylabel="f(x)", xlim=(x[0], x[-1]), ylim=view.graph_span)
 
 
 def _palette(colors: Sequence[str]) -> Any:

@@ -14,14 +14,35 @@ from keras_optim_lab.landscapes.paths import check_steps, descent
 from keras_optim_lab.landscapes.standings import Standings, run
 from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer, entry
+from keras_optim_lab.reports.writing import point
+from keras_optim_lab.shown import Row, Shown
 
 DEFAULT = ("gradient_descent", "momentum", "rmsprop", "adam")
 # Learning rates that are tried side by side when they are tuned.
 _WIDTH = 32
 
 
-class Race(Standings):
-    """Methods that have run on a surface: `table()`, `html(path)` and `picture(path)`."""
+class Race(Standings, Shown):
+    """Methods that have run on a surface: `table()`, `html(path)`, `picture(path)` and `plot()`."""
+
+    @property
+    def headline(self) -> str:
+        return f"{self.surface.name} from {point(self.surface.start)}, {self.steps} steps"
+
+    def records(self) -> list[Row]:
+        return [
+            {
+                "method": runner.name,
+                "learning_rate": runner.optimizer.numeric["learning_rate"].config(runner.optimizer),
+                "last_value": float(runner.values[-1]),
+                "outcome": self.outcome(runner),
+                "arrived": runner.arrived,
+            }
+            for runner in self.runners
+        ]
+
+    def _draw(self, axes: Any) -> None:
+        pictures.paths(self, axes)
 
     def html(self, path: str | Path) -> Path:
         """Writes one self-contained page with the animated race and returns its path."""

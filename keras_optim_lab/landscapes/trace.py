@@ -23,6 +23,7 @@ from keras_optim_lab.landscapes.surfaces import Surface
 from keras_optim_lab.optimizers import Optimizer, Record, get
 from keras_optim_lab.reports import tables
 from keras_optim_lab.reports.writing import point
+from keras_optim_lab.shown import Row, Shown, components, plain
 
 # As papers write them; a slot that is not here goes by its name.
 _SYMBOLS = {"momentum": "m", "velocity": "v", "accumulator": "s", "average": "a"}
@@ -31,7 +32,7 @@ _HAT = "\N{COMBINING CIRCUMFLEX ACCENT}"
 
 
 @dataclass(frozen=True)
-class Trace:
+class Trace(Shown):
     """Every step of a method, with all that its rule has named on the way.
 
     Attributes:
@@ -70,6 +71,24 @@ class Trace:
         where = point(np.ravel(self.start).tolist())
         return f"{self.optimizer!r}\non {self.function} from {where}"
 
+    @property
+    def headline(self) -> str:
+        return self.heading.replace("\n", " ")
+
+    def records(self) -> list[Row]:
+        return [
+            {
+                part: number
+                for name, value in row.items()
+                for part, number in components(name, value, self.components).items()
+            }
+            for row in self.rows
+        ]
+
+    def _draw(self, axes: Any) -> None:
+        axes.plot(self["t"], self["f"], marker="o", ms=3)
+        axes.set(xlabel="step", ylabel="f")
+
     def __str__(self) -> str:
         return f"{self.heading}\n\n{tables.text(self.table())}"
 
@@ -87,14 +106,10 @@ class Trace:
     def to_csv(self) -> str:
         """One line for each step, one column for each component, every digit."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(
-            name
-            for column, value in self.rows[0].items()
-            for name in self._labels(column, np.size(value))
-        )
-        for row in self.rows:
-            writer.writerow(number for value in row.values() for number in np.ravel(value).tolist())
+        records = self.records()
+        writer = csv.DictWriter(text, records[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
         return text.getvalue()
 
     def to_json(self) -> str:
@@ -104,9 +119,7 @@ class Trace:
                 "optimizer": repr(self.optimizer),
                 "function": self.function,
                 "start": self.start.tolist(),
-                "rows": [
-                    {name: _finite(value) for name, value in row.items()} for row in self.rows
-                ],
+                "rows": plain(self.rows),
             },
             indent=1,
         )
@@ -114,14 +127,6 @@ class Trace:
     def to_markdown(self, digits: int = 6) -> str:
         """A table for a document."""
         return tables.markdown(self.symbols, self.cells(digits), words=()) + "\n"
-
-    def _labels(self, column: str, size: int) -> Iterator[str]:
-        if size == 1:
-            yield column
-        else:
-            whole = size == len(self.components)
-            parts = self.components if whole else map(str, range(size))
-            yield from (f"{column}_{part}" for part in parts)
 
 
 def trace(
@@ -326,10 +331,3 @@ def _symbol(column: str) -> str:
 
 def _array(tensor: Any) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(tensor))
-
-
-def _finite(value: np.ndarray) -> Any:
-    """For JSON, which knows no infinity."""
-    if value.dtype.kind in "bi":
-        return value.tolist()
-    return json.loads(json.dumps(value.tolist()), parse_constant=lambda name: None)

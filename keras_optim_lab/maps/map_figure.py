@@ -59,6 +59,30 @@ def figure(found: Findings) -> go.Figure:
     return drawn.update_layout(margin_t=60, legend_traceorder="normal")
 
 
+def draw(found: Findings, axes: Any) -> None:
+    """The same on axes of Matplotlib, for papers."""
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+
+    x, y = found.plane.x, found.plane.y
+    finite = found.values[np.isfinite(found.values)]
+    low, high = finite.min(), np.quantile(finite, _COLORED)
+    norm = LogNorm if low > 0 and high > _FACTOR * low else Normalize
+    colors = LinearSegmentedColormap.from_list("best to worst", _BEST_TO_WORST)
+    mesh = axes.pcolormesh(x.edges, y.edges, found.values, cmap=colors, norm=norm(low, high))
+    axes.figure.colorbar(mesh, ax=axes, label=found.objective.name, extend="max")
+    edge_x, edge_y = _outline(found)
+    outline = np.array([edge_x, edge_y], float)  # None, where a line ends, becomes NaN
+    axes.plot(*outline, color=TUNED_COLOR, lw=1.5, label="as good as the best")
+    for point in found.points:
+        at = [axis.place(point.configuration) for axis in (x, y)]
+        if None not in at:
+            marker = {"square": "s", "circle": "o", "star": "*"}[_symbol(found, point)]
+            axes.plot(*at, marker, mfc="white", mec=_INK, ms=5, label=point.name)
+    axes.set(xlabel=x.key, ylabel=y.key)
+    axes.set(**{f"{n}scale": "log" if axis.log else "linear" for n, axis in (("x", x), ("y", y))})
+    axes.figure.legend(loc="outside upper center", ncols=2)
+
+
 def _symbol(found: Findings, point: Point) -> str:
     if point is found.best:
         return "square"

@@ -15,13 +15,14 @@ import plotly.graph_objects as go
 from keras_optim_lab.arguments import whole_number
 from keras_optim_lab.files import file_name
 from keras_optim_lab.maps.findings import Findings, Point, shown
-from keras_optim_lab.maps.map_figure import figure
+from keras_optim_lab.maps.map_figure import draw, figure
 from keras_optim_lab.maps.plane import Plane, plane
 from keras_optim_lab.maps.trained import Trained
 from keras_optim_lab.optimizers import Optimizer
 from keras_optim_lab.reports.html import Page
 from keras_optim_lab.reports.tables import markdown
 from keras_optim_lab.reports.writing import command, listed, number, plus_minus
+from keras_optim_lab.shown import Row, Shown, html
 from keras_optim_lab.tasks import Task
 from keras_optim_lab.tasks.catalogue import is_built_in, task_of
 from keras_optim_lab.tuning.checks import check_batch_sizes, check_model
@@ -42,7 +43,7 @@ _MOST = 1 << 16
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SettingsMap(Findings):
+class SettingsMap(Findings, Shown):
     """A map, its figure and its page; `sentence` says what it shows.
 
     Attributes:
@@ -54,6 +55,28 @@ class SettingsMap(Findings):
     def __repr__(self) -> str:
         rows, columns = self.values.shape
         return f"SettingsMap({columns} × {rows}: {self.sentence})"
+
+    @property
+    def headline(self) -> str:
+        return self.sentence
+
+    def records(self) -> list[Row]:
+        axes, name = (self.plane.x, self.plane.y), self.objective.name
+        return [
+            {
+                **{axis.name: axis.value(cell) for axis in axes},
+                name: float(self.values[row, column]),
+                "as_good": bool(self.good[row, column]),
+            }
+            for row, column in np.ndindex(self.values.shape)
+            for cell in [self.plane.cell(row, column)]
+        ]
+
+    def _repr_html_(self) -> str:
+        return html(self.headline, [dict(zip(self.header, row, strict=True)) for row in self.rows])
+
+    def _draw(self, axes: Any) -> None:
+        draw(self, axes)
 
     @property
     def figure(self) -> go.Figure:
