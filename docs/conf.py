@@ -12,7 +12,6 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 os.environ.setdefault("KERAS_BACKEND", "jax")
-os.environ.setdefault("MPLBACKEND", "agg")
 
 import keras_optim_lab  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""What stands beside each other in "coming from" takes the same path, to the digits that it says."""
+"""Conversions from other packages take the same path, to the digits that the documents say."""
 
 import inspect
 import re

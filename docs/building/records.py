@@ -55,8 +55,8 @@ _SETTINGS = 64  # of each optimizer that all have
 def ranks() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """By optimizer its rank among all on each of `SIX`, by default and with the best settings.
 
-    Ranks begin at 1. Settings are the defaults and a Sobol sequence over each one's search space, 64
-    in all (32 of Shampoo), one seed each, judged by the validation loss after the last epoch.
+    Ranks begin at 1. Settings are the defaults and a Sobol sequence over each one's search space,
+    64 in all (32 of Shampoo), one seed each, judged by the validation loss after the last epoch.
     """
     losses = {}
     for path in sorted((EXPERIMENTS / "results" / "portfolios").glob("*.npz")):
