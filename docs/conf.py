@@ -39,6 +39,7 @@ nb_execution_cache_path = str(HERE / "_build" / "notebooks")
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+nb_output_stderr = "remove"  # what backends say when they start
 
 default_role = "py:obj"  # `names` in docstrings
 autodoc_typehints = "signature"

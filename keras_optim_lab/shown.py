@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import sys
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -79,10 +80,13 @@ class Shown:
         matplotlib = extra("matplotlib", "pictures", "Pictures need Matplotlib")
         with matplotlib.rc_context(_PAPER):
             if ax is None:
-                from matplotlib.figure import Figure
-
+                # Where pyplot is used, its `show`, and a notebook's cell, show the figure.
+                pyplot = sys.modules.get("matplotlib.pyplot")
+                new = (
+                    pyplot.figure if pyplot else importlib.import_module("matplotlib.figure").Figure
+                )
                 size = _WIDTHS[width], _GOLDEN * _WIDTHS[width]
-                ax = Figure(figsize=size, layout="constrained").subplots()
+                ax = new(figsize=size, layout="constrained").subplots()
                 ax.spines[["top", "right"]].set_visible(False)
             self._draw(ax)
             if path is not None:

@@ -38,9 +38,9 @@ def lowest(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
     text = archive.read(metadata).decode()
-    for name, oldest in sorted(
-        set(re.findall(r"^Requires-Dist: ([\w.-]+)\S*?>=([\w.]+)", text, re.M))
-    ):
+    extras = r"(?:; extra == .(?:jax|tensorflow|torch|tune).)?"
+    needed = rf"^Requires-Dist: ([\w.-]+)\S*?>=([\w.]+)\S*?{extras}$"
+    for name, oldest in sorted(set(re.findall(needed, text, re.MULTILINE))):
         print(f"{name}=={oldest}")
 
 

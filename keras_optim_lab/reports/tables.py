@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from rich.measure import Measurement
 from rich.table import Table
@@ -46,7 +47,8 @@ def width(table: Table) -> int:
 def text(table: Table) -> str:
     """The table without colours, as wide as it is."""
     written = io.StringIO()
-    plain = terminal.console(file=written, width=width(table), color_system=None)
+    options: Any = {"color_system": None, "force_jupyter": False}  # a notebook would show it itself
+    plain = terminal.console(file=written, width=width(table), **options)
     plain.print(table)
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
 

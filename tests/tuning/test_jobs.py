@@ -20,7 +20,7 @@ pytestmark = pytest.mark.once
 
 @pytest.mark.parametrize(("page", "file"), [("slurm.md", JOB), ("kubernetes.md", MANIFEST)])
 def test_a_page_shows_its_file(page, file):
-    assert f"\n{file.read_text()}```" in (DOCS / page).read_text()
+    assert f"\n{file.read_text()}```" in (DOCS / "guides" / page).read_text()
 
 
 def test_an_array_job_trains_one_study_as_plain_processes(tmp_path):
