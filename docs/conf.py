@@ -60,6 +60,7 @@ html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "keras-optim-lab"
 html_static_path = ["static"]
+html_favicon = "static/icon.svg"
 html_css_files = ["site.css"]
 html_extra_path = ["played"]
 html_show_sphinx = False

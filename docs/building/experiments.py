@@ -31,6 +31,8 @@ def write(folder: Path, pages: Path) -> None:
 
 
 def _result(name: str, found: Experiment, pages: Path) -> list[str]:
+    if document := getattr(found.keys, "document", ""):
+        return [f"[All that it has found](../../{Path(document).name})."]
     if found.studies():
         # A study is not kept with its results, and to make its page anew is to search again.
         rows = [
