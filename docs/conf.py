@@ -62,6 +62,7 @@ html_title = "keras-optim-lab"
 html_static_path = ["static"]
 html_favicon = "static/icon.svg"
 html_css_files = ["site.css"]
+(HERE / "played").mkdir(exist_ok=True)  # which `building.pages` fills
 html_extra_path = ["played"]
 html_show_sphinx = False
 html_copy_source = False
