@@ -18,7 +18,7 @@ from keras_optim_lab.tasks import catalogue
 from tests.studies import Formula, small_model, small_task
 from tests.test_cli import SMALL
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once("torch")  # which has the least to do
 
 
 def tuned():

@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from keras_optim_lab.tuning.storages.abandoned import ERROR, FINISHED, Known, first_open
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once("torch")  # which has the least to do
 
 
 class Trial:

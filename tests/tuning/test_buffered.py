@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from keras_optim_lab.tuning.storages.buffered import BufferedStorage
 from keras_optim_lab.tuning.storages.storage import open_storage
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once("torch")  # which has the least to do
 
 
 def a_study(storage, sampler=None, **arguments):

@@ -19,7 +19,7 @@ STORAGES = {"journal": "{}/study.journal", "sqlite": "sqlite:///{}/study.db"}
 TRIALS = 4
 PROGRAM = "from optuna_dashboard._cli import main; main()"
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once("torch")  # which has the least to do
 
 # Addresses of this machine are not to be asked of a proxy.
 _open = build_opener(ProxyHandler({})).open

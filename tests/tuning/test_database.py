@@ -10,7 +10,7 @@ from optuna.study import StudyDirection
 
 from keras_optim_lab.tuning.storages.database import Database
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once("torch")  # which has the least to do
 
 
 def test_a_trial_of_sqlite_is_numbered_once_all_that_is_being_written_is_there(tmp_path):

@@ -133,8 +133,13 @@ def test_other_threads_and_handlers_of_ones_own_are_left_alone():
     assert found == [signal.default_int_handler]
 
 
+# At its end PyTorch imports tabulate where it is, which evaluates text, and that makes Python
+# forget that it was interrupted, with or without this package.
 SCRIPT = """
 import signal
+import sys
+
+sys.modules["tabulate"] = None
 
 import keras_optim_lab as kol
 from keras_optim_lab.tuning.executors import choosing

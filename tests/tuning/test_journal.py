@@ -16,7 +16,7 @@ from keras_optim_lab.tuning.storages.journal import LocalJournal
 from keras_optim_lab.tuning.storages.storage import load_study
 from keras_optim_lab.tuning.storages.store import Changes
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once("torch")  # which has the least to do
 
 
 @pytest.fixture

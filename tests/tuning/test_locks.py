@@ -9,7 +9,7 @@ import keras_optim_lab as kol
 from keras_optim_lab.tuning.storages import locks
 from tests.studies import small_task
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once("torch")  # which has the least to do
 
 
 def refused(*_):

@@ -12,7 +12,7 @@ from optuna.testing.pytest_storages import StorageTestCase
 from keras_optim_lab.tuning.storages.buffered import BufferedStorage
 from keras_optim_lab.tuning.storages.storage import open_storage
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once("torch")  # which has the least to do
 
 
 @pytest.fixture(scope="class")

@@ -26,7 +26,7 @@ from keras_optim_lab.tuning.storages.storage import open_storage
 from keras_optim_lab.tuning.storages.urls import with_driver
 from tests.studies import Formula, small_task
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once("torch")  # which has the least to do
 
 KILL_WORKERS = Path(__file__).parents[2] / "scripts" / "kill_workers.py"
 

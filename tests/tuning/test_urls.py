@@ -13,7 +13,7 @@ from keras_optim_lab.tuning.storages.storage import load_study, open_storage
 from keras_optim_lab.tuning.storages.urls import with_driver
 from tests.studies import small_task
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once("torch")  # which has the least to do
 
 
 def installed(monkeypatch, *names):
